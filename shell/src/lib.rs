@@ -1,1 +1,8 @@
-//! Placeholder.
+//! Binds the wallet core to the world: QUIC, disk, Esplora, HTTP.
+//!
+//! [`driver`] is the one loop; it is generic over [`ports`], so production and simulation run the same code. Each
+//! outside system has one adapter behind a port.
+
+pub mod handle;
+pub mod ports;
+pub mod read;

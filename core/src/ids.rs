@@ -1,0 +1,184 @@
+//! Names of things: one type for each meaning, so that none is mistaken for another.
+
+use std::fmt;
+
+use bitcoin::hex::{DisplayHex, FromHex};
+use serde::{Deserialize, Serialize};
+
+/// A member of the cluster, `node-1` to `node-n`.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct NodeId(u16);
+
+impl NodeId {
+    /// The node with this number; members count from 1.
+    #[must_use]
+    pub const fn new(number: u16) -> Self {
+        Self(number)
+    }
+
+    /// Its number.
+    #[must_use]
+    pub const fn get(self) -> u16 {
+        self.0
+    }
+}
+
+impl fmt::Display for NodeId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "node-{}", self.0)
+    }
+}
+
+impl fmt::Debug for NodeId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+macro_rules! hash_id {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        pub struct $name([u8; 32]);
+
+        impl $name {
+            /// Wraps the hash that names it.
+            #[must_use]
+            pub const fn from_bytes(bytes: [u8; 32]) -> Self {
+                Self(bytes)
+            }
+
+            /// The hash itself.
+            #[must_use]
+            pub const fn as_bytes(&self) -> &[u8; 32] {
+                &self.0
+            }
+
+            /// Reads 64 hexadecimal digits; `None` for anything else.
+            #[must_use]
+            pub fn from_hex(text: &str) -> Option<Self> {
+                <[u8; 32]>::from_hex(text).ok().map(Self)
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "{}", self.0.as_hex())
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "{}({})", stringify!($name), self.0.as_hex())
+            }
+        }
+    };
+}
+
+hash_id!(
+    /// The cluster: a digest of its members, threshold and network, bound into everything signed.
+    ClusterId
+);
+hash_id!(
+    /// One payment a client asked for. Every transaction made for it shares an input with the others (I1).
+    PaymentId
+);
+hash_id!(
+    /// Digest of a proposal: the unsigned transaction, its prevouts and all that was promised about them.
+    ProposalDigest
+);
+hash_id!(
+    /// One run of one multi-party protocol; as execution id it binds all that the run is about.
+    SessionId
+);
+hash_id!(
+    /// Digest of a policy: two nodes with the same one judge alike.
+    PolicyVersion
+);
+
+/// What kind of key and signature.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Scheme {
+    /// FROST signatures under a BIP-341 key without script path (P2TR).
+    Taproot,
+}
+
+impl fmt::Display for Scheme {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Taproot => f.write_str("taproot"),
+        }
+    }
+}
+
+/// Which key: its scheme and how many keys of that scheme came before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct KeyId {
+    /// Kind of key.
+    pub scheme: Scheme,
+    /// First key is epoch 1.
+    pub epoch: u32,
+}
+
+impl fmt::Display for KeyId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}", self.scheme, self.epoch)
+    }
+}
+
+/// Position in a node's journal; the first record has index 1, 0 is "nothing yet".
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct LogIndex(pub u64);
+
+impl LogIndex {
+    /// The position `count` records later.
+    #[must_use]
+    pub const fn plus(self, count: u64) -> Self {
+        Self(self.0.saturating_add(count))
+    }
+}
+
+/// How many times a node's journal was opened; volatile secrets belong to one boot.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct BootId(pub u64);
+
+/// A client's request, numbered by the host; replies carry it back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct RequestId(pub u64);
+
+/// A computation handed to a worker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct JobId(pub u64);
+
+/// A question to the chain backend.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct QueryId(pub u64);
+
+/// The stream a message travels on; each has its own retention and priority.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Channel {
+    /// Multi-party computation: worthless once its session is over.
+    MpcRounds,
+    /// Catching up: bulky, patient, repeated until it arrives.
+    StateSync,
+    /// Liveness: only the newest counts.
+    Heartbeats,
+    /// Proposals, votes, promises, signatures, evidence.
+    Events,
+}
+
+impl Channel {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::MpcRounds, Self::StateSync, Self::Heartbeats, Self::Events];
+
+    /// Its name in documents, metrics and logs.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::MpcRounds => "mpc_rounds",
+            Self::StateSync => "state_sync",
+            Self::Heartbeats => "heartbeats",
+            Self::Events => "events",
+        }
+    }
+}

@@ -1,0 +1,211 @@
+//! A node's view of the present, for people and probes. What lasts is in the journal's read model instead.
+
+use std::collections::BTreeMap;
+
+use bitcoin::{Amount, OutPoint, Txid, XOnlyPublicKey};
+
+use crate::{
+    ids::{KeyId, LogIndex, NodeId, PolicyVersion, Scheme},
+    record::BlockRef,
+    time::{Millis, Timestamp},
+};
+
+/// The present as one node sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Overview {
+    /// Who sees it.
+    pub me: NodeId,
+    /// When.
+    pub now: Timestamp,
+    /// n
+    pub total: u16,
+    /// t
+    pub threshold: u16,
+    /// f
+    pub faults_tolerated: u16,
+    /// Members reachable and not banned, this node included.
+    pub online: u16,
+    /// The coordinator, by this node's view.
+    pub coordinator: Option<NodeId>,
+    /// This node's policy.
+    pub policy: PolicyVersion,
+    /// Journal position.
+    pub position: LogIndex,
+    /// Every member, this node included.
+    pub members: Vec<MemberView>,
+    /// Every wallet with an active key.
+    pub wallets: Vec<WalletView>,
+    /// A key generation under way or the last one that ended.
+    pub keygen: Option<KeygenView>,
+    /// The chain as last seen.
+    pub chain: Option<ChainTip>,
+    /// Transactions by state name that have not ended.
+    pub open_transactions: usize,
+    /// Signing sessions alive.
+    pub sessions: usize,
+}
+
+impl Overview {
+    /// Whether enough members are here to sign.
+    #[must_use]
+    pub const fn has_quorum(&self) -> bool {
+        self.online >= self.threshold
+    }
+}
+
+/// How a member is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MemberStatus {
+    /// Heartbeats arrive.
+    Online,
+    /// None for too long.
+    Offline,
+    /// Heartbeats arrive, but it judges by another policy or its chain view is behind.
+    Degraded,
+    /// Shut out.
+    Banned,
+}
+
+impl MemberStatus {
+    /// The record's name for it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Online => "online",
+            Self::Offline => "offline",
+            Self::Degraded => "degraded",
+            Self::Banned => "banned",
+        }
+    }
+}
+
+/// One member.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MemberView {
+    /// Who.
+    pub node: NodeId,
+    /// How it is doing.
+    pub status: MemberStatus,
+    /// When its last heartbeat arrived, by this node's clock.
+    pub last_heartbeat: Option<Timestamp>,
+    /// Its software.
+    pub version: Option<String>,
+    /// Its chain tip.
+    pub tip_height: Option<u32>,
+    /// Its policy.
+    pub policy: Option<PolicyVersion>,
+    /// Votes seen of it.
+    pub total_votes: u64,
+    /// Violations recorded of it.
+    pub total_violations: u64,
+    /// End of its ban.
+    pub banned_until: Option<Timestamp>,
+}
+
+/// One wallet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WalletView {
+    /// Its key.
+    pub key: KeyId,
+    /// Public key before the BIP-341 tweak.
+    pub internal_key: XOnlyPublicKey,
+    /// Money by kind.
+    pub balance: Balance,
+    /// Its coins.
+    pub coins: Vec<CoinView>,
+}
+
+/// Money by kind, all in satoshis.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Balance {
+    /// In blocks.
+    pub confirmed: Amount,
+    /// Our own change, waiting for a block.
+    pub trusted_pending: Amount,
+    /// Incoming, waiting for a block.
+    pub untrusted_pending: Amount,
+    /// Block rewards too young to spend.
+    pub immature: Amount,
+    /// Of all these, held by open transactions.
+    pub locked: Amount,
+    /// What a new payment may use now.
+    pub spendable: Amount,
+}
+
+/// One coin.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CoinView {
+    /// Which.
+    pub outpoint: OutPoint,
+    /// How much.
+    pub value: Amount,
+    /// Depth; 0 in the mempool.
+    pub confirmations: u32,
+    /// The transaction that holds it.
+    pub locked_by: Option<Txid>,
+}
+
+/// The chain.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChainTip {
+    /// Best block.
+    pub tip: BlockRef,
+    /// Its header's time, seconds since the Unix epoch.
+    pub tip_time: u64,
+    /// When it was last heard of.
+    pub as_of: Timestamp,
+    /// Age beyond which nothing is approved on it.
+    pub stale_after: Millis,
+    /// Fee estimates: target in blocks → sat/kvB.
+    pub fee_estimates: BTreeMap<u16, u64>,
+}
+
+/// A key generation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeygenView {
+    /// The key.
+    pub key: KeyId,
+    /// How far it is.
+    pub phase: KeygenPhase,
+    /// Who has not spoken yet in this phase.
+    pub waiting_for: Vec<NodeId>,
+    /// When it began.
+    pub started: Timestamp,
+}
+
+/// How far a key generation is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KeygenPhase {
+    /// The members compute.
+    Running,
+    /// They seal their shares and say so.
+    Confirming,
+    /// A test signature is made.
+    Proving,
+    /// The key is active.
+    Active,
+    /// It ended without a key.
+    Failed(String),
+}
+
+impl KeygenPhase {
+    /// The API's name.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Confirming => "confirming",
+            Self::Proving => "proving",
+            Self::Active => "active",
+            Self::Failed(_) => "failed",
+        }
+    }
+}
+
+impl WalletView {
+    /// Its scheme.
+    #[must_use]
+    pub const fn scheme(&self) -> Scheme {
+        self.key.scheme
+    }
+}

@@ -1,0 +1,135 @@
+//! The durable facts. [`State::apply`](crate::state::State::apply) of a record is the only way durable state changes.
+
+use bitcoin::{BlockHash, Txid};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    ids::{BootId, KeyId, LogIndex, NodeId, SessionId},
+    message::{FinalTransaction, KeyProof, KeygenRequest},
+    time::Timestamp,
+    tx::{self, SignedProposal, SubStatus},
+    vote::{Evidence, SignedPromise, Violation, Vote},
+};
+
+/// One durable fact, and when this node learned it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Record {
+    /// By this node's clock.
+    pub at: Timestamp,
+    /// What.
+    pub fact: Fact,
+}
+
+/// What can be learned for good.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Fact {
+    /// The node started; volatile secrets of earlier boots are gone.
+    Booted {
+        /// This boot.
+        boot: BootId,
+    },
+    /// A proposal exists; its transaction begins in `pending`.
+    Proposed(Box<SignedProposal>),
+    /// A vote, own or foreign, counted. An own approval commits the coins (I2).
+    Voted(Vote),
+    /// A promise never to sign, own or foreign.
+    Promised(SignedPromise),
+    /// A transaction changed state.
+    Transition {
+        /// Which.
+        txid: Txid,
+        /// From.
+        from: tx::State,
+        /// To.
+        to: tx::State,
+        /// With this reason.
+        sub_status: SubStatus,
+        /// What caused it, for people.
+        cause: String,
+    },
+    /// Same state, another reason.
+    SubStatusChanged {
+        /// Which.
+        txid: Txid,
+        /// The new reason.
+        sub_status: SubStatus,
+    },
+    /// A share of a signature on this transaction is about to leave: from here on the node cannot promise (I6), and
+    /// the session's nonces are burnt (I4).
+    ShareReleased {
+        /// The transaction.
+        txid: Txid,
+        /// The session whose nonces were used.
+        session: SessionId,
+    },
+    /// The final transaction, verified, before anything is sent.
+    Signed(FinalTransaction),
+    /// Where the chain holds a transaction; `None` if it does not.
+    Seen {
+        /// Which.
+        txid: Txid,
+        /// Block that includes it.
+        block: Option<BlockRef>,
+        /// Blocks on top of and including that one.
+        confirmations: u32,
+    },
+    /// This node's share of a new key is sealed.
+    KeyShareSealed {
+        /// The ceremony.
+        request: KeygenRequest,
+        /// The public key (x-only, untweaked).
+        public_key: [u8; 32],
+    },
+    /// A ceremony ended without a usable key.
+    KeygenFailed {
+        /// The key that was to be.
+        key: KeyId,
+        /// Why.
+        reason: String,
+    },
+    /// The key is proven to sign; its address may be shown.
+    KeyActivated(KeyProof),
+    /// Proof of misbehaviour.
+    Proven(Box<Evidence>),
+    /// Circumstantial misbehaviour: counted, not transferable.
+    Struck {
+        /// Who.
+        node: NodeId,
+        /// What kind.
+        violation: Violation,
+        /// In which transaction, if any.
+        txid: Option<Txid>,
+        /// What was seen.
+        detail: String,
+    },
+    /// Circumstantial faults of a member are forgiven: it was slow, not false.
+    Cleared {
+        /// Who.
+        node: NodeId,
+    },
+    /// A member is shut out.
+    Banned {
+        /// Who.
+        node: NodeId,
+        /// Until when.
+        until: Timestamp,
+        /// For what.
+        violation: Violation,
+    },
+    /// Everything a peer's journal had up to here is known.
+    Synced {
+        /// Whose journal.
+        peer: NodeId,
+        /// Position in it.
+        position: LogIndex,
+    },
+}
+
+/// A block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BlockRef {
+    /// Its height.
+    pub height: u32,
+    /// Its hash.
+    pub hash: BlockHash,
+}

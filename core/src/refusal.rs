@@ -1,0 +1,133 @@
+//! Why a client's wish is not granted, with the numbers a person needs to do something about it.
+
+use bitcoin::Txid;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    ids::{KeyId, Scheme},
+    policy::PolicyBreach,
+};
+
+/// A refusal; the API turns it into a status, a stable code and a sentence.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+pub enum Refusal {
+    /// The wallet has no key of that kind yet.
+    #[error("the cluster has no {0} key yet; start key generation first")]
+    NoKey(Scheme),
+    /// Not enough money that may be spent now.
+    #[error(
+        "need {needed} sat (amount and fee) but only {spendable} sat are spendable; {locked} sat are locked by open transactions and {unconfirmed} sat are unconfirmed"
+    )]
+    InsufficientFunds {
+        /// Amount and fee.
+        needed: u64,
+        /// Spendable now.
+        spendable: u64,
+        /// Held by open transactions.
+        locked: u64,
+        /// Incoming, not confirmed.
+        unconfirmed: u64,
+    },
+    /// Enough money, but in too many small coins.
+    #[error("the amount needs more than {limit} coins; consolidate the wallet or send less")]
+    TooManyInputs {
+        /// Inputs allowed.
+        limit: usize,
+    },
+    /// Against this node's policy.
+    #[error("{0}")]
+    Policy(PolicyBreach),
+    /// The chain backend has not answered for too long.
+    #[error("the chain backend has not answered for {age_s} s; nothing is approved on a stale view")]
+    ChainStale {
+        /// Seconds since the last good answer.
+        age_s: u64,
+    },
+    /// The backend has no fee estimate and the caller named none.
+    #[error("there is no fee estimate; give a fee rate explicitly")]
+    NoFeeEstimate,
+    /// Nobody coordinates and nobody answers.
+    #[error("{online} of {total} nodes are reachable, {needed} are needed")]
+    NoQuorum {
+        /// Reachable, this node included.
+        online: u16,
+        /// n
+        total: u16,
+        /// t
+        needed: u16,
+    },
+    /// The coordinator did not answer in time.
+    #[error("no coordinator answered in time; nothing was proposed, try again")]
+    NoCoordinator,
+    /// Too many open transactions.
+    #[error("{limit} transactions are open already; wait for some to end")]
+    Busy {
+        /// Transactions allowed.
+        limit: usize,
+    },
+    /// The idempotency key was used for another payment.
+    #[error("this idempotency key belongs to another request (transaction {txid})")]
+    KeyReused {
+        /// What it was used for.
+        txid: Txid,
+    },
+    /// The first request with this idempotency key has not been answered yet.
+    #[error("the first request with this idempotency key is still in progress")]
+    InProgress,
+    /// Metadata too long.
+    #[error("metadata has {size} bytes, at most {limit} are kept")]
+    MetadataTooLong {
+        /// Given.
+        size: usize,
+        /// Allowed.
+        limit: usize,
+    },
+    /// A key generation is running.
+    #[error("key generation of {0} is already running")]
+    KeygenRunning(KeyId),
+    /// The key exists.
+    #[error("key {0} exists already")]
+    KeyExists(KeyId),
+    /// Key generation needs everybody.
+    #[error("key generation needs all {total} nodes, {online} are reachable")]
+    NotEveryoneOnline {
+        /// Reachable, this node included.
+        online: u16,
+        /// n
+        total: u16,
+    },
+    /// Something only a defect explains; nothing was changed.
+    #[error("internal inconsistency: {0}")]
+    Internal(String),
+}
+
+impl Refusal {
+    /// Stable code of the API.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::NoKey(_) => "no_key",
+            Self::InsufficientFunds { .. } => "insufficient_funds",
+            Self::TooManyInputs { .. } => "too_many_inputs",
+            Self::Policy(breach) => match breach {
+                PolicyBreach::Amount { .. } => "amount_limit",
+                PolicyBreach::NotWhitelisted => "destination_not_whitelisted",
+                PolicyBreach::FeeRateTooLow { .. } => "fee_below_floor",
+                PolicyBreach::FeeRateTooHigh { .. } | PolicyBreach::FeeTooHigh { .. } => "fee_too_high",
+                PolicyBreach::Dust { .. } => "amount_below_dust",
+            },
+            Self::ChainStale { .. } => "chain_backend_stale",
+            Self::NoFeeEstimate => "fee_estimate_unavailable",
+            Self::NoQuorum { .. } => "no_quorum",
+            Self::NoCoordinator => "no_coordinator",
+            Self::Busy { .. } => "busy",
+            Self::KeyReused { .. } => "idempotency_key_reused",
+            Self::InProgress => "idempotency_in_progress",
+            Self::MetadataTooLong { .. } => "metadata_too_long",
+            Self::KeygenRunning(_) => "keygen_running",
+            Self::KeyExists(_) => "key_exists",
+            Self::NotEveryoneOnline { .. } => "not_everyone_online",
+            Self::Internal(_) => "internal",
+        }
+    }
+}

@@ -1,0 +1,365 @@
+//! Durable state: what the journal says, and nothing else.
+//!
+//! [`State::apply`] is the one way it changes. A live node computes records and applies them here; a restarted node
+//! applies the same records from disk; so both have the same state, and [`State::digest`] shows it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bitcoin::{OutPoint, Transaction, Txid};
+use serde::Serialize;
+
+use crate::{
+    codec,
+    config::Cluster,
+    ids::{BootId, KeyId, LogIndex, NodeId, PaymentId, ProposalDigest, Scheme, SessionId},
+    message::{Bundle, FinalTransaction, KeyProof, KeygenRequest},
+    record::{BlockRef, Fact, Record},
+    time::Timestamp,
+    tx::{IllegalTransition, SignedProposal, State as TxState, SubStatus},
+    vote::{Decision, Evidence, Tally},
+};
+
+/// A record that contradicts the records before it: a damaged journal or a defect.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ApplyError {
+    /// It speaks of a transaction never proposed.
+    #[error("record about unknown transaction {0}")]
+    UnknownTransaction(Txid),
+    /// It moves a transaction where the lifecycle does not go.
+    #[error("transaction {txid}: {source}")]
+    Illegal {
+        /// Which.
+        txid: Txid,
+        /// The move.
+        source: IllegalTransition,
+    },
+}
+
+/// All that this node durably knows.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct State {
+    position: LogIndex,
+    boot: BootId,
+    transactions: BTreeMap<Txid, TxRecord>,
+    coins: BTreeMap<OutPoint, Txid>,
+    payments: BTreeMap<PaymentId, Txid>,
+    sealed: BTreeMap<SessionId, SealedKey>,
+    keys: BTreeMap<KeyId, KeyProof>,
+    members: BTreeMap<NodeId, MemberRecord>,
+    evidence: BTreeMap<[u8; 32], Evidence>,
+    cursors: BTreeMap<NodeId, LogIndex>,
+    changes: BTreeMap<LogIndex, Txid>,
+}
+
+/// One transaction.
+#[derive(Clone, Debug, Serialize)]
+pub struct TxRecord {
+    /// What was proposed.
+    pub proposal: SignedProposal,
+    /// Its digest.
+    pub digest: ProposalDigest,
+    /// Where it stands.
+    pub state: TxState,
+    /// Why.
+    pub sub_status: SubStatus,
+    /// When it got into this state.
+    pub since: Timestamp,
+    /// What the members said.
+    pub tally: Tally,
+    /// Whether a share of a signature left this node.
+    pub share_released: bool,
+    /// The final transaction.
+    pub finished: Option<FinalTransaction>,
+    /// The block that holds it.
+    pub block: Option<BlockRef>,
+    /// Depth in the chain.
+    pub confirmations: u32,
+    changed: LogIndex,
+}
+
+impl TxRecord {
+    /// Its txid.
+    #[must_use]
+    pub fn txid(&self) -> Txid {
+        self.proposal.body.txid()
+    }
+
+    /// Everything known about it, for a peer.
+    #[must_use]
+    pub fn bundle(&self) -> Bundle {
+        Bundle {
+            proposal: self.proposal.clone(),
+            votes: self.tally.votes().cloned().collect(),
+            promises: self.tally.promises().cloned().collect(),
+            finished: self.finished.clone(),
+        }
+    }
+
+    /// The final transaction.
+    #[must_use]
+    pub fn transaction(&self) -> Option<&Transaction> {
+        self.finished.as_ref().map(|finished| &finished.0)
+    }
+}
+
+/// A sealed share, and the ceremony it came from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct SealedKey {
+    /// The ceremony.
+    pub request: KeygenRequest,
+    /// Public key (x-only, untweaked).
+    pub public_key: [u8; 32],
+}
+
+/// What is held for and against a member.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct MemberRecord {
+    /// Votes seen.
+    pub votes: u64,
+    /// Violations ever recorded.
+    pub violations: u64,
+    /// Circumstantial faults not forgiven.
+    pub strikes: u32,
+    /// End of its ban.
+    pub banned_until: Option<Timestamp>,
+}
+
+impl State {
+    /// Adds one fact. `me` is the node whose journal this is.
+    ///
+    /// # Errors
+    /// [`ApplyError`] if the record contradicts the earlier ones; the state is then unchanged but for its position.
+    pub fn apply(&mut self, me: NodeId, cluster: &Cluster, record: &Record) -> Result<(), ApplyError> {
+        self.position = self.position.plus(1);
+        match &record.fact {
+            Fact::Booted { boot } => self.boot = *boot,
+            Fact::Proposed(proposal) => self.propose(proposal, record.at),
+            Fact::Voted(vote) => {
+                let tx = self.tx_mut(vote.body.txid)?;
+                tx.tally.add(vote.clone());
+                let (txid, approved) = (vote.body.txid, vote.body.decision == Decision::Approve);
+                self.member_mut(vote.body.voter).votes += 1;
+                if vote.body.voter == me && approved {
+                    self.commit_claims(txid);
+                }
+            }
+            Fact::Promised(promise) => {
+                self.tx_mut(promise.body.txid)?.tally.add_promise(promise.clone());
+            }
+            Fact::Transition { txid, to, sub_status, .. } => {
+                let at = record.at;
+                let tx = self.tx_mut(*txid)?;
+                tx.state =
+                    tx.state.advance(*to).map_err(|source| ApplyError::Illegal { txid: *txid, source })?;
+                tx.sub_status = sub_status.clone();
+                tx.since = at;
+                let dead = tx.tally.is_dead(cluster) && tx.finished.is_none();
+                let lost = *sub_status == SubStatus::InputSpent;
+                if to.is_final() && *to != TxState::Confirmed && (dead || lost) {
+                    self.release_claims(*txid);
+                }
+            }
+            Fact::SubStatusChanged { txid, sub_status } => {
+                self.tx_mut(*txid)?.sub_status = sub_status.clone();
+            }
+            Fact::ShareReleased { txid, .. } => self.tx_mut(*txid)?.share_released = true,
+            Fact::Signed(transaction) => {
+                let txid = transaction.0.compute_txid();
+                self.tx_mut(txid)?.finished = Some(transaction.clone());
+                // A signature exists: whatever this node voted, the coins belong to it.
+                self.commit_claims(txid);
+            }
+            Fact::Seen { txid, block, confirmations } => {
+                let tx = self.tx_mut(*txid)?;
+                tx.block = *block;
+                tx.confirmations = *confirmations;
+            }
+            Fact::KeyShareSealed { request, public_key } => {
+                self.sealed
+                    .insert(request.id(), SealedKey { request: request.clone(), public_key: *public_key });
+            }
+            Fact::KeygenFailed { .. } => {}
+            Fact::KeyActivated(proof) => {
+                self.keys.insert(proof.request.key, proof.clone());
+            }
+            Fact::Proven(evidence) => {
+                self.member_mut(evidence.accused()).violations += 1;
+                self.evidence.insert(evidence.digest(), (**evidence).clone());
+            }
+            Fact::Struck { node, .. } => {
+                let member = self.member_mut(*node);
+                member.violations += 1;
+                member.strikes += 1;
+            }
+            Fact::Cleared { node } => self.member_mut(*node).strikes = 0,
+            Fact::Banned { node, until, .. } => {
+                let member = self.member_mut(*node);
+                member.banned_until = Some(*until);
+                member.strikes = 0;
+            }
+            Fact::Synced { peer, position } => {
+                self.cursors.insert(*peer, *position);
+            }
+        }
+        Ok(())
+    }
+
+    fn propose(&mut self, proposal: &SignedProposal, at: Timestamp) {
+        let txid = proposal.body.txid();
+        let position = self.position;
+        self.transactions.entry(txid).or_insert_with(|| TxRecord {
+            proposal: proposal.clone(),
+            digest: proposal.body.digest(),
+            state: TxState::Pending,
+            sub_status: SubStatus::AwaitingVotes,
+            since: at,
+            tally: Tally::default(),
+            share_released: false,
+            finished: None,
+            block: None,
+            confirmations: 0,
+            changed: position,
+        });
+        self.changes.insert(position, txid);
+    }
+
+    /// The transaction, marked as changed at this position.
+    fn tx_mut(&mut self, txid: Txid) -> Result<&mut TxRecord, ApplyError> {
+        let position = self.position;
+        let tx = self.transactions.get_mut(&txid).ok_or(ApplyError::UnknownTransaction(txid))?;
+        self.changes.remove(&tx.changed);
+        self.changes.insert(position, txid);
+        tx.changed = position;
+        Ok(tx)
+    }
+
+    fn member_mut(&mut self, node: NodeId) -> &mut MemberRecord {
+        self.members.entry(node).or_default()
+    }
+
+    /// Gives the transaction its coins and its payment, unless another holds them.
+    fn commit_claims(&mut self, txid: Txid) {
+        if let Some(tx) = self.transactions.get(&txid) {
+            for coin in tx.proposal.body.coins() {
+                self.coins.entry(coin).or_insert(txid);
+            }
+            self.payments.entry(tx.proposal.body.payment).or_insert(txid);
+        }
+    }
+
+    /// Frees what a provably dead transaction held.
+    fn release_claims(&mut self, txid: Txid) {
+        self.coins.retain(|_, holder| *holder != txid);
+        self.payments.retain(|_, holder| *holder != txid);
+    }
+
+    /// Position of the last record.
+    #[must_use]
+    pub const fn position(&self) -> LogIndex {
+        self.position
+    }
+
+    /// The current boot.
+    #[must_use]
+    pub const fn boot(&self) -> BootId {
+        self.boot
+    }
+
+    /// One transaction.
+    #[must_use]
+    pub fn transaction(&self, txid: Txid) -> Option<&TxRecord> {
+        self.transactions.get(&txid)
+    }
+
+    /// All transactions, by txid.
+    pub fn transactions(&self) -> impl Iterator<Item = (Txid, &TxRecord)> {
+        self.transactions.iter().map(|(txid, tx)| (*txid, tx))
+    }
+
+    /// The transaction that holds a coin, by this node's commitment (I2).
+    #[must_use]
+    pub fn holder_of(&self, coin: &OutPoint) -> Option<Txid> {
+        self.coins.get(coin).copied()
+    }
+
+    /// All committed coins and their holders.
+    pub fn committed_coins(&self) -> impl Iterator<Item = (&OutPoint, Txid)> {
+        self.coins.iter().map(|(coin, txid)| (coin, *txid))
+    }
+
+    /// The transaction this node is committed to for a payment (I1).
+    #[must_use]
+    pub fn serving(&self, payment: PaymentId) -> Option<Txid> {
+        self.payments.get(&payment).copied()
+    }
+
+    /// The newest active key of a scheme.
+    #[must_use]
+    pub fn current_key(&self, scheme: Scheme) -> Option<&KeyProof> {
+        self.keys.iter().rev().find(|(id, _)| id.scheme == scheme).map(|(_, proof)| proof)
+    }
+
+    /// All active keys.
+    pub fn keys(&self) -> impl Iterator<Item = (&KeyId, &KeyProof)> {
+        self.keys.iter()
+    }
+
+    /// A sealed share, by its ceremony.
+    #[must_use]
+    pub fn sealed(&self, ceremony: SessionId) -> Option<&SealedKey> {
+        self.sealed.get(&ceremony)
+    }
+
+    /// All sealed shares.
+    pub fn sealed_keys(&self) -> impl Iterator<Item = (&SessionId, &SealedKey)> {
+        self.sealed.iter()
+    }
+
+    /// What is held for and against a member.
+    #[must_use]
+    pub fn member(&self, node: NodeId) -> MemberRecord {
+        self.members.get(&node).cloned().unwrap_or_default()
+    }
+
+    /// Whether a member is shut out at `now`.
+    #[must_use]
+    pub fn is_banned(&self, node: NodeId, now: Timestamp) -> bool {
+        self.members.get(&node).and_then(|member| member.banned_until).is_some_and(|until| now < until)
+    }
+
+    /// All proofs of misbehaviour.
+    pub fn evidence(&self) -> impl Iterator<Item = &Evidence> {
+        self.evidence.values()
+    }
+
+    /// Whether this proof is known.
+    #[must_use]
+    pub fn has_evidence(&self, digest: &[u8; 32]) -> bool {
+        self.evidence.contains_key(digest)
+    }
+
+    /// How far a peer's journal is known.
+    #[must_use]
+    pub fn cursor(&self, peer: NodeId) -> LogIndex {
+        self.cursors.get(&peer).copied().unwrap_or_default()
+    }
+
+    /// Transactions that changed after `since`, oldest change first.
+    pub fn changed_since(&self, since: LogIndex) -> impl Iterator<Item = (LogIndex, &TxRecord)> {
+        self.changes
+            .range(since.plus(1)..)
+            .filter_map(|(index, txid)| self.transactions.get(txid).map(|tx| (*index, tx)))
+    }
+
+    /// Members banned at `now`.
+    #[must_use]
+    pub fn banned(&self, now: Timestamp) -> BTreeSet<NodeId> {
+        self.members.keys().copied().filter(|node| self.is_banned(*node, now)).collect()
+    }
+
+    /// Digest of everything: equal for a live node and its replayed journal.
+    #[must_use]
+    pub fn digest(&self) -> [u8; 32] {
+        codec::digest("mpc-wallet/state", self)
+    }
+}

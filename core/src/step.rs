@@ -1,0 +1,279 @@
+//! What goes into a node and what comes out: inputs, effects, and the step that keeps effects behind the disk.
+
+use std::sync::Arc;
+
+use bitcoin::{Amount, ScriptBuf, Txid};
+
+use crate::{
+    chain::{ChainAnswer, ChainQuery},
+    ids::{JobId, KeyId, LogIndex, NodeId, QueryId, RequestId, Scheme, SessionId},
+    message::Message,
+    mpc::{Advance, KeyShare, Machine, Slot},
+    record::Record,
+    refusal::Refusal,
+    time::Timestamp,
+    vote::Violation,
+};
+
+/// Something that happened outside.
+pub enum Input {
+    /// A peer said something. The transport vouches for `from`, nothing vouches for the rest.
+    Message {
+        /// Authenticated sender.
+        from: NodeId,
+        /// Decoded message.
+        message: Message,
+    },
+    /// A peer sent bytes that are no message.
+    Garbage {
+        /// Authenticated sender.
+        from: NodeId,
+        /// What was wrong with them.
+        problem: String,
+    },
+    /// A connection to a peer is up.
+    PeerUp(NodeId),
+    /// It is gone.
+    PeerDown(NodeId),
+    /// A client wants something.
+    Client {
+        /// For the reply.
+        request: RequestId,
+        /// What.
+        command: Command,
+    },
+    /// The chain backend answered.
+    Chain(ChainAnswer),
+    /// A worker finished.
+    Computed {
+        /// Which job.
+        job: JobId,
+        /// With what.
+        result: JobResult,
+    },
+    /// A key share is durably sealed.
+    KeyShareSealed {
+        /// The ceremony it came from.
+        ceremony: SessionId,
+    },
+    /// Another holder of the coordinator's role was named from outside, or none (`None`: the embedded rule serves).
+    Lease(Option<NodeId>),
+    /// Time passed. Late, early and spurious ticks are all fine.
+    Tick,
+}
+
+/// A client's wish.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// Pay somebody.
+    Pay(PaymentRequest),
+    /// Make a key.
+    GenerateKey(Scheme),
+}
+
+/// A payment as a client asks for it; the address is already a script of the right network.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PaymentRequest {
+    /// Which wallet pays.
+    pub scheme: Scheme,
+    /// Whom.
+    pub recipient: ScriptBuf,
+    /// How much the recipient gets.
+    pub amount: Amount,
+    /// Fee rate in sat/kvB; `None` leaves it to the estimate.
+    pub fee_rate: Option<u64>,
+    /// The payer's own reference.
+    pub metadata: Option<String>,
+    /// Same key, same payment, however often and at whichever node it is asked for.
+    pub idempotency_key: Option<String>,
+}
+
+/// What a client is told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The payment is durable and on its way.
+    Proposed {
+        /// Its transaction.
+        txid: Txid,
+        /// Whether an earlier request with the same idempotency key made it.
+        replayed: bool,
+    },
+    /// Key generation runs.
+    KeygenStarted {
+        /// The key it will make.
+        key: KeyId,
+    },
+    /// No, and why. Nothing was changed.
+    Refused(Refusal),
+}
+
+/// Something to be done outside. Effects are lost in a crash; whatever matters is asked for again by the timers of
+/// the restarted node, so every receiver must bear repetition.
+pub enum Effect {
+    /// Tell one peer.
+    Send {
+        /// Whom.
+        to: NodeId,
+        /// What.
+        message: Message,
+    },
+    /// Tell every peer that is not banned.
+    Broadcast(Message),
+    /// Answer a client.
+    Reply {
+        /// Its request.
+        request: RequestId,
+        /// The answer.
+        outcome: Outcome,
+    },
+    /// Ask the chain backend.
+    Chain {
+        /// For the answer.
+        query: QueryId,
+        /// What.
+        question: ChainQuery,
+    },
+    /// Run a protocol machine on a worker.
+    Compute {
+        /// For the result.
+        job: JobId,
+        /// What.
+        work: Work,
+    },
+    /// Seal a key share: encrypted, fsynced, apart from journal and backup.
+    SealKeyShare {
+        /// The ceremony, for the answer.
+        ceremony: SessionId,
+        /// The key.
+        key: KeyId,
+        /// The secret.
+        share: Arc<KeyShare>,
+    },
+    /// Shut a member out until the moment given.
+    Ban {
+        /// Whom.
+        node: NodeId,
+        /// Until when.
+        until: Timestamp,
+    },
+    /// Something an operator must know.
+    Alert(Alert),
+}
+
+/// Something an operator must know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Alert {
+    /// A member misbehaved.
+    Misbehaviour {
+        /// Who.
+        node: NodeId,
+        /// How.
+        violation: Violation,
+        /// In words.
+        detail: String,
+    },
+    /// A payment needs a person.
+    Payment {
+        /// Which.
+        txid: Txid,
+        /// Why.
+        detail: String,
+    },
+    /// A peer belongs to another cluster or judges by another policy.
+    Configuration {
+        /// Who.
+        node: NodeId,
+        /// What differs.
+        detail: String,
+    },
+}
+
+/// Work for a worker thread.
+pub enum Work {
+    /// Give the machine its messages, then run it until it is blocked.
+    Advance {
+        /// The machine; it comes back with the result.
+        machine: Box<dyn Machine>,
+        /// What arrived since.
+        inbox: Vec<(Slot, Vec<u8>)>,
+    },
+}
+
+impl Work {
+    /// Does the work; may take seconds.
+    #[must_use]
+    pub fn run(self) -> JobResult {
+        match self {
+            Self::Advance { mut machine, inbox } => {
+                for (from, payload) in &inbox {
+                    machine.receive(*from, payload);
+                }
+                let advance = machine.advance();
+                JobResult::Advanced { machine, advance }
+            }
+        }
+    }
+}
+
+/// What a worker brings back.
+pub enum JobResult {
+    /// The machine and what it did.
+    Advanced {
+        /// The machine.
+        machine: Box<dyn Machine>,
+        /// What it did.
+        advance: Advance,
+    },
+}
+
+/// Proof, given by the journal, that everything up to a position is on disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Receipt {
+    durable: LogIndex,
+}
+
+impl Receipt {
+    /// To be made by a journal only, after its fsync returned, or by a simulator's disk.
+    #[must_use]
+    pub const fn up_to(durable: LogIndex) -> Self {
+        Self { durable }
+    }
+
+    /// The last durable position.
+    #[must_use]
+    pub const fn position(self) -> LogIndex {
+        self.durable
+    }
+}
+
+/// The outcome of one input: facts to make durable, and effects that cannot be had before they are.
+#[must_use = "make the records durable, then call Node::commit"]
+pub struct Step {
+    pub(crate) last: LogIndex,
+    pub(crate) records: Vec<Record>,
+    pub(crate) effects: Vec<Effect>,
+}
+
+impl Step {
+    /// What must be durable first, in order.
+    #[must_use]
+    pub fn records(&self) -> &[Record] {
+        &self.records
+    }
+
+    /// Position of the last record; equal to the previous step's if there are none.
+    #[must_use]
+    pub const fn last(&self) -> LogIndex {
+        self.last
+    }
+}
+
+/// A receipt that does not cover the step: the host tried to act before the disk did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the step ends at journal position {needed}, the receipt covers {durable}: make its records durable first", needed = needed.0, durable = durable.0)]
+pub struct NotDurable {
+    /// Position of the step's last record.
+    pub needed: LogIndex,
+    /// Position the receipt covers.
+    pub durable: LogIndex,
+}

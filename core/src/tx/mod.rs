@@ -1,0 +1,7 @@
+//! A payment on its way: what is proposed, and the states it passes.
+
+mod lifecycle;
+mod proposal;
+
+pub use lifecycle::{IllegalTransition, State, SubStatus};
+pub use proposal::{Prevout, Proposal, SignedProposal};

@@ -1,0 +1,100 @@
+//! What the driver needs from the outside world. One adapter per system implements each; a simulator implements them
+//! all.
+
+use std::future::Future;
+
+use mpc_wallet_core::{
+    Channel, KeyId, NodeId, SessionId, Timestamp,
+    chain::{ChainAnswer, ChainQuery},
+    ids::QueryId,
+    mpc::KeyShare,
+    record::Record,
+    step::Receipt,
+};
+
+/// Something a transport noticed.
+#[derive(Debug)]
+pub enum TransportEvent {
+    /// A connection to a peer is up.
+    Up(NodeId),
+    /// It is gone.
+    Down(NodeId),
+    /// A peer sent a frame.
+    Frame {
+        /// Authenticated sender.
+        from: NodeId,
+        /// On which channel.
+        channel: Channel,
+        /// What.
+        payload: Vec<u8>,
+    },
+    /// A peer broke the framing rules.
+    Misbehaved {
+        /// Who.
+        from: NodeId,
+        /// How.
+        what: String,
+    },
+}
+
+/// Carries frames between members. Sending never blocks and may lose: the core repeats what matters.
+pub trait Transport: Send + Sync + 'static {
+    /// Queues a frame.
+    fn send(&self, to: NodeId, channel: Channel, payload: Vec<u8>);
+    /// Refuses a peer until the moment given.
+    fn ban(&self, peer: NodeId, until: Timestamp);
+}
+
+/// Why the journal cannot promise durability. The node must stop: what is on disk is unknown.
+#[derive(Debug, thiserror::Error)]
+#[error("journal: {0}")]
+pub struct JournalFailure(pub String);
+
+/// The node's durable memory.
+pub trait Journal: Send + 'static {
+    /// Appends records, in order and all or nothing, and returns once they would survive a power cut.
+    fn append(
+        &mut self,
+        records: Vec<Record>,
+    ) -> impl Future<Output = Result<Receipt, JournalFailure>> + Send;
+}
+
+/// Keeps key shares, encrypted, apart from the journal.
+pub trait SecretStore: Send + Sync + 'static {
+    /// Seals a share durably. Sealing the same ceremony's share again is fine.
+    fn seal(
+        &self,
+        ceremony: SessionId,
+        key: KeyId,
+        share: &KeyShare,
+    ) -> impl Future<Output = Result<(), JournalFailure>> + Send;
+}
+
+/// Asks the chain backend.
+pub trait Chain: Send + Sync + 'static {
+    /// Answers, however the backend behaves, within the adapter's own time limit.
+    fn ask(&self, query: QueryId, question: ChainQuery) -> impl Future<Output = ChainAnswer> + Send;
+}
+
+/// Tells who coordinates. Without an outside system it never says anything, and the core's embedded rule serves.
+pub trait Coordination: Send + 'static {
+    /// Waits for the next change of the role's holder.
+    fn next(&mut self) -> impl Future<Output = Option<NodeId>> + Send;
+}
+
+/// The wall clock.
+pub trait Clock: Send + Sync + 'static {
+    /// Now.
+    fn now(&self) -> Timestamp;
+    /// Waits until a moment; returns at once if it has passed.
+    fn sleep_until(&self, moment: Timestamp) -> impl Future<Output = ()> + Send;
+}
+
+/// Runs protocol machines off the event loop.
+pub trait Workers: Send + Sync + 'static {
+    /// Does the work and brings the result.
+    fn run(
+        &self,
+        work: mpc_wallet_core::step::Work,
+    ) -> impl Future<Output = mpc_wallet_core::step::JobResult> + Send;
+}

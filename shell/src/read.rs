@@ -1,0 +1,149 @@
+//! The read model: what REST shows of the past. It is a projection of the journal, kept in the same database and
+//! updated in the same transaction, so whatever a node has answered for can be read back.
+
+use mpc_wallet_core::{NodeId, Timestamp, tx::State};
+
+/// The read model could not be read.
+#[derive(Debug, thiserror::Error)]
+#[error("the read model is unavailable: {0}")]
+pub struct ReadError(pub String);
+
+/// One transaction, as lists show it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TransactionRow {
+    /// Order of arrival at this node, ascending; the cursor of lists.
+    pub sequence: i64,
+    /// Lower-case hex, display order.
+    pub txid: String,
+    /// Where it stands.
+    pub state: State,
+    /// Why.
+    pub sub_status: String,
+    /// `taproot`.
+    pub scheme: String,
+    /// Recipient's script, hex; the API shows it as an address.
+    pub recipient_script: Vec<u8>,
+    /// Satoshis to the recipient.
+    pub amount_sats: u64,
+    /// Satoshis to the miners.
+    pub fee_sats: u64,
+    /// The payer's own reference.
+    pub metadata: Option<String>,
+    /// The node that proposed it.
+    pub origin: NodeId,
+    /// Digest voted on, hex.
+    pub digest: String,
+    /// Consensus encoding without witnesses.
+    pub unsigned_tx: Vec<u8>,
+    /// Consensus encoding with witnesses.
+    pub signed_tx: Option<Vec<u8>>,
+    /// Depth in the chain.
+    pub confirmations: u32,
+    /// Height of its block.
+    pub block_height: Option<u32>,
+    /// Hash of its block.
+    pub block_hash: Option<String>,
+    /// When its origin made it.
+    pub created_at: Timestamp,
+    /// When this node last learned something about it.
+    pub updated_at: Timestamp,
+    /// No vote counts after this.
+    pub expires_at: Timestamp,
+}
+
+/// One transaction with its story.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TransactionDetail {
+    /// The transaction.
+    pub row: TransactionRow,
+    /// Votes by node.
+    pub votes: Vec<VoteRow>,
+    /// States it passed, in order.
+    pub timeline: Vec<TransitionRow>,
+}
+
+/// One vote.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VoteRow {
+    /// Who.
+    pub node: NodeId,
+    /// Round.
+    pub round: u32,
+    /// Yes or no.
+    pub approve: bool,
+    /// Why not.
+    pub reason: Option<String>,
+    /// BIP-340 signature, hex.
+    pub signature: String,
+    /// When this node counted it.
+    pub received_at: Timestamp,
+}
+
+/// One change of state or of its reason.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TransitionRow {
+    /// From; `None` for the first entry.
+    pub from: Option<State>,
+    /// To; equal to `from` if only the reason changed.
+    pub to: State,
+    /// The reason.
+    pub sub_status: String,
+    /// What caused it.
+    pub cause: String,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// One violation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ViolationRow {
+    /// Order of arrival.
+    pub sequence: i64,
+    /// Who.
+    pub node: NodeId,
+    /// `double_vote`, …
+    pub violation: String,
+    /// Transaction concerned, hex.
+    pub txid: Option<String>,
+    /// In words.
+    pub detail: String,
+    /// Transferable proof, in the core's encoding.
+    pub evidence: Option<Vec<u8>>,
+    /// When.
+    pub detected_at: Timestamp,
+}
+
+/// Which transactions to list.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Filter {
+    /// Only these states; empty is all.
+    pub states: Vec<State>,
+    /// Continue after (below) this sequence; newest first.
+    pub before: Option<i64>,
+    /// At most so many.
+    pub limit: usize,
+}
+
+/// Questions to the read model. They block for a disk read at most: call them off the event loop.
+pub trait Queries: Send + Sync + 'static {
+    /// One transaction; `None` if this node never heard of it.
+    ///
+    /// # Errors
+    /// [`ReadError`] if the database fails.
+    fn transaction(&self, txid: &str) -> Result<Option<TransactionDetail>, ReadError>;
+    /// Transactions, newest first.
+    ///
+    /// # Errors
+    /// [`ReadError`] if the database fails.
+    fn transactions(&self, filter: &Filter) -> Result<Vec<TransactionRow>, ReadError>;
+    /// Transactions by state.
+    ///
+    /// # Errors
+    /// [`ReadError`] if the database fails.
+    fn counts(&self) -> Result<Vec<(State, u64)>, ReadError>;
+    /// Violations, newest first, at most `limit`, below sequence `before`.
+    ///
+    /// # Errors
+    /// [`ReadError`] if the database fails.
+    fn violations(&self, before: Option<i64>, limit: usize) -> Result<Vec<ViolationRow>, ReadError>;
+}
