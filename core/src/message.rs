@@ -70,6 +70,8 @@ pub enum Message {
     KeygenRequest(Signed<KeygenRequest>),
     /// A member has its share of a new key, durably.
     KeygenConfirm(Signed<KeygenConfirm>),
+    /// A key is proven.
+    KeyActive(KeyProof),
     /// Everything the sender knows about one transaction.
     Bundle(Box<Bundle>),
     /// What changed at the receiver since this position of its journal?
@@ -99,7 +101,8 @@ impl Message {
             | Self::Mpc(_)
             | Self::SessionAbort { .. }
             | Self::KeygenRequest(_)
-            | Self::KeygenConfirm(_) => Channel::MpcRounds,
+            | Self::KeygenConfirm(_)
+            | Self::KeyActive(_) => Channel::MpcRounds,
             Self::Bundle(_) | Self::SyncRequest { .. } | Self::SyncPage(_) => Channel::StateSync,
         }
     }
@@ -343,9 +346,9 @@ pub const PAGE_BUNDLES: usize = 64;
 pub struct SyncPage {
     /// Transactions that changed.
     pub bundles: Vec<Bundle>,
-    /// Proofs of misbehaviour, on the first page.
+    /// Proofs of misbehaviour, on the last page.
     pub evidence: Vec<Evidence>,
-    /// Active keys' proofs: confirmations and test signature, on the first page.
+    /// Proofs of the active keys.
     pub keys: Vec<KeyProof>,
     /// Ask again from here.
     pub next: LogIndex,
@@ -363,4 +366,12 @@ pub struct KeyProof {
     /// Test signature under the tweaked key.
     #[serde(with = "codec::signature_bytes")]
     pub signature: [u8; 64],
+}
+
+impl KeyProof {
+    /// What the members sign to prove a key: a tagged hash, which is no Bitcoin signature hash.
+    #[must_use]
+    pub fn message(ceremony: SessionId, public_key: &[u8; 32]) -> [u8; 32] {
+        codec::tagged_hash("mpc-wallet/key-proof", &[ceremony.as_bytes(), public_key])
+    }
 }

@@ -102,11 +102,6 @@ pub enum Fact {
         /// What was seen.
         detail: String,
     },
-    /// Circumstantial faults of a member are forgiven: it was slow, not false.
-    Cleared {
-        /// Who.
-        node: NodeId,
-    },
     /// A member is shut out.
     Banned {
         /// Who.

@@ -16,7 +16,7 @@ use crate::{
     record::{BlockRef, Fact, Record},
     time::Timestamp,
     tx::{IllegalTransition, SignedProposal, State as TxState, SubStatus},
-    vote::{Decision, Evidence, Tally},
+    vote::{Decision, Evidence, Tally, Violation},
 };
 
 /// A record that contradicts the records before it: a damaged journal or a defect.
@@ -43,6 +43,7 @@ pub struct State {
     transactions: BTreeMap<Txid, TxRecord>,
     coins: BTreeMap<OutPoint, Txid>,
     payments: BTreeMap<PaymentId, Txid>,
+    proposed: BTreeMap<PaymentId, Txid>,
     sealed: BTreeMap<SessionId, SealedKey>,
     keys: BTreeMap<KeyId, KeyProof>,
     members: BTreeMap<NodeId, MemberRecord>,
@@ -118,7 +119,7 @@ pub struct MemberRecord {
     pub votes: u64,
     /// Violations ever recorded.
     pub violations: u64,
-    /// Circumstantial faults not forgiven.
+    /// Circumstantial faults since the last ban that count towards the next; silence does not.
     pub strikes: u32,
     /// End of its ban.
     pub banned_until: Option<Timestamp>,
@@ -186,12 +187,14 @@ impl State {
                 self.member_mut(evidence.accused()).violations += 1;
                 self.evidence.insert(evidence.digest(), (**evidence).clone());
             }
-            Fact::Struck { node, .. } => {
+            Fact::Struck { node, violation, .. } => {
                 let member = self.member_mut(*node);
                 member.violations += 1;
-                member.strikes += 1;
+                // Silence is what a crash, a slow disk or a partition looks like: it is held on record, never for a ban.
+                if *violation != Violation::Timeout {
+                    member.strikes += 1;
+                }
             }
-            Fact::Cleared { node } => self.member_mut(*node).strikes = 0,
             Fact::Banned { node, until, .. } => {
                 let member = self.member_mut(*node);
                 member.banned_until = Some(*until);
@@ -207,6 +210,7 @@ impl State {
     fn propose(&mut self, proposal: &SignedProposal, at: Timestamp) {
         let txid = proposal.body.txid();
         let position = self.position;
+        self.proposed.entry(proposal.body.payment).or_insert(txid);
         self.transactions.entry(txid).or_insert_with(|| TxRecord {
             proposal: proposal.clone(),
             digest: proposal.body.digest(),
@@ -291,6 +295,12 @@ impl State {
     #[must_use]
     pub fn serving(&self, payment: PaymentId) -> Option<Txid> {
         self.payments.get(&payment).copied()
+    }
+
+    /// The first transaction ever proposed for a payment.
+    #[must_use]
+    pub fn proposed_for(&self, payment: PaymentId) -> Option<&TxRecord> {
+        self.proposed.get(&payment).and_then(|txid| self.transactions.get(txid))
     }
 
     /// The newest active key of a scheme.

@@ -93,7 +93,7 @@ pub const MAX_MESSAGES: usize = 256;
 pub struct Slot(pub u16);
 
 impl Slot {
-    pub(crate) fn index(self) -> usize {
+    pub(crate) const fn index(self) -> usize {
         usize::from(self.0)
     }
 }

@@ -1,19 +1,43 @@
 //! The node: the one place where the parts meet.
+//!
+//! Each file is one duty: [`peers`] who is here and who coordinates, [`payments`] from a client's wish to a proposal,
+//! [`voting`] from a proposal to consent, [`signing`] from consent to a signature, [`settling`] from a signature to a
+//! confirmation, [`keygen`] making keys, [`sync`] catching up, [`conduct`] what members did wrong.
+//!
+//! Progress is level-triggered: [`Node::attend`] looks at where a transaction stands and does what that asks for. It
+//! may be called at any time, twice or late, so no event is ever waited for that a crash or a lost message could take
+//! away.
 
-use std::sync::Arc;
+mod conduct;
+mod keygen;
+mod overview;
+mod payments;
+mod peers;
+mod settling;
+mod signing;
+mod sync;
+mod timers;
+mod voting;
 
+use std::{collections::BTreeMap, sync::Arc};
+
+use bitcoin::Txid;
 use rand_core::CryptoRngCore;
 
+use self::timers::{Timer, Timers};
 use crate::{
+    chain::ChainQuery,
     config::{Config, ConfigError},
     identity::VoteKey,
-    ids::{KeyId, SessionId},
+    ids::{BootId, JobId, KeyId, LogIndex, NodeId, QueryId, Scheme, SessionId},
+    message::Message,
     mpc::KeyShare,
-    overview::Overview,
-    record::Record,
+    record::{Fact, Record},
     state::{ApplyError, State},
-    step::{Effect, Input, NotDurable, Receipt, Step},
+    step::{Alert, Effect, Input, NotDurable, Receipt, Step},
     time::Timestamp,
+    tx::{self, SubStatus},
+    wallet::Wallet,
 };
 
 /// Why a node cannot start from what is on disk.
@@ -44,27 +68,103 @@ pub struct SealedShare {
 
 /// One member of the cluster.
 pub struct Node {
+    config: Config,
+    identity: VoteKey,
     state: State,
+    /// Highest time seen; the host's clock may jump back, this does not.
+    now: Timestamp,
+    boot: BootId,
+    /// When this boot's first step ran.
+    started: Option<Timestamp>,
+    timers: Timers,
+    records: Vec<Record>,
+    effects: Vec<Effect>,
+    counter: u64,
+    shares: BTreeMap<SessionId, Arc<KeyShare>>,
+    peers: peers::Peers,
+    payments: payments::Payments,
+    voting: voting::Voting,
+    signing: signing::Signing,
+    settling: settling::Settling,
+    keygen: keygen::Keygen,
+    sync: sync::Sync,
 }
 
 impl Node {
     /// A node as its journal left it, with the key shares its host could open. A new node has no records. The first
-    /// step of this boot will record the boot itself.
+    /// step of this boot records the boot itself.
     ///
     /// # Errors
     /// [`ReplayError`] if configuration, identity or journal are unfit.
     pub fn replay(
-        _config: Config,
-        _identity: VoteKey,
-        _records: impl IntoIterator<Item = Record>,
-        _shares: Vec<SealedShare>,
+        config: Config,
+        identity: VoteKey,
+        records: impl IntoIterator<Item = Record>,
+        shares: Vec<SealedShare>,
     ) -> Result<Self, ReplayError> {
-        Ok(Self { state: State::default() })
+        let listed = *config.cluster.key(config.me).ok_or(ConfigError::NotAMember(config.me))?;
+        let actual = identity.public();
+        if actual != listed {
+            return Err(ConfigError::WrongKey { node: config.me, actual, listed }.into());
+        }
+        let mut state = State::default();
+        let mut now = Timestamp::default();
+        for record in records {
+            now = now.max(record.at);
+            state.apply(config.me, &config.cluster, &record).map_err(|source| ReplayError::Journal {
+                position: state.position().0,
+                source,
+            })?;
+        }
+        let boot = BootId(state.boot().0.saturating_add(1));
+        Ok(Self {
+            identity,
+            now,
+            boot,
+            started: None,
+            timers: Timers::default(),
+            records: Vec::new(),
+            effects: Vec::new(),
+            counter: 0,
+            shares: shares.into_iter().map(|sealed| (sealed.ceremony, sealed.share)).collect(),
+            peers: peers::Peers::default(),
+            payments: payments::Payments::default(),
+            voting: voting::Voting::default(),
+            signing: signing::Signing::default(),
+            settling: settling::Settling::default(),
+            keygen: keygen::Keygen::default(),
+            sync: sync::Sync::default(),
+            config,
+            state,
+        })
     }
 
     /// Takes one input and computes what follows from it. Time that runs backwards counts as standing still.
-    pub fn step(&mut self, _now: Timestamp, _entropy: &mut dyn CryptoRngCore, _input: Input) -> Step {
-        Step { last: self.state.position(), records: vec![], effects: vec![] }
+    pub fn step(&mut self, now: Timestamp, entropy: &mut dyn CryptoRngCore, input: Input) -> Step {
+        self.now = self.now.max(now);
+        if self.started.is_none() {
+            self.start(entropy);
+        }
+        match input {
+            Input::Message { from, message } => self.on_message(from, message, entropy),
+            Input::Garbage { from, problem } => self.on_garbage(from, &problem),
+            Input::PeerUp(peer) => self.on_peer_up(peer, entropy),
+            Input::PeerDown(peer) => self.on_peer_down(peer, entropy),
+            Input::Client { request, command } => self.on_command(request, command, entropy),
+            Input::Chain(answer) => self.on_chain(answer, entropy),
+            Input::Computed { job, result } => self.on_computed(job, result, entropy),
+            Input::KeyShareSealed { ceremony } => self.on_share_sealed(ceremony, entropy),
+            Input::Lease(holder) => self.on_lease(holder, entropy),
+            Input::Tick => {}
+        }
+        while let Some(timer) = self.timers.pop(self.now) {
+            self.on_timer(timer, entropy);
+        }
+        Step {
+            last: self.state.position(),
+            records: std::mem::take(&mut self.records),
+            effects: std::mem::take(&mut self.effects),
+        }
     }
 
     /// Releases a step's effects. Steps are committed in the order they were made; one receipt may cover many.
@@ -81,7 +181,10 @@ impl Node {
     /// When the node next wants a [`Input::Tick`], and why.
     #[must_use]
     pub fn deadline(&self) -> Option<(Timestamp, &'static str)> {
-        None
+        if self.started.is_none() {
+            return Some((self.now, "first step of this boot"));
+        }
+        self.timers.next()
     }
 
     /// The durable state.
@@ -90,9 +193,177 @@ impl Node {
         &self.state
     }
 
-    /// The present, for people.
+    /// Its configuration.
     #[must_use]
-    pub fn overview(&self) -> Overview {
-        loop {}
+    pub const fn config(&self) -> &Config {
+        &self.config
+    }
+
+    fn start(&mut self, entropy: &mut dyn CryptoRngCore) {
+        self.started = Some(self.now);
+        let boot = self.boot;
+        self.record(Fact::Booted { boot });
+        self.start_peers();
+        self.timers.set(Timer::ChainPoll, self.now);
+        self.timers.set(Timer::Sync, self.now.plus(sync::REPAIR_INTERVAL));
+        for (node, until) in self.state.banned(self.now).into_iter().filter_map(|node| {
+            self.state.member(node).banned_until.map(|until| (node, until))
+        }).collect::<Vec<_>>() {
+            self.effects.push(Effect::Ban { node, until });
+        }
+        for txid in self.open_transactions() {
+            self.attend(txid, entropy);
+        }
+    }
+
+    fn on_message(&mut self, from: NodeId, message: Message, entropy: &mut dyn CryptoRngCore) {
+        if from == self.config.me || self.config.cluster.key(from).is_none() || self.is_banned(from) {
+            return;
+        }
+        match message {
+            Message::Heartbeat(heartbeat) => self.on_heartbeat(from, heartbeat, entropy),
+            Message::CoinRequest(request) => self.on_coin_request(from, request),
+            Message::CoinGrant(grant) => self.on_coin_grant(from, grant, entropy),
+            Message::CoinRefusal { payment, refusal } => self.on_coin_refusal(from, payment, refusal),
+            Message::VoteRequest(proposal) => self.on_vote_request(from, *proposal, entropy),
+            Message::Vote(vote) => self.on_vote(from, vote, entropy),
+            Message::Promise(promise) => self.on_promise(from, promise, entropy),
+            Message::Accusation(evidence) => self.on_accusation(from, *evidence),
+            Message::Finished(transaction) => self.on_finished(transaction, entropy),
+            Message::SignRequest(request) => self.on_sign_request(from, *request, entropy),
+            Message::Mpc(message) => self.on_mpc(from, message, entropy),
+            Message::SessionAbort { session, reason } => self.on_session_abort(from, session, &reason, entropy),
+            Message::KeygenRequest(request) => self.on_keygen_request(request, entropy),
+            Message::KeygenConfirm(confirm) => self.on_keygen_confirm(confirm, entropy),
+            Message::KeyActive(proof) => self.on_key_proof(&proof),
+            Message::Bundle(bundle) => self.on_bundle(from, *bundle, entropy),
+            Message::SyncRequest { since } => self.on_sync_request(from, since),
+            Message::SyncPage(page) => self.on_sync_page(from, page, entropy),
+        }
+    }
+
+    fn on_timer(&mut self, timer: Timer, entropy: &mut dyn CryptoRngCore) {
+        match timer {
+            Timer::Heartbeat => self.send_heartbeat(),
+            Timer::PeerSilent(_) | Timer::CoordinatorGrace => self.on_membership_change(entropy),
+            Timer::ChainPoll => self.poll_chain(),
+            Timer::CoinQueue => self.serve_coin_queue(),
+            Timer::OwnGrants => self.take_own_grants(entropy),
+            Timer::Request(payment) => self.on_request_timer(payment),
+            Timer::Transaction(txid) => self.on_transaction_timer(txid, entropy),
+            Timer::Session(session) => self.on_session_timeout(session, entropy),
+            Timer::SessionRepeat(session) => self.repeat_session(session),
+            Timer::Keygen => self.on_keygen_timeout(),
+            Timer::KeygenRepeat => self.repeat_keygen(),
+            Timer::Sync => self.repair(),
+        }
+    }
+
+    /// Does what a transaction's place in its life asks for. Safe to call at any time.
+    fn attend(&mut self, txid: Txid, entropy: &mut dyn CryptoRngCore) {
+        let Some(tx) = self.state.transaction(txid) else { return };
+        match tx.state {
+            tx::State::Pending => self.open_voting(txid, entropy),
+            tx::State::Voting => self.attend_voting(txid, entropy),
+            tx::State::ThresholdReached => self.attend_certified(txid, entropy),
+            tx::State::Approved | tx::State::Signing => self.attend_signing(txid, entropy),
+            tx::State::Signed => self.start_broadcast(txid),
+            tx::State::Broadcasting
+            | tx::State::Confirmed
+            | tx::State::Rejected
+            | tx::State::Failed
+            | tx::State::AbortedByzantine => {}
+        }
+    }
+
+    fn open_transactions(&self) -> Vec<Txid> {
+        self.state.transactions().filter(|(_, tx)| !tx.state.is_final()).map(|(txid, _)| txid).collect()
+    }
+
+    /// Makes a fact: applied now, durable before any effect of this step leaves.
+    fn record(&mut self, fact: Fact) {
+        let record = Record { at: self.now, fact };
+        match self.state.apply(self.config.me, &self.config.cluster, &record) {
+            Ok(()) => self.records.push(record),
+            // Only a defect of this crate gets here. Dropping the fact could contradict what is already said, so it
+            // stays in the journal, where replay will stop at it, and a person is told.
+            Err(error) => {
+                self.records.push(record);
+                self.effects.push(Effect::Alert(Alert::Configuration {
+                    node: self.config.me,
+                    detail: format!("internal inconsistency, restart will refuse: {error}"),
+                }));
+            }
+        }
+    }
+
+    /// Moves a transaction if the lifecycle allows it; says whether it did.
+    fn transition(&mut self, txid: Txid, to: tx::State, sub_status: SubStatus, cause: &str) -> bool {
+        let Some(from) = self.state.transaction(txid).map(|tx| tx.state) else { return false };
+        if !from.may_become(to) {
+            return false;
+        }
+        self.record(Fact::Transition { txid, from, to, sub_status, cause: cause.to_owned() });
+        if to.is_final() {
+            self.forget(txid);
+        }
+        self.timers.set_by(Timer::CoinQueue, self.now);
+        true
+    }
+
+    /// Drops what is remembered only while a transaction is open.
+    fn forget(&mut self, txid: Txid) {
+        self.timers.clear(Timer::Transaction(txid));
+        self.voting.forget(txid);
+        self.drop_sessions_of(txid);
+    }
+
+    fn set_sub_status(&mut self, txid: Txid, sub_status: SubStatus) {
+        if self.state.transaction(txid).is_some_and(|tx| tx.sub_status != sub_status) {
+            self.record(Fact::SubStatusChanged { txid, sub_status });
+        }
+    }
+
+    fn send(&mut self, to: NodeId, message: Message) {
+        if to != self.config.me && !self.is_banned(to) {
+            self.effects.push(Effect::Send { to, message });
+        }
+    }
+
+    fn broadcast(&mut self, message: Message) {
+        self.effects.push(Effect::Broadcast(message));
+    }
+
+    fn ask_chain(&mut self, question: ChainQuery) -> QueryId {
+        let query = QueryId(self.next_number());
+        self.effects.push(Effect::Chain { query, question });
+        query
+    }
+
+    fn next_job(&mut self) -> JobId {
+        JobId(self.next_number())
+    }
+
+    const fn next_number(&mut self) -> u64 {
+        self.counter = self.counter.saturating_add(1);
+        self.counter
+    }
+
+    /// The wallet of the newest active key of a scheme.
+    fn wallet(&self, scheme: Scheme) -> Option<Wallet> {
+        let proof = self.state.current_key(scheme)?;
+        Wallet::new(proof.request.key, &proof.public_key, self.config.cluster.network())
+    }
+
+    /// The secret share of a key, if this node holds it.
+    fn share_of(&self, key: KeyId) -> Option<Arc<KeyShare>> {
+        let (_, proof) = self.state.keys().find(|(id, _)| **id == key)?;
+        self.shares.get(&proof.request.id()).cloned()
+    }
+
+    /// Position of the last record.
+    #[must_use]
+    pub const fn position(&self) -> LogIndex {
+        self.state.position()
     }
 }

@@ -1,0 +1,172 @@
+//! Catching up. Two ways, both made of [`Bundle`]s whose every part proves itself:
+//!
+//! - *Since*: each journal numbers its changes, so a peer asks for everything after the last position it saw. Done
+//!   when a peer appears, and now and then for repair.
+//! - *Push*: a transaction that has not moved for a while is told to everybody as a whole; whoever knows more answers
+//!   with his own bundle.
+
+use std::collections::BTreeMap;
+
+use bitcoin::Txid;
+use rand_core::CryptoRngCore;
+
+use super::{Node, timers::Timer};
+use crate::{
+    ids::{LogIndex, NodeId},
+    message::{Bundle, Message, PAGE_BUNDLES, SyncPage},
+    record::Fact,
+    time::Millis,
+    tx,
+};
+
+/// Between two looks at whether a peer knows something new that was lost on the way.
+pub(super) const REPAIR_INTERVAL: Millis = Millis(5_000);
+
+/// Longest pause between two pushes of one stalled transaction.
+const LONGEST_PUSH_PAUSE: Millis = Millis(10_000);
+
+/// Volatile state of catching up.
+#[derive(Default)]
+pub(super) struct Sync {
+    pushes: BTreeMap<Txid, u32>,
+}
+
+impl Node {
+    pub(super) fn ask_for_changes(&mut self, peer: NodeId) {
+        let since = self.state.cursor(peer);
+        self.send(peer, Message::SyncRequest { since });
+    }
+
+    pub(super) fn repair(&mut self) {
+        let behind: Vec<NodeId> = self
+            .live()
+            .into_iter()
+            .filter(|node| self.peer(*node).is_some_and(|peer| peer.position > self.state.cursor(*node)))
+            .collect();
+        for peer in behind {
+            self.ask_for_changes(peer);
+        }
+        self.timers.set(Timer::Sync, self.now.plus(REPAIR_INTERVAL));
+    }
+
+    pub(super) fn on_sync_request(&mut self, from: NodeId, since: LogIndex) {
+        let mut bundles = Vec::new();
+        let mut next = self.state.position();
+        let mut more = false;
+        for (index, tx) in self.state.changed_since(since) {
+            if bundles.len() == PAGE_BUNDLES {
+                more = true;
+                break;
+            }
+            next = index;
+            bundles.push(tx.bundle());
+        }
+        if !more {
+            next = self.state.position();
+        }
+        let page = SyncPage {
+            bundles,
+            evidence: if more { Vec::new() } else { self.state.evidence().cloned().collect() },
+            keys: self.state.keys().map(|(_, proof)| proof.clone()).collect(),
+            next,
+            more,
+        };
+        self.send(from, Message::SyncPage(page));
+    }
+
+    pub(super) fn on_sync_page(&mut self, from: NodeId, page: SyncPage, entropy: &mut dyn CryptoRngCore) {
+        for proof in &page.keys {
+            self.on_key_proof(proof);
+        }
+        for evidence in page.evidence {
+            self.on_accusation(from, evidence);
+        }
+        for bundle in page.bundles {
+            self.merge(from, bundle, entropy);
+        }
+        if page.next > self.state.cursor(from) {
+            self.record(Fact::Synced { peer: from, position: page.next });
+            if page.more {
+                self.ask_for_changes(from);
+            }
+        }
+    }
+
+    pub(super) fn on_bundle(&mut self, from: NodeId, bundle: Bundle, entropy: &mut dyn CryptoRngCore) {
+        let txid = bundle.proposal.body.txid();
+        let theirs = knowledge(&bundle);
+        self.merge(from, bundle, entropy);
+        if let Some(tx) = self.state.transaction(txid) {
+            let mine = tx.bundle();
+            if knowledge(&mine).knows_more_than(&theirs) {
+                self.send(from, Message::Bundle(Box::new(mine)));
+            }
+        }
+    }
+
+    fn merge(&mut self, from: NodeId, bundle: Bundle, entropy: &mut dyn CryptoRngCore) {
+        let txid = bundle.proposal.body.txid();
+        self.adopt(from, bundle.proposal);
+        for vote in bundle.votes {
+            self.count_vote(from, vote);
+        }
+        for promise in bundle.promises {
+            self.count_promise(from, promise);
+        }
+        if let Some(finished) = bundle.finished {
+            self.on_finished(finished, entropy);
+        }
+        self.attend(txid, entropy);
+    }
+
+    pub(super) fn on_transaction_timer(&mut self, txid: Txid, entropy: &mut dyn CryptoRngCore) {
+        self.attend(txid, entropy);
+        let stalled = self.state.transaction(txid).filter(|tx| tx.state.is_unsigned()).map(|tx| {
+            (tx.bundle(), self.now.since(tx.since) >= self.config.timing.stalled)
+        });
+        match stalled {
+            Some((bundle, true)) => {
+                self.broadcast(Message::Bundle(Box::new(bundle)));
+                let times = self.sync.pushes.entry(txid).or_default();
+                *times = times.saturating_add(1);
+                let pause = self.config.timing.stalled.0.saturating_mul(1 << (*times).min(6));
+                let pause = Millis(pause.min(LONGEST_PUSH_PAUSE.0));
+                self.timers.set_by(Timer::Transaction(txid), self.now.plus(pause));
+            }
+            Some((_, false)) => self.watch(txid),
+            None => {
+                self.sync.pushes.remove(&txid);
+            }
+        }
+    }
+
+    /// Has the transaction looked at again soon, and told to peers if it has not moved by then.
+    pub(super) fn watch(&mut self, txid: Txid) {
+        if self.state.transaction(txid).is_some_and(|tx| tx.state != tx::State::Broadcasting) {
+            self.timers.set_by(Timer::Transaction(txid), self.now.plus(self.config.timing.stalled));
+        }
+    }
+}
+
+/// How much a bundle says, in a form that compares.
+struct Knowledge {
+    votes: Vec<NodeId>,
+    promises: Vec<NodeId>,
+    finished: bool,
+}
+
+impl Knowledge {
+    fn knows_more_than(&self, other: &Self) -> bool {
+        (self.finished && !other.finished)
+            || self.votes.iter().any(|node| !other.votes.contains(node))
+            || self.promises.iter().any(|node| !other.promises.contains(node))
+    }
+}
+
+fn knowledge(bundle: &Bundle) -> Knowledge {
+    Knowledge {
+        votes: bundle.votes.iter().map(|vote| vote.body.voter).collect(),
+        promises: bundle.promises.iter().map(|promise| promise.body.node).collect(),
+        finished: bundle.finished.is_some(),
+    }
+}

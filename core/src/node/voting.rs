@@ -1,0 +1,457 @@
+//! From a proposal to consent, or to the certainty that there will be none.
+//!
+//! Every member judges by its own policy, its own commitments and its own view of the chain, once, and says so under
+//! its signature. Approving commits the coins durably (I2) and the payment (I1) before the vote is heard. A round
+//! that cannot succeed any more is given up by promise (I6): only when so many members are bound never to sign that
+//! no signature can exist is the transaction over and are its coins free.
+
+use std::collections::BTreeMap;
+
+use bitcoin::{OutPoint, Txid, absolute::LockTime};
+use rand_core::CryptoRngCore;
+
+use super::{Node, timers::Timer};
+use crate::{
+    chain::{ChainQuery, CoinStatus},
+    identity::Signed,
+    ids::{NodeId, QueryId},
+    message::Message,
+    record::Fact,
+    time::{Millis, Timestamp},
+    tx::{self, SignedProposal, SubStatus},
+    vote::{Ballot, Counted, Decision, Evidence, FIRST_ROUND, Promise, RejectReason, SignedPromise, Violation, Vote},
+    wallet::{self, CoinVerdict},
+};
+
+/// Pause before a question that the chain backend could not answer yet is asked again.
+const ASK_AGAIN: Millis = Millis(250);
+
+/// After this long an unanswered question counts as lost; longer than any adapter takes to answer.
+const ANSWER_LOST: Millis = Millis(20_000);
+
+/// How far a proposal's expiry may lie beyond this node's own idea of its life, for clocks that differ.
+const CLOCK_TOLERANCE: Millis = Millis(60_000);
+
+/// Volatile state of voting.
+#[derive(Default)]
+pub(super) struct Voting {
+    asked: BTreeMap<Txid, (QueryId, Timestamp)>,
+    not_before: BTreeMap<Txid, Timestamp>,
+    checked: BTreeMap<Txid, Timestamp>,
+    early: BTreeMap<Txid, Vec<(NodeId, Vote)>>,
+}
+
+impl Voting {
+    pub(super) fn forget(&mut self, txid: Txid) {
+        self.asked.remove(&txid);
+        self.not_before.remove(&txid);
+        self.checked.remove(&txid);
+        self.early.remove(&txid);
+    }
+}
+
+/// What this node thinks of a proposal before it looks at the coins.
+enum Judgement {
+    Fine,
+    NotYet,
+    Refuse(RejectReason),
+}
+
+impl Node {
+    pub(super) fn on_vote_request(
+        &mut self,
+        from: NodeId,
+        proposal: SignedProposal,
+        entropy: &mut dyn CryptoRngCore,
+    ) {
+        let txid = proposal.body.txid();
+        self.adopt(from, proposal);
+        self.attend(txid, entropy);
+    }
+
+    /// Takes a proposal into the books, whoever brought it, if its origin signed it.
+    pub(super) fn adopt(&mut self, from: NodeId, proposal: SignedProposal) {
+        let body = &proposal.body;
+        let txid = body.txid();
+        if self.state.transaction(txid).is_some() || body.cluster != self.config.cluster.id() {
+            return;
+        }
+        if !self.config.cluster.key(body.origin).is_some_and(|key| proposal.verify(key)) {
+            self.strike(from, Violation::InvalidSignature, Some(txid), "a proposal its origin did not sign");
+            return;
+        }
+        if self.open_transactions().len() >= self.config.limits.open_transactions {
+            return;
+        }
+        let origin = body.origin;
+        self.record(Fact::Proposed(Box::new(proposal)));
+        self.transition(
+            txid,
+            tx::State::Voting,
+            SubStatus::AwaitingVotes,
+            &format!("proposed by {origin}, heard from {from}"),
+        );
+        for (from, vote) in self.voting.early.remove(&txid).unwrap_or_default() {
+            self.count_vote(from, vote);
+        }
+    }
+
+    /// The origin's first step after the proposal is durable: out to everybody.
+    pub(super) fn open_voting(&mut self, txid: Txid, entropy: &mut dyn CryptoRngCore) {
+        let Some(proposal) = self.state.transaction(txid).map(|tx| tx.proposal.clone()) else { return };
+        self.broadcast(Message::VoteRequest(Box::new(proposal)));
+        let cause = format!("votes requested from {} members", self.config.cluster.total());
+        if self.transition(txid, tx::State::Voting, SubStatus::AwaitingVotes, &cause) {
+            for (from, vote) in self.voting.early.remove(&txid).unwrap_or_default() {
+                self.count_vote(from, vote);
+            }
+            self.attend_voting(txid, entropy);
+        }
+    }
+
+    pub(super) fn on_vote(&mut self, from: NodeId, vote: Vote, entropy: &mut dyn CryptoRngCore) {
+        let txid = vote.body.txid;
+        if self.state.transaction(txid).is_none() {
+            self.keep_for_later(from, vote);
+            return;
+        }
+        self.count_vote(from, vote);
+        self.attend(txid, entropy);
+    }
+
+    /// A vote may overtake its proposal; a few are kept until it comes.
+    fn keep_for_later(&mut self, from: NodeId, vote: Vote) {
+        let members = usize::from(self.config.cluster.total());
+        let full = self.voting.early.len() >= self.config.limits.open_transactions;
+        let waiting = self.voting.early.entry(vote.body.txid).or_default();
+        if waiting.len() < members && (!full || !waiting.is_empty()) {
+            waiting.push((from, vote));
+        } else if waiting.is_empty() {
+            self.voting.early.remove(&vote.body.txid);
+        }
+    }
+
+    pub(super) fn count_vote(&mut self, from: NodeId, vote: Vote) {
+        let (txid, voter) = (vote.body.txid, vote.body.voter);
+        let cluster = &self.config.cluster;
+        let Some(tx) = self.state.transaction(txid) else { return };
+        let counted = tx.tally.judge(&vote);
+        if counted == Counted::Duplicate {
+            return;
+        }
+        if !cluster.key(voter).is_some_and(|key| vote.verify(key)) {
+            self.strike(from, Violation::InvalidSignature, Some(txid), &format!("a vote {voter} did not sign"));
+            return;
+        }
+        let about = vote.body.is_about(cluster, &tx.proposal.body);
+        match counted {
+            Counted::DoubleVote { first } => {
+                let evidence = Evidence::DoubleVote { first, second: Box::new(vote) };
+                // Votes of different rounds do not contradict each other, and prove nothing.
+                if evidence.verify(cluster).is_ok() {
+                    self.prove(evidence, true);
+                }
+            }
+            Counted::New if about && !self.is_banned(voter) => self.record(Fact::Voted(vote)),
+            Counted::New | Counted::Duplicate => {}
+        }
+    }
+
+    pub(super) fn on_promise(&mut self, from: NodeId, promise: SignedPromise, entropy: &mut dyn CryptoRngCore) {
+        let txid = promise.body.txid;
+        self.count_promise(from, promise);
+        self.attend(txid, entropy);
+    }
+
+    pub(super) fn count_promise(&mut self, from: NodeId, promise: SignedPromise) {
+        let (txid, node) = (promise.body.txid, promise.body.node);
+        let Some(tx) = self.state.transaction(txid) else { return };
+        if tx.tally.promise_of(node).is_some() || !promise.body.is_about(&self.config.cluster, &tx.proposal.body) {
+            return;
+        }
+        if self.config.cluster.key(node).is_some_and(|key| promise.verify(key)) {
+            self.record(Fact::Promised(promise));
+        } else {
+            let detail = format!("a promise {node} did not sign");
+            self.strike(from, Violation::InvalidSignature, Some(txid), &detail);
+        }
+    }
+
+    pub(super) fn attend_voting(&mut self, txid: Txid, entropy: &mut dyn CryptoRngCore) {
+        let Some(tx) = self.state.transaction(txid) else { return };
+        if let Some(certificate) = tx.tally.certificate(&self.config.cluster) {
+            let cause = format!("{} approvals", certificate.approvals.len());
+            self.transition(txid, tx::State::ThresholdReached, SubStatus::AwaitingVotes, &cause);
+            self.attend_certified(txid, entropy);
+            return;
+        }
+        if tx.tally.is_dead(&self.config.cluster) {
+            let sub_status = tx.tally.rejections().next().map_or(SubStatus::Expired, |vote| {
+                match &vote.body.decision {
+                    Decision::Reject(reason) => SubStatus::Votes(reason.code().to_owned()),
+                    Decision::Approve => SubStatus::Expired,
+                }
+            });
+            let cause = format!("{} members are bound never to sign", tx.tally.bound_not_to_sign().len());
+            self.transition(txid, tx::State::Rejected, sub_status, &cause);
+            return;
+        }
+        let round_over = self.round_ends(tx.since).is_some_and(|end| self.now >= end);
+        let expired = self.now >= tx.proposal.body.expires_at;
+        if tx.tally.approval_impossible(&self.config.cluster) || round_over || expired {
+            self.promise_never_to_sign(txid);
+            self.set_sub_status(txid, SubStatus::Abandoning);
+            if self.state.transaction(txid).is_some_and(|tx| tx.tally.is_dead(&self.config.cluster)) {
+                self.attend_voting(txid, entropy);
+                return;
+            }
+        } else {
+            let open = tx.tally.vote_of(self.config.me).is_none() && tx.tally.promise_of(self.config.me).is_none();
+            let round_end = self.round_ends(tx.since);
+            let sub_status =
+                if self.has_quorum() { SubStatus::AwaitingVotes } else { SubStatus::WaitingForQuorum };
+            self.set_sub_status(txid, sub_status);
+            if let Some(end) = round_end {
+                self.timers.set_by(Timer::Transaction(txid), end);
+            }
+            if open {
+                self.consider(txid, entropy);
+            }
+        }
+        self.watch(txid);
+    }
+
+    /// When the voting round that began at `since` is over. The clock stands still while no quorum is here.
+    fn round_ends(&self, since: Timestamp) -> Option<Timestamp> {
+        self.quorum_since().map(|quorum| quorum.max(since).plus(self.config.timing.voting_round))
+    }
+
+    /// The node's own re-check between consent and signature.
+    pub(super) fn attend_certified(&mut self, txid: Txid, entropy: &mut dyn CryptoRngCore) {
+        if self.attend_abandoned(txid) {
+            return;
+        }
+        if self.may_sign(txid) {
+            let fresh = self
+                .voting
+                .checked
+                .get(&txid)
+                .is_some_and(|at| self.now.since(*at) <= self.config.timing.recheck_after);
+            if fresh {
+                self.transition(txid, tx::State::Approved, SubStatus::ChoosingSigners, "own re-check passed");
+                self.attend_signing(txid, entropy);
+                return;
+            }
+            self.look_at_coins(txid);
+        }
+        self.watch(txid);
+    }
+
+    /// After consent: gives up what cannot be signed any more, and says whether the transaction is over.
+    pub(super) fn attend_abandoned(&mut self, txid: Txid) -> bool {
+        let Some(tx) = self.state.transaction(txid) else { return true };
+        if tx.finished.is_some() {
+            return false;
+        }
+        if !tx.tally.is_dead(&self.config.cluster) && tx.tally.approval_impossible(&self.config.cluster) {
+            self.promise_never_to_sign(txid);
+        }
+        let Some(tx) = self.state.transaction(txid) else { return true };
+        if !tx.tally.is_dead(&self.config.cluster) {
+            return false;
+        }
+        let cause = format!("{} members are bound never to sign", tx.tally.bound_not_to_sign().len());
+        let liar = self.config.cluster.members().find(|node| self.is_banned(*node));
+        match liar {
+            Some(node) if tx.state == tx::State::Signing => self.transition(
+                txid,
+                tx::State::AbortedByzantine,
+                SubStatus::Misbehaviour(format!("{node} is banned")),
+                &cause,
+            ),
+            Some(_) | None => self.transition(txid, tx::State::Failed, SubStatus::Abandoned, &cause),
+        }
+    }
+
+    /// Whether this node's own word lets it sign: it approved, and has not promised otherwise.
+    pub(super) fn may_sign(&self, txid: Txid) -> bool {
+        self.state.transaction(txid).is_some_and(|tx| {
+            let refused =
+                tx.tally.vote_of(self.config.me).is_some_and(|vote| vote.body.decision != Decision::Approve);
+            let held_by_other = tx
+                .proposal
+                .body
+                .coins()
+                .any(|coin| self.state.holder_of(&coin).is_some_and(|holder| holder != txid));
+            let served_by_other =
+                self.state.serving(tx.proposal.body.payment).is_some_and(|other| other != txid);
+            !refused
+                && !held_by_other
+                && !served_by_other
+                && tx.tally.promise_of(self.config.me).is_none()
+                && tx.finished.is_none()
+        })
+    }
+
+    fn promise_never_to_sign(&mut self, txid: Txid) {
+        let Some(tx) = self.state.transaction(txid) else { return };
+        if tx.share_released || tx.finished.is_some() || tx.tally.promise_of(self.config.me).is_some() {
+            return;
+        }
+        let promise = Promise {
+            cluster: self.config.cluster.id(),
+            txid,
+            digest: tx.digest,
+            node: self.config.me,
+        };
+        let promise = Signed::new(promise, &self.identity);
+        self.drop_sessions_of(txid);
+        self.record(Fact::Promised(promise.clone()));
+        self.broadcast(Message::Promise(promise));
+    }
+
+    /// Judges a proposal; what needs no look at the chain is decided at once.
+    fn consider(&mut self, txid: Txid, entropy: &mut dyn CryptoRngCore) {
+        match self.judge(txid) {
+            Judgement::Fine => self.look_at_coins(txid),
+            Judgement::NotYet => {
+                self.timers.set_by(Timer::Transaction(txid), self.now.plus(ASK_AGAIN));
+            }
+            Judgement::Refuse(reason) => self.cast(txid, Decision::Reject(reason), entropy),
+        }
+    }
+
+    fn judge(&self, txid: Txid) -> Judgement {
+        let Some(proposal) = self.state.transaction(txid).map(|tx| &tx.proposal.body) else {
+            return Judgement::NotYet;
+        };
+        let Some(wallet) = self.wallet(proposal.key.scheme) else { return Judgement::NotYet };
+        if proposal.key != wallet.key {
+            return if proposal.key > wallet.key {
+                Judgement::NotYet
+            } else {
+                Judgement::Refuse(RejectReason::Key(proposal.key))
+            };
+        }
+        let latest = self.now.plus(self.config.timing.proposal_life).plus(CLOCK_TOLERANCE);
+        if proposal.expires_at > latest {
+            return Judgement::Refuse(RejectReason::Malformed("it expires too far ahead".to_owned()));
+        }
+        let vsize = match wallet::check_structure(&wallet, proposal, &self.config.limits) {
+            Ok(vsize) => vsize,
+            Err(reason) => return Judgement::Refuse(reason),
+        };
+        if let Err(breach) = self.config.policy.check_proposal(proposal, vsize) {
+            return Judgement::Refuse(RejectReason::Policy(breach));
+        }
+        if let Some(reason) = self.conflict(txid) {
+            return Judgement::Refuse(reason);
+        }
+        let reached = match proposal.unsigned_tx.lock_time {
+            LockTime::Blocks(height) => {
+                height.to_consensus_u32() <= self.settling.tip_height().saturating_add(1)
+            }
+            LockTime::Seconds(_) => false,
+        };
+        if reached && !self.chain_is_stale() { Judgement::Fine } else { Judgement::NotYet }
+    }
+
+    /// A commitment of this node that the proposal contradicts.
+    fn conflict(&self, txid: Txid) -> Option<RejectReason> {
+        let proposal = &self.state.transaction(txid)?.proposal.body;
+        let other = |holder: &Txid| *holder != txid;
+        if let Some(holder) = self.state.serving(proposal.payment).filter(other) {
+            return Some(RejectReason::PaymentServed(holder));
+        }
+        proposal.coins().find_map(|coin| {
+            self.state.holder_of(&coin).filter(other).map(|holder| RejectReason::CoinCommitted {
+                coin: coin.to_string(),
+                holder,
+            })
+        })
+    }
+
+    /// Asks the chain about the inputs, unless an answer is on its way.
+    fn look_at_coins(&mut self, txid: Txid) {
+        let waiting = self.voting.asked.get(&txid).is_some_and(|(_, at)| self.now.since(*at) < ANSWER_LOST);
+        let resting = self.voting.not_before.get(&txid).is_some_and(|at| self.now < *at);
+        if waiting || resting {
+            return;
+        }
+        let Some(tx) = self.state.transaction(txid) else { return };
+        let outpoints = tx.proposal.body.coins().collect();
+        let query = self.ask_chain(ChainQuery::Coins { outpoints });
+        self.voting.asked.insert(txid, (query, self.now));
+    }
+
+    /// The chain's word on the inputs of the transaction that asked.
+    pub(super) fn on_coins(
+        &mut self,
+        query: QueryId,
+        statuses: Option<&[(OutPoint, CoinStatus)]>,
+        entropy: &mut dyn CryptoRngCore,
+    ) {
+        let asker = self.voting.asked.iter().find(|(_, (asked, _))| *asked == query).map(|(txid, _)| *txid);
+        let Some(txid) = asker else { return };
+        self.voting.asked.remove(&txid);
+        let Some(tx) = self.state.transaction(txid) else { return };
+        let trusted = |parent: Txid| self.state.transaction(parent).is_some_and(|tx| tx.finished.is_some());
+        let verdict = match statuses {
+            Some(statuses) => wallet::check_coins(&tx.proposal.body, statuses, &trusted),
+            None => CoinVerdict::NotYet("the chain backend did not answer".to_owned()),
+        };
+        let voted = tx.tally.vote_of(self.config.me).is_some();
+        match verdict {
+            CoinVerdict::Good => {
+                self.voting.checked.insert(txid, self.now);
+                if !voted && tx.state == tx::State::Voting {
+                    self.decide(txid, entropy);
+                } else {
+                    self.attend(txid, entropy);
+                }
+            }
+            CoinVerdict::NotYet(_) => {
+                let again = self.now.plus(ASK_AGAIN);
+                self.voting.not_before.insert(txid, again);
+                self.timers.set_by(Timer::Transaction(txid), again);
+            }
+            CoinVerdict::Bad(reason) if !voted && tx.state == tx::State::Voting => {
+                self.cast(txid, Decision::Reject(reason), entropy);
+            }
+            CoinVerdict::Bad(_) => self.promise_never_to_sign(txid),
+        }
+    }
+
+    /// The coins are good; the rest may have changed while the chain was asked.
+    fn decide(&mut self, txid: Txid, entropy: &mut dyn CryptoRngCore) {
+        match self.judge(txid) {
+            Judgement::Fine => self.cast(txid, Decision::Approve, entropy),
+            Judgement::NotYet => self.timers.set_by(Timer::Transaction(txid), self.now.plus(ASK_AGAIN)),
+            Judgement::Refuse(reason) => self.cast(txid, Decision::Reject(reason), entropy),
+        }
+    }
+
+    /// Votes, once (I5): durable before it is heard, and after that only ever repeated.
+    fn cast(&mut self, txid: Txid, decision: Decision, entropy: &mut dyn CryptoRngCore) {
+        let Some(tx) = self.state.transaction(txid) else { return };
+        let spoken = tx.tally.vote_of(self.config.me).is_some() || tx.tally.promise_of(self.config.me).is_some();
+        if spoken || self.now >= tx.proposal.body.expires_at {
+            return;
+        }
+        let ballot = Ballot {
+            cluster: self.config.cluster.id(),
+            key: tx.proposal.body.key,
+            txid,
+            digest: tx.digest,
+            round: FIRST_ROUND,
+            voter: self.config.me,
+            decision,
+            policy: self.config.policy.version(),
+            expires_at: tx.proposal.body.expires_at,
+        };
+        let vote = Signed::new(ballot, &self.identity);
+        self.record(Fact::Voted(vote.clone()));
+        self.broadcast(Message::Vote(vote));
+        self.attend(txid, entropy);
+    }
+}
