@@ -18,8 +18,8 @@ use super::key::Secret;
 use super::mailbox::{COMMIT, CONFIRM, Mailbox};
 use super::signing::Scheme;
 use super::{
-    Advance, Fault, FaultReason, KeyShare, KeygenParams, Machine, Outgoing, Output, Progress,
-    Recipient, RefusedParams, Slot, digest, rng,
+    Advance, Fault, FaultReason, KeyShare, KeygenParams, MAX_PARTIES, Machine, Outgoing, Output,
+    Progress, Recipient, RefusedParams, Slot, digest, rng,
 };
 
 /// First 16 bytes of every secret of this scheme: key shares and nonces.
@@ -36,6 +36,7 @@ struct MockKey {
     parties: u8,
 }
 
+/// One party's share of a mock key.
 #[derive(Serialize, Deserialize, ZeroizeOnDrop)]
 pub(super) struct MockShare {
     #[zeroize(skip)]
@@ -72,7 +73,7 @@ impl MockKey {
     /// Digest of the shares of all signers of the session.
     fn authenticator(&self, session: &Session) -> [u8; 32] {
         let shares: Vec<[u8; 32]> = (0..u16::from(self.parties))
-            .filter(|slot| session.signers >> slot & 1 == 1)
+            .filter(|slot| session.signers.checked_shr((*slot).into()).unwrap_or(0) & 1 == 1)
             .map(|slot| self.signature_share(Slot(slot), session))
             .collect();
         digest("mock/signature", &[shares.as_flattened()])
@@ -83,6 +84,7 @@ impl MockShare {
     pub(super) fn public_key(&self) -> Option<XOnlyPublicKey> {
         let sound = self.secret == self.key.secret(self.slot())
             && self.slot < self.parties()
+            && self.parties() <= MAX_PARTIES
             && (2..=self.parties()).contains(&self.threshold());
         if sound { self.key.public_key() } else { None }
     }
@@ -120,6 +122,7 @@ fn marked(unique: &[u8; 32]) -> [u8; 32] {
 #[derive(ZeroizeOnDrop)]
 pub(super) struct Nonce([u8; 32]);
 
+/// One message with what its commitments determine.
 pub(super) struct Session {
     message: [u8; 32],
     /// Bit i: index i of the key signs.
@@ -128,6 +131,7 @@ pub(super) struct Session {
     tag: [u8; TAG],
 }
 
+/// The mock scheme as one signer runs it.
 pub(super) struct MockScheme {
     key: MockKey,
     slot: Slot,
