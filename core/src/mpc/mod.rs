@@ -43,42 +43,24 @@ use std::sync::Arc;
 
 use bitcoin::XOnlyPublicKey;
 use bitcoin::hashes::{Hash, HashEngine, sha256};
+use rand_chacha::ChaCha20Rng;
+use rand_core::SeedableRng;
 
 mod fault;
+mod frost;
+mod key;
+mod keygen;
+mod mailbox;
+#[cfg(any(test, feature = "testing"))]
+mod mock;
+mod signing;
+#[cfg(test)]
+mod tests;
+
 pub use fault::{Fault, FaultReason, RefusedParams};
-/// Placeholder until the machines land.
-#[derive(Debug)]
-pub struct KeyShare;
-/// Placeholder.
-#[derive(Debug)]
-pub struct KeyShareError;
-#[allow(missing_docs, clippy::all, clippy::pedantic)]
-impl KeyShare {
-    pub fn to_secret_bytes(&self) -> zeroize::Zeroizing<Vec<u8>> {
-        zeroize::Zeroizing::new(vec![])
-    }
-    pub fn from_secret_bytes(_: &[u8]) -> Result<Self, KeyShareError> {
-        Err(KeyShareError)
-    }
-    pub fn public_key(&self) -> XOnlyPublicKey {
-        loop {}
-    }
-    pub fn threshold(&self) -> u16 {
-        0
-    }
-    pub fn parties(&self) -> u16 {
-        0
-    }
-    pub fn slot(&self) -> Slot {
-        Slot(0)
-    }
-    pub fn suite(&self) -> Suite {
-        Suite::Givre
-    }
-    pub(crate) fn public_digest(&self) -> [u8; 32] {
-        [0; 32]
-    }
-}
+pub use key::{KeyShare, KeyShareError};
+#[cfg(any(test, feature = "testing"))]
+pub use mock::MOCK_SECRET_MARK;
 
 /// Most parties of one run. The wallet has five nodes; the bound exists so that no buffer, and no message
 /// limit derived from it, depends on a peer.
@@ -93,7 +75,7 @@ pub const MAX_MESSAGES: usize = 256;
 pub struct Slot(pub u16);
 
 impl Slot {
-    pub(crate) const fn index(self) -> usize {
+    pub(crate) fn index(self) -> usize {
         usize::from(self.0)
     }
 }
@@ -207,10 +189,17 @@ impl Suite {
     ///
     /// # Errors
     /// [`RefusedParams`] if a parameter is out of its range.
-    pub fn keygen(self, params: KeygenParams, seed: [u8; 32]) -> Result<Box<dyn Machine>, RefusedParams> {
+    pub fn keygen(
+        self,
+        params: KeygenParams,
+        seed: [u8; 32],
+    ) -> Result<Box<dyn Machine>, RefusedParams> {
         params.check()?;
-        let _ = seed;
-        loop {}
+        Ok(match self {
+            Self::Givre => Box::new(keygen::Keygen::new(&params, seed)),
+            #[cfg(any(test, feature = "testing"))]
+            Self::Mock => Box::new(mock::MockKeygen::new(params, seed)),
+        })
     }
 
     /// Starts a signing run in the scheme of `share`. `seed` is fresh entropy for this run alone.
@@ -223,22 +212,48 @@ impl Suite {
         seed: [u8; 32],
     ) -> Result<Box<dyn Machine>, RefusedParams> {
         params.check(&share)?;
-        let _ = seed;
-        loop {}
+        Ok(match share.suite() {
+            Self::Givre => Box::new(signing::Signing::new(
+                frost::Frost::new(&share)?,
+                &share,
+                params,
+                seed,
+            )),
+            #[cfg(any(test, feature = "testing"))]
+            Self::Mock => Box::new(signing::Signing::new(
+                mock::MockScheme::new(&share)?,
+                &share,
+                params,
+                seed,
+            )),
+        })
     }
 
     /// Whether `signature` is valid for `message` under the BIP-341 output key of `internal_key` with no
     /// script tree (BIP-340 verification by libsecp256k1).
     #[must_use]
-    pub fn verify(self, internal_key: XOnlyPublicKey, message: &[u8; 32], signature: &[u8; 64]) -> bool {
-        let _ = (internal_key, message, signature);
-        false
+    pub fn verify(
+        self,
+        internal_key: XOnlyPublicKey,
+        message: &[u8; 32],
+        signature: &[u8; 64],
+    ) -> bool {
+        match self {
+            Self::Givre => frost::verify(internal_key, message, signature),
+            #[cfg(any(test, feature = "testing"))]
+            Self::Mock => mock::verify(internal_key, message, signature),
+        }
     }
 }
 
 impl KeygenParams {
     fn check(&self) -> Result<(), RefusedParams> {
-        let Self { execution_id: _, me, parties, threshold } = *self;
+        let Self {
+            execution_id: _,
+            me,
+            parties,
+            threshold,
+        } = *self;
         if !(2..=MAX_PARTIES).contains(&parties) {
             return Err(RefusedParams::Parties { parties });
         }
@@ -255,7 +270,12 @@ impl KeygenParams {
     fn context(&self, suite: &[u8]) -> [u8; 32] {
         digest(
             "mpc-wallet/keygen",
-            &[suite, &self.execution_id, &self.parties.to_be_bytes(), &self.threshold.to_be_bytes()],
+            &[
+                suite,
+                &self.execution_id,
+                &self.parties.to_be_bytes(),
+                &self.threshold.to_be_bytes(),
+            ],
         )
     }
 }
@@ -264,28 +284,47 @@ impl SigningParams {
     fn check(&self, share: &KeyShare) -> Result<(), RefusedParams> {
         let signers = self.signers.len();
         if signers < usize::from(share.threshold()) {
-            return Err(RefusedParams::TooFewSigners { signers, threshold: share.threshold() });
+            return Err(RefusedParams::TooFewSigners {
+                signers,
+                threshold: share.threshold(),
+            });
         }
         if !self.signers.is_sorted_by(|a, b| a < b)
             || self.signers.last().is_some_and(|s| s.0 >= share.parties())
         {
-            return Err(RefusedParams::Signers { parties: share.parties() });
+            return Err(RefusedParams::Signers {
+                parties: share.parties(),
+            });
         }
         if self.signers.get(self.me.index()) != Some(&share.slot()) {
-            return Err(RefusedParams::NotASigner { me: self.me, share: share.slot() });
+            return Err(RefusedParams::NotASigner {
+                me: self.me,
+                share: share.slot(),
+            });
         }
         if !(1..=MAX_MESSAGES).contains(&self.messages.len()) {
-            return Err(RefusedParams::Messages { messages: self.messages.len() });
+            return Err(RefusedParams::Messages {
+                messages: self.messages.len(),
+            });
         }
         Ok(())
     }
 
     /// What makes this run different from every other: bound into every message.
     fn context(&self, share: &KeyShare) -> [u8; 32] {
-        let signers: Vec<u8> = self.signers.iter().flat_map(|slot| slot.0.to_be_bytes()).collect();
+        let signers: Vec<u8> = self
+            .signers
+            .iter()
+            .flat_map(|slot| slot.0.to_be_bytes())
+            .collect();
         digest(
             "mpc-wallet/signing",
-            &[&self.execution_id, &share.public_digest(), &signers, self.messages.as_flattened()],
+            &[
+                &self.execution_id,
+                &share.public_digest(),
+                &signers,
+                self.messages.as_flattened(),
+            ],
         )
     }
 }
@@ -300,4 +339,10 @@ fn digest(tag: &str, parts: &[&[u8]]) -> [u8; 32] {
         engine.input(part);
     }
     sha256::Hash::from_engine(engine).to_byte_array()
+}
+
+/// The run's randomness. The context goes in, so that a seed used twice by mistake still gives unrelated
+/// values in runs with other parameters.
+fn rng(seed: &[u8; 32], context: &[u8; 32]) -> ChaCha20Rng {
+    ChaCha20Rng::from_seed(digest("mpc-wallet/seed", &[seed, context]))
 }

@@ -1,0 +1,214 @@
+//! The key share: what a party keeps of a key generation.
+
+use std::io::Write;
+
+use bitcoin::XOnlyPublicKey;
+use generic_ec::curves::Secp256k1;
+use generic_ec::{NonZero, Scalar};
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
+
+use super::{MAX_PARTIES, Slot, Suite, digest};
+
+/// First byte of the encoding.
+const VERSION: u8 = 1;
+
+/// Most bytes of an encoded share. A share of [`MAX_PARTIES`] parties takes 2.4 kB.
+const MAX_BYTES: usize = 8 * 1024;
+
+/// One party's share of a key. Neither cloned nor printed, erased on drop; share it as `Arc`.
+pub struct KeyShare {
+    secret: Secret,
+    public_key: XOnlyPublicKey,
+    public_digest: [u8; 32],
+}
+
+/// What is stored; the rest of a [`KeyShare`] is derived from it.
+#[derive(Serialize, Deserialize)]
+pub(super) enum Secret {
+    #[serde(rename = "givre")]
+    Givre(Box<givre::KeyShare<Secp256k1>>),
+    #[cfg(any(test, feature = "testing"))]
+    #[serde(rename = "mock")]
+    Mock(super::mock::MockShare),
+}
+
+/// Why bytes are not a key share.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum KeyShareError {
+    /// Longer than any share.
+    #[error(
+        "key share of {bytes} bytes exceeds the limit of {MAX_BYTES}; the file is not a key share"
+    )]
+    Oversized {
+        /// Length given.
+        bytes: usize,
+    },
+    /// Written by another version.
+    #[error(
+        "key share has version {version}, this program reads {VERSION}; use the program that wrote it"
+    )]
+    Version {
+        /// Version found.
+        version: u8,
+    },
+    /// Not decodable, or the parts do not belong together.
+    #[error("key share is damaged; restore it from a backup")]
+    Damaged,
+}
+
+impl KeyShare {
+    pub(super) fn new(secret: Secret) -> Result<Self, KeyShareError> {
+        let (public_key, public_digest) = match &secret {
+            Secret::Givre(share) => {
+                let vss = share.vss_setup.as_ref().ok_or(KeyShareError::Damaged)?;
+                let points_are_one_to_n =
+                    vss.I.iter().zip(1u16..).all(|(x, expected)| {
+                        NonZero::from_scalar(Scalar::from(expected)) == Some(*x)
+                    });
+                let parties =
+                    u16::try_from(share.public_shares.len()).map_err(|_| KeyShareError::Damaged)?;
+                if parties > MAX_PARTIES || !points_are_one_to_n {
+                    return Err(KeyShareError::Damaged);
+                }
+                let compressed = share.shared_public_key.to_bytes(true);
+                let x = compressed
+                    .as_bytes()
+                    .get(1..)
+                    .ok_or(KeyShareError::Damaged)?;
+                let public_key =
+                    XOnlyPublicKey::from_slice(x).map_err(|_| KeyShareError::Damaged)?;
+                let points: Vec<_> = share
+                    .public_shares
+                    .iter()
+                    .map(|point| point.to_bytes(true))
+                    .collect();
+                let threshold = vss.min_signers.to_be_bytes();
+                let mut parts: Vec<&[u8]> = vec![b"givre", &threshold, compressed.as_bytes()];
+                parts.extend(points.iter().map(|point| point.as_bytes()));
+                (public_key, digest("mpc-wallet/public-shares", &parts))
+            }
+            #[cfg(any(test, feature = "testing"))]
+            Secret::Mock(share) => (
+                share.public_key().ok_or(KeyShareError::Damaged)?,
+                share.public_digest(),
+            ),
+        };
+        Ok(Self {
+            secret,
+            public_key,
+            public_digest,
+        })
+    }
+
+    pub(super) fn secret(&self) -> &Secret {
+        &self.secret
+    }
+
+    /// The scheme this share belongs to.
+    #[must_use]
+    pub fn suite(&self) -> Suite {
+        match &self.secret {
+            Secret::Givre(_) => Suite::Givre,
+            #[cfg(any(test, feature = "testing"))]
+            Secret::Mock(_) => Suite::Mock,
+        }
+    }
+
+    /// The BIP-341 internal key: addresses tweak it, with no script tree.
+    #[must_use]
+    pub fn public_key(&self) -> XOnlyPublicKey {
+        self.public_key
+    }
+
+    /// How many parties must sign.
+    #[must_use]
+    pub fn threshold(&self) -> u16 {
+        match &self.secret {
+            Secret::Givre(share) => share.min_signers(),
+            #[cfg(any(test, feature = "testing"))]
+            Secret::Mock(share) => share.threshold(),
+        }
+    }
+
+    /// How many parties hold a share.
+    #[must_use]
+    pub fn parties(&self) -> u16 {
+        match &self.secret {
+            // Construction has checked that it fits.
+            Secret::Givre(share) => u16::try_from(share.public_shares.len()).unwrap_or(u16::MAX),
+            #[cfg(any(test, feature = "testing"))]
+            Secret::Mock(share) => share.parties(),
+        }
+    }
+
+    /// This share's index in the key: the slot held in key generation.
+    #[must_use]
+    pub fn slot(&self) -> Slot {
+        match &self.secret {
+            Secret::Givre(share) => Slot(share.i),
+            #[cfg(any(test, feature = "testing"))]
+            Secret::Mock(share) => share.slot(),
+        }
+    }
+
+    /// Digest of threshold, public key and all public shares. Equal at all parties exactly if they hold
+    /// shares of the same key from the same key generation.
+    #[must_use]
+    pub fn public_digest(&self) -> [u8; 32] {
+        self.public_digest
+    }
+
+    /// The share for encrypted storage: a version byte, the public digest, then CBOR (the share does not read
+    /// back from a format that does not describe itself).
+    ///
+    /// # Errors
+    /// [`KeyShareError::Oversized`] if it does not fit the limit, which no share of this crate does.
+    pub fn to_secret_bytes(&self) -> Result<Zeroizing<Vec<u8>>, KeyShareError> {
+        // Fixed room: growing would leave copies of the secret behind in freed memory.
+        let mut room = Zeroizing::new(vec![0; MAX_BYTES]);
+        let mut rest: &mut [u8] = room.as_mut_slice();
+        let oversized = |_| KeyShareError::Oversized { bytes: MAX_BYTES };
+        rest.write_all(&[VERSION]).map_err(oversized)?;
+        rest.write_all(&self.public_digest).map_err(oversized)?;
+        ciborium::into_writer(&self.secret, &mut rest)
+            .map_err(|_| KeyShareError::Oversized { bytes: MAX_BYTES })?;
+        let unused = rest.len();
+        room.truncate(MAX_BYTES.saturating_sub(unused));
+        Ok(room)
+    }
+
+    /// Reads what [`to_secret_bytes`](Self::to_secret_bytes) wrote, and checks that the parts of the share
+    /// belong together. The caller erases `bytes`.
+    ///
+    /// # Errors
+    /// See [`KeyShareError`].
+    pub fn from_secret_bytes(bytes: &[u8]) -> Result<Self, KeyShareError> {
+        if bytes.len() > MAX_BYTES {
+            return Err(KeyShareError::Oversized { bytes: bytes.len() });
+        }
+        let (&version, rest) = bytes.split_first().ok_or(KeyShareError::Damaged)?;
+        if version != VERSION {
+            return Err(KeyShareError::Version { version });
+        }
+        let (public_digest, mut body) = rest.split_first_chunk().ok_or(KeyShareError::Damaged)?;
+        let secret = ciborium::from_reader(&mut body).map_err(|_| KeyShareError::Damaged)?;
+        if !body.is_empty() {
+            return Err(KeyShareError::Damaged);
+        }
+        // The library accepts a threshold raised above the degree of the polynomial; the digest does not.
+        Self::new(secret)
+            .ok()
+            .filter(|share| share.public_digest == *public_digest)
+            .ok_or(KeyShareError::Damaged)
+    }
+}
+
+impl std::fmt::Debug for KeyShare {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("KeyShare")
+            .field("slot", &self.slot())
+            .field("public_key", &format_args!("{}", self.public_key))
+            .finish_non_exhaustive()
+    }
+}
