@@ -1,0 +1,516 @@
+//! From consent to a signature.
+//!
+//! One member leads: it picks `t` signers among those who are here, and starts a session. The coordinator leads first;
+//! if nothing happens the next in line does, so a leader who will not lead costs a pause. Every signer checks consent
+//! for itself before it takes part, computes what to sign from the transaction it approved, and records that its share
+//! is about to leave before it leaves (I3, I4, I6). A session that fails is forgotten with its nonces, and another one
+//! begins with other signers. Sessions that overlap are harmless: they sign the same message under their own nonces.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bitcoin::Txid;
+use rand_core::CryptoRngCore;
+
+use super::{Node, timers::Timer};
+use crate::{
+    identity::Signed,
+    ids::{JobId, KeyId, NodeId, SessionId},
+    message::{FinalTransaction, KeyProof, Message, MpcMessage, SignRequest, SigningSession, Subject},
+    mpc::{Fault, Output, Progress, SigningParams, Slot, Suite},
+    record::Fact,
+    session::{Heard, Run},
+    step::{Alert, Effect, JobResult},
+    time::{Millis, Timestamp},
+    tx::{self, SubStatus},
+    vote::Violation,
+    wallet,
+};
+
+/// How long a member that was silent in a session is chosen last.
+const SUSPICION: Millis = Millis(15_000);
+
+/// A session says everything it has said again this many times within its life.
+const REPETITIONS: u64 = 6;
+
+/// Volatile state of signing.
+#[derive(Default)]
+pub(super) struct Signing {
+    sessions: BTreeMap<SessionId, Session>,
+    jobs: BTreeMap<JobId, SessionId>,
+    /// Messages that overtook the request they belong to.
+    early: BTreeMap<SessionId, Vec<Signed<MpcMessage>>>,
+    /// Requests that wait for this node's own approval.
+    waiting: BTreeMap<Txid, SignRequest>,
+    suspects: BTreeMap<NodeId, Timestamp>,
+    /// When the last session on a subject began or ended.
+    last_try: BTreeMap<Subject, Timestamp>,
+    tries: BTreeMap<Subject, u32>,
+    attempts: u64,
+}
+
+/// A session this node takes part in.
+struct Session {
+    what: SigningSession,
+    run: Run,
+}
+
+impl Node {
+    /// Leads, waits for the leader, or says that it waits for members.
+    pub(super) fn attend_signing(&mut self, txid: Txid, entropy: &mut dyn CryptoRngCore) {
+        if self.attend_abandoned(txid) {
+            return;
+        }
+        if let Some(request) = self.signing.waiting.remove(&txid) {
+            self.join(request, entropy);
+        }
+        let Some(tx) = self.state.transaction(txid) else { return };
+        let subject = Subject::Payment { txid, digest: tx.digest };
+        let key = tx.proposal.body.key;
+        if self.signing.sessions.values().any(|session| session.what.subject == subject) {
+            self.watch(txid);
+            return;
+        }
+        let able = self.able_signers(Some(txid));
+        if able.len() < usize::from(self.config.cluster.threshold()) {
+            self.set_sub_status(txid, SubStatus::WaitingForQuorum);
+        } else {
+            if tx.sub_status == SubStatus::WaitingForQuorum {
+                self.set_sub_status(txid, SubStatus::ChoosingSigners);
+            }
+            self.lead_when_due(subject, key, &able, entropy);
+        }
+        self.watch(txid);
+    }
+
+    /// Members that could sign: here, not shut out, not bound otherwise.
+    fn able_signers(&self, txid: Option<Txid>) -> Vec<NodeId> {
+        let bound: BTreeSet<NodeId> = txid
+            .and_then(|txid| self.state.transaction(txid))
+            .map(|tx| tx.tally.bound_not_to_sign())
+            .unwrap_or_default();
+        self.live().into_iter().filter(|node| !bound.contains(node)).collect()
+    }
+
+    /// Starts a session if it is this node's turn: the coordinator's at once, the others' later and later.
+    pub(super) fn lead_when_due(
+        &mut self,
+        subject: Subject,
+        key: KeyId,
+        able: &[NodeId],
+        entropy: &mut dyn CryptoRngCore,
+    ) {
+        let coordinator = self.coordinator();
+        let mut line: Vec<NodeId> = vec![coordinator];
+        line.extend(self.live().into_iter().filter(|node| *node != coordinator));
+        let rank = line.iter().position(|node| *node == self.config.me).unwrap_or(line.len());
+        let patience = self.config.timing.signing_session.0.saturating_mul(u64::try_from(rank).unwrap_or(u64::MAX));
+        let first_seen = *self.signing.last_try.entry(subject).or_insert(self.now);
+        let due = first_seen.plus(Millis(patience));
+        if self.now < due {
+            if let Subject::Payment { txid, .. } = subject {
+                self.timers.set_by(Timer::Transaction(txid), due);
+            }
+            return;
+        }
+        self.lead(subject, key, able, entropy);
+    }
+
+    fn lead(&mut self, subject: Subject, key: KeyId, able: &[NodeId], entropy: &mut dyn CryptoRngCore) {
+        if self.signing.sessions.len() >= self.config.limits.sessions {
+            return;
+        }
+        let certificate = match subject {
+            Subject::Payment { txid, .. } => {
+                let Some(certificate) = self
+                    .state
+                    .transaction(txid)
+                    .and_then(|tx| tx.tally.certificate(&self.config.cluster))
+                else {
+                    return;
+                };
+                Some(certificate)
+            }
+            Subject::KeyProof { .. } => None,
+        };
+        self.signing.attempts = self.signing.attempts.saturating_add(1);
+        let session = SigningSession {
+            cluster: self.config.cluster.id(),
+            key,
+            subject,
+            leader: self.config.me,
+            leader_boot: self.boot,
+            attempt: self.signing.attempts,
+            signers: self.choose_signers(subject, able),
+        };
+        let request = SignRequest { session, certificate };
+        for signer in request.session.signers.clone() {
+            self.send(signer, Message::SignRequest(Box::new(request.clone())));
+        }
+        self.signing.last_try.insert(subject, self.now);
+        if request.session.signers.contains(&self.config.me) {
+            self.join(request, entropy);
+        }
+    }
+
+    /// `t` signers: those who answered lately before those who did not, the leader first, the rest in an order that
+    /// differs from payment to payment so that all shares are used and the work is spread.
+    fn choose_signers(&self, subject: Subject, able: &[NodeId]) -> Vec<NodeId> {
+        let me = self.config.me;
+        let mut ranked: Vec<(bool, bool, [u8; 32], NodeId)> = able
+            .iter()
+            .map(|node| {
+                let suspect = self.signing.suspects.get(node).is_some_and(|until| self.now < *until);
+                let spread = crate::codec::digest("mpc-wallet/signer-order", &(subject, self.tries(subject), node));
+                (suspect, *node != me, spread, *node)
+            })
+            .collect();
+        ranked.sort_unstable();
+        let mut signers: Vec<NodeId> = ranked
+            .into_iter()
+            .take(usize::from(self.config.cluster.threshold()))
+            .map(|(.., node)| node)
+            .collect();
+        signers.sort_unstable();
+        signers
+    }
+
+    fn tries(&self, subject: Subject) -> u32 {
+        self.signing.tries.get(&subject).copied().unwrap_or(0)
+    }
+
+    pub(super) fn on_sign_request(
+        &mut self,
+        from: NodeId,
+        request: SignRequest,
+        entropy: &mut dyn CryptoRngCore,
+    ) {
+        let session = &request.session;
+        let threshold = usize::from(self.config.cluster.threshold());
+        let proper = session.cluster == self.config.cluster.id()
+            && session.leader == from
+            && session.signers.len() == threshold
+            && session.signers.is_sorted_by(|a, b| a < b)
+            && session.signers.iter().all(|node| self.config.cluster.key(*node).is_some());
+        if !proper || !session.signers.contains(&self.config.me) {
+            return;
+        }
+        if let Some(known) = self.signing.sessions.get(&session.id()) {
+            // The same session asked again gets the same words again.
+            let repeat: Vec<_> = known.run.said().to_vec();
+            for message in repeat.into_iter().filter(|message| message.body.to.is_none_or(|to| to == from)) {
+                self.send(from, Message::Mpc(message));
+            }
+            return;
+        }
+        self.signing.last_try.insert(session.subject, self.now);
+        match session.subject {
+            Subject::Payment { txid, .. } => {
+                for vote in request.certificate.iter().flat_map(|certificate| certificate.approvals.clone()) {
+                    self.count_vote(from, vote);
+                }
+                self.signing.waiting.insert(txid, request);
+                self.attend(txid, entropy);
+            }
+            Subject::KeyProof { .. } => self.join(request, entropy),
+        }
+    }
+
+    /// Takes part in a session, if this node's own books consent to it.
+    fn join(&mut self, request: SignRequest, entropy: &mut dyn CryptoRngCore) {
+        let session = request.session;
+        let (id, subject) = (session.id(), session.subject);
+        let already = self.signing.sessions.contains_key(&id);
+        if already || self.signing.sessions.len() >= self.config.limits.sessions {
+            return;
+        }
+        let Some(messages) = self.consent(&session) else { return };
+        let Some(share) = self.share_for(&session) else { return };
+        let Some(me) = session.signers.iter().position(|node| *node == self.config.me) else { return };
+        let (Ok(me), Some(signers)) = (u16::try_from(me), slots(&session.signers)) else { return };
+        let params = SigningParams { execution_id: *id.as_bytes(), me: Slot(me), signers, messages };
+        let mut seed = [0; 32];
+        entropy.fill_bytes(&mut seed);
+        let Ok(machine) = Suite::signing(share, params, seed) else { return };
+        let tries = self.tries(subject).saturating_add(1);
+        self.signing.tries.insert(subject, tries);
+        let run = Run::new(id, self.config.me, session.signers.clone(), machine);
+        if let Subject::Payment { txid, .. } = subject {
+            let attempt = SubStatus::SigningAttempt(tries);
+            let cause = format!("session led by {} with {:?}", session.leader, session.signers);
+            if !self.transition(txid, tx::State::Signing, attempt.clone(), &cause) {
+                self.set_sub_status(txid, attempt);
+            }
+        }
+        self.signing.sessions.insert(id, Session { what: session, run });
+        let life = self.config.timing.signing_session;
+        self.timers.set(Timer::Session(id), self.now.plus(life));
+        self.timers.set(Timer::SessionRepeat(id), self.now.plus(Millis(life.0 / REPETITIONS)));
+        for message in self.signing.early.remove(&id).unwrap_or_default() {
+            self.hear_in_session(id, message);
+        }
+        self.give_work(id);
+    }
+
+    /// What this node would sign in the session, if it consents: `t` valid approvals in hand for exactly this
+    /// proposal and its own re-check passed, or all members' confirmations of a new key.
+    fn consent(&self, session: &SigningSession) -> Option<Vec<[u8; 32]>> {
+        match session.subject {
+            Subject::Payment { txid, digest } => {
+                let tx = self.state.transaction(txid)?;
+                let approved = matches!(tx.state, tx::State::Approved | tx::State::Signing);
+                let proposal = &tx.proposal.body;
+                let certificate = tx.tally.certificate(&self.config.cluster)?;
+                let consented = certificate.verify(&self.config.cluster, proposal).is_ok();
+                let same = tx.digest == digest && proposal.key == session.key;
+                (approved && consented && same && self.may_sign(txid))
+                    .then(|| wallet::sighashes(proposal).ok())
+                    .flatten()
+            }
+            Subject::KeyProof { ceremony } => {
+                self.key_to_prove(ceremony).map(|public_key| vec![KeyProof::message(ceremony, &public_key)])
+            }
+        }
+    }
+
+    fn share_for(&self, session: &SigningSession) -> Option<std::sync::Arc<crate::mpc::KeyShare>> {
+        match session.subject {
+            Subject::Payment { .. } => self.share_of(session.key),
+            Subject::KeyProof { ceremony } => self.shares.get(&ceremony).cloned(),
+        }
+    }
+
+    pub(super) fn on_mpc(&mut self, from: NodeId, message: Signed<MpcMessage>, entropy: &mut dyn CryptoRngCore) {
+        let id = message.body.session;
+        if message.body.from != from {
+            let detail = format!("a computation message in the name of {}", message.body.from);
+            self.strike(from, Violation::ProtocolViolation, None, &detail);
+            return;
+        }
+        if !self.config.cluster.key(from).is_some_and(|key| message.verify(key)) {
+            self.strike(from, Violation::InvalidSignature, None, "a computation message it did not sign");
+            return;
+        }
+        if self.signing.sessions.contains_key(&id) {
+            self.hear_in_session(id, message);
+            self.give_work(id);
+        } else if !self.hear_in_keygen(message.clone(), entropy) {
+            self.keep_early(message);
+        }
+    }
+
+    fn keep_early(&mut self, message: Signed<MpcMessage>) {
+        let limit = self.config.limits.early_messages;
+        let early = &mut self.signing.early;
+        if early.len() >= self.config.limits.sessions && !early.contains_key(&message.body.session) {
+            early.pop_first();
+        }
+        let kept = early.entry(message.body.session).or_default();
+        if kept.len() < limit && !kept.contains(&message) {
+            kept.push(message);
+        }
+    }
+
+    pub(super) fn take_early(&mut self, id: SessionId) -> Vec<Signed<MpcMessage>> {
+        self.signing.early.remove(&id).unwrap_or_default()
+    }
+
+    fn hear_in_session(&mut self, id: SessionId, message: Signed<MpcMessage>) {
+        let Some(session) = self.signing.sessions.get_mut(&id) else { return };
+        match session.run.hear(message) {
+            Heard::New | Heard::Nothing => {}
+            Heard::Equivocation(evidence) => self.prove(*evidence, true),
+        }
+    }
+
+    fn give_work(&mut self, id: SessionId) {
+        let job = self.next_job();
+        let Some(session) = self.signing.sessions.get_mut(&id) else { return };
+        if let Some(work) = session.run.work(job) {
+            self.signing.jobs.insert(job, id);
+            self.effects.push(Effect::Compute { job, work });
+        }
+    }
+
+    pub(super) fn on_computed(&mut self, job: JobId, result: JobResult, entropy: &mut dyn CryptoRngCore) {
+        let JobResult::Advanced { machine, advance } = result;
+        let Some(id) = self.signing.jobs.remove(&job) else {
+            self.on_keygen_computed(job, machine, advance, entropy);
+            return;
+        };
+        let Some(session) = self.signing.sessions.get_mut(&id) else { return };
+        let Some((saying, progress)) = session.run.returned(job, machine, advance, &self.identity) else { return };
+        let subject = session.what.subject;
+        let releases_share = saying.iter().any(|message| message.body.sequence > 0);
+        if releases_share && let Subject::Payment { txid, .. } = subject {
+            // The last look before the share leaves, and the mark that it has left.
+            if !self.may_sign(txid) {
+                self.end_session(id);
+                return;
+            }
+            self.record(Fact::ShareReleased { txid, session: id });
+        }
+        for message in saying {
+            self.say(id, message);
+        }
+        match progress {
+            Progress::Running => self.give_work(id),
+            Progress::Finished(Output::Signatures(signatures)) => {
+                self.end_session(id);
+                self.on_signatures(subject, &signatures, entropy);
+            }
+            Progress::Finished(Output::KeyShare(_)) => self.end_session(id),
+            Progress::Failed(fault) => self.on_fault(id, subject, &fault, entropy),
+        }
+    }
+
+    fn say(&mut self, id: SessionId, message: Signed<MpcMessage>) {
+        let audience =
+            self.signing.sessions.get(&id).map(|session| session.run.audience(&message.body)).unwrap_or_default();
+        for node in audience {
+            self.send(node, Message::Mpc(message.clone()));
+        }
+    }
+
+    pub(super) fn repeat_session(&mut self, id: SessionId) {
+        let Some(session) = self.signing.sessions.get(&id) else { return };
+        for message in session.run.said().to_vec() {
+            self.say(id, message);
+        }
+        let pause = Millis(self.config.timing.signing_session.0 / REPETITIONS);
+        self.timers.set(Timer::SessionRepeat(id), self.now.plus(pause));
+    }
+
+    fn on_signatures(&mut self, subject: Subject, signatures: &[[u8; 64]], entropy: &mut dyn CryptoRngCore) {
+        match subject {
+            Subject::Payment { txid, .. } => {
+                let finished = self
+                    .state
+                    .transaction(txid)
+                    .and_then(|tx| wallet::finish(&tx.proposal.body, signatures))
+                    .map(FinalTransaction);
+                if let Some(finished) = finished
+                    && self.on_finished(finished.clone(), entropy)
+                {
+                    self.broadcast(Message::Finished(finished));
+                }
+            }
+            Subject::KeyProof { ceremony } => {
+                if let Some(signature) = signatures.first() {
+                    self.on_key_signature(ceremony, *signature);
+                }
+            }
+        }
+    }
+
+    fn on_fault(&mut self, id: SessionId, subject: Subject, fault: &Fault, entropy: &mut dyn CryptoRngCore) {
+        let Some(session) = self.signing.sessions.get(&id) else { return };
+        let culprits = session.run.nodes(&fault.culprits);
+        let suspects = session.run.nodes(&fault.suspects());
+        let peers: Vec<NodeId> =
+            session.what.signers.iter().copied().filter(|node| *node != self.config.me).collect();
+        let txid = match subject {
+            Subject::Payment { txid, .. } => Some(txid),
+            Subject::KeyProof { .. } => None,
+        };
+        for culprit in culprits {
+            if culprit != self.config.me {
+                self.convict(culprit, txid, &fault.reason.to_string());
+            }
+        }
+        for suspect in suspects {
+            self.signing.suspects.insert(suspect, self.now.plus(SUSPICION));
+        }
+        for peer in peers {
+            self.send(peer, Message::SessionAbort { session: id, reason: fault.reason.to_string() });
+        }
+        self.fail_session(id, subject, entropy);
+    }
+
+    pub(super) fn on_session_abort(
+        &mut self,
+        from: NodeId,
+        id: SessionId,
+        reason: &str,
+        entropy: &mut dyn CryptoRngCore,
+    ) {
+        let Some(session) = self.signing.sessions.get(&id) else { return };
+        // Only a signer may end it, and only by words: nobody is blamed for a complaint alone.
+        if session.what.signers.contains(&from) {
+            let subject = session.what.subject;
+            let detail = format!("{from} left a signing session: {reason}");
+            self.effects.push(Effect::Alert(Alert::Configuration { node: from, detail }));
+            self.fail_session(id, subject, entropy);
+        }
+    }
+
+    pub(super) fn on_session_timeout(&mut self, id: SessionId, entropy: &mut dyn CryptoRngCore) {
+        let Some(session) = self.signing.sessions.get(&id) else { return };
+        let subject = session.what.subject;
+        let leads = session.what.leader == self.config.me;
+        for node in session.run.silent() {
+            self.signing.suspects.insert(node, self.now.plus(SUSPICION));
+            // Who is here and yet says nothing is put on record; who is gone is just gone.
+            if leads && self.is_live(node) {
+                let txid = match subject {
+                    Subject::Payment { txid, .. } => Some(txid),
+                    Subject::KeyProof { .. } => None,
+                };
+                self.strike(node, Violation::Timeout, txid, "silent in a signing session while reachable");
+            }
+        }
+        self.fail_session(id, subject, entropy);
+    }
+
+    fn fail_session(&mut self, id: SessionId, subject: Subject, entropy: &mut dyn CryptoRngCore) {
+        self.end_session(id);
+        match subject {
+            Subject::Payment { txid, .. } => {
+                if self.state.transaction(txid).is_some_and(|tx| tx.state == tx::State::Signing) {
+                    self.set_sub_status(txid, SubStatus::RetryingOtherSubset);
+                }
+                self.attend(txid, entropy);
+            }
+            Subject::KeyProof { .. } => self.attend_keygen(entropy),
+        }
+    }
+
+    fn end_session(&mut self, id: SessionId) {
+        if let Some(session) = self.signing.sessions.remove(&id) {
+            self.signing.last_try.insert(session.what.subject, self.now);
+        }
+        self.timers.clear(Timer::Session(id));
+        self.timers.clear(Timer::SessionRepeat(id));
+    }
+
+    /// Forgets the sessions of a transaction, and with them their nonces.
+    pub(super) fn drop_sessions_of(&mut self, txid: Txid) {
+        let of_it = |subject: &Subject| matches!(subject, Subject::Payment { txid: other, .. } if *other == txid);
+        let ids: Vec<SessionId> = self
+            .signing
+            .sessions
+            .iter()
+            .filter(|(_, session)| of_it(&session.what.subject))
+            .map(|(id, _)| *id)
+            .collect();
+        for id in ids {
+            self.end_session(id);
+        }
+        self.signing.waiting.remove(&txid);
+        self.signing.last_try.retain(|subject, _| !of_it(subject));
+        self.signing.tries.retain(|subject, _| !of_it(subject));
+    }
+
+    pub(super) fn session_count(&self) -> usize {
+        self.signing.sessions.len()
+    }
+
+    /// Whether a session on this subject is running here.
+    pub(super) fn has_session_on(&self, subject: Subject) -> bool {
+        self.signing.sessions.values().any(|session| session.what.subject == subject)
+    }
+}
+
+/// Members as slots of the key: node-1 has slot 0.
+pub(super) fn slots(nodes: &[NodeId]) -> Option<Vec<Slot>> {
+    nodes.iter().map(|node| node.get().checked_sub(1).map(Slot)).collect()
+}
