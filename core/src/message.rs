@@ -315,6 +315,8 @@ pub struct KeygenConfirm {
     pub node: NodeId,
     /// The public key it holds a share of (x-only).
     pub public_key: [u8; 32],
+    /// Digest of the key and of every member's public share: all members must have come to the same.
+    pub public_digest: [u8; 32],
 }
 
 impl Statement for KeygenConfirm {

@@ -41,6 +41,7 @@ pub struct State {
     position: LogIndex,
     boot: BootId,
     transactions: BTreeMap<Txid, TxRecord>,
+    open: BTreeSet<Txid>,
     coins: BTreeMap<OutPoint, Txid>,
     payments: BTreeMap<PaymentId, Txid>,
     proposed: BTreeMap<PaymentId, Txid>,
@@ -156,6 +157,11 @@ impl State {
                 tx.since = at;
                 let dead = tx.tally.is_dead(cluster) && tx.finished.is_none();
                 let lost = *sub_status == SubStatus::InputSpent;
+                if to.is_final() {
+                    self.open.remove(txid);
+                } else {
+                    self.open.insert(*txid);
+                }
                 if to.is_final() && *to != TxState::Confirmed && (dead || lost) {
                     self.release_claims(*txid);
                 }
@@ -224,6 +230,7 @@ impl State {
             confirmations: 0,
             changed: position,
         });
+        self.open.insert(txid);
         self.changes.insert(position, txid);
     }
 
@@ -278,6 +285,17 @@ impl State {
     /// All transactions, by txid.
     pub fn transactions(&self) -> impl Iterator<Item = (Txid, &TxRecord)> {
         self.transactions.iter().map(|(txid, tx)| (*txid, tx))
+    }
+
+    /// Transactions that have not ended, by txid.
+    pub fn open(&self) -> impl Iterator<Item = (Txid, &TxRecord)> {
+        self.open.iter().filter_map(|txid| self.transactions.get(txid).map(|tx| (*txid, tx)))
+    }
+
+    /// How many transactions have not ended.
+    #[must_use]
+    pub fn open_count(&self) -> usize {
+        self.open.len()
     }
 
     /// The transaction that holds a coin, by this node's commitment (I2).

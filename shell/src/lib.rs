@@ -3,7 +3,9 @@
 //! [`driver`] is the one loop; it is generic over [`ports`], so production and simulation run the same code. Each
 //! outside system has one adapter behind a port.
 
+pub mod driver;
 pub mod handle;
+pub mod host;
 pub mod ports;
 pub mod quic;
 pub mod read;

@@ -9,7 +9,7 @@ use mpc_wallet_core::{
     ids::QueryId,
     mpc::KeyShare,
     record::Record,
-    step::Receipt,
+    step::{JobResult, Receipt, Work},
 };
 
 /// Something a transport noticed.
@@ -92,9 +92,6 @@ pub trait Clock: Send + Sync + 'static {
 
 /// Runs protocol machines off the event loop.
 pub trait Workers: Send + Sync + 'static {
-    /// Does the work and brings the result.
-    fn run(
-        &self,
-        work: mpc_wallet_core::step::Work,
-    ) -> impl Future<Output = mpc_wallet_core::step::JobResult> + Send;
+    /// Does the work and brings the result; `None` if the worker died, which its session survives by its deadline.
+    fn run(&self, work: Work) -> impl Future<Output = Option<JobResult>> + Send;
 }

@@ -13,17 +13,11 @@ pub struct Fault {
 
 impl Fault {
     pub(super) fn by(culprit: Slot, reason: FaultReason) -> Self {
-        Self {
-            culprits: vec![culprit],
-            reason,
-        }
+        Self { culprits: vec![culprit], reason }
     }
 
     pub(super) fn by_nobody(reason: FaultReason) -> Self {
-        Self {
-            culprits: Vec::new(),
-            reason,
-        }
+        Self { culprits: Vec::new(), reason }
     }
 
     /// Slots of whom one is at fault or misconfigured, without proof which: the signed messages of the run
@@ -114,17 +108,13 @@ pub enum FaultReason {
         message: usize,
     },
     /// Signing: all shares were accepted and yet the signature does not verify; this node is unsound.
-    #[error(
-        "finished signature for message {message} does not verify; check this node's memory and build"
-    )]
+    #[error("finished signature for message {message} does not verify; check this node's memory and build")]
     BadSignature {
         /// Index of the message.
         message: usize,
     },
     /// The cryptographic library gave up without naming anyone; with negligible probability in honest runs.
-    #[error(
-        "cryptographic library failed without naming a party; run again with a new execution id"
-    )]
+    #[error("cryptographic library failed without naming a party; run again with a new execution id")]
     Library,
     /// The machine had already given its result.
     #[error("run is already over")]

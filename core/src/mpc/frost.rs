@@ -70,12 +70,7 @@ impl Frost {
             .iter()
             .map(|point| flip(flip(point.into_inner(), internal_flip) + shift, output_flip))
             .collect();
-        Ok(Self {
-            share,
-            internal_key,
-            output_key,
-            public_shares,
-        })
+        Ok(Self { share, internal_key, output_key, public_shares })
     }
 }
 
@@ -120,16 +115,10 @@ impl Scheme for Frost {
         (Nonces(nonces), commitments)
     }
 
-    fn session(
-        &self,
-        message: &[u8; 32],
-        commitments: &[(Slot, PublicCommitments<E>)],
-    ) -> Option<Session> {
+    fn session(&self, message: &[u8; 32], commitments: &[(Slot, PublicCommitments<E>)]) -> Option<Session> {
         let mut signers = commitments
             .iter()
-            .map(|(slot, commitment)| {
-                Some((self.share.share_preimage(slot.0)?, *slot, *commitment))
-            })
+            .map(|(slot, commitment)| Some((self.share.share_preimage(slot.0)?, *slot, *commitment)))
             .collect::<Option<Vec<_>>>()?;
         signers.sort_unstable_by_key(|(id, _, _)| *id);
 
@@ -140,11 +129,7 @@ impl Scheme for Frost {
             list.update(Bitcoin::serialize_point(&commitment.binding_comm).as_ref());
         }
         let mut key = [0; POINT];
-        key.copy_from_slice(
-            Bitcoin::serialize_point(&self.output_key)
-                .as_ref()
-                .get(..POINT)?,
-        );
+        key.copy_from_slice(Bitcoin::serialize_point(&self.output_key).as_ref().get(..POINT)?);
         let binding = Binding {
             key,
             message: Bitcoin::h4().chain(message).finalize_fixed().to_vec(),
@@ -153,9 +138,7 @@ impl Scheme for Frost {
 
         let nonces: Vec<Point<E>> = signers
             .iter()
-            .map(|(id, _, commitment)| {
-                commitment.hiding_comm + commitment.binding_comm * binding.factor(id)
-            })
+            .map(|(id, _, commitment)| commitment.hiding_comm + commitment.binding_comm * binding.factor(id))
             .collect();
         let (group, negated) =
             match NormalizedPoint::<Bitcoin, _>::try_normalize(nonces.iter().sum::<Point<E>>()) {
@@ -166,45 +149,31 @@ impl Scheme for Frost {
             .iter()
             .zip(nonces)
             .map(|((id, slot, _), nonce)| {
-                let others = signers
-                    .iter()
-                    .map(|(other, _, _)| *other)
-                    .filter(|other| other != id);
-                let (above, below) = others
-                    .fold((Scalar::one(), Scalar::one()), |(above, below), other| {
-                        (above * other, below * (other - *id))
-                    });
+                let others = signers.iter().map(|(other, _, _)| *other).filter(|other| other != id);
+                let (above, below) = others.fold((Scalar::one(), Scalar::one()), |(above, below), other| {
+                    (above * other, below * (other - *id))
+                });
                 Some((*slot, flip(nonce, negated), above * below.invert()?))
             })
             .collect::<Option<Vec<_>>>()?;
         Some(Session {
             message: *message,
-            commitments: signers
-                .iter()
-                .map(|(_, slot, commitment)| (slot.0, *commitment))
-                .collect(),
+            commitments: signers.iter().map(|(_, slot, commitment)| (slot.0, *commitment)).collect(),
             challenge: Bitcoin::compute_challenge(&group, &self.output_key, message),
             expected,
         })
     }
 
     fn sign(&self, session: &Session, nonces: Nonces) -> Option<SigShare<E>> {
-        SigningOptions::<Bitcoin>::new(
-            &self.share,
-            nonces.0,
-            &session.message,
-            &session.commitments,
-        )
-        .set_taproot_tweak(None)
-        .ok()?
-        .sign()
-        .ok()
+        SigningOptions::<Bitcoin>::new(&self.share, nonces.0, &session.message, &session.commitments)
+            .set_taproot_tweak(None)
+            .ok()?
+            .sign()
+            .ok()
     }
 
     fn share_is_valid(&self, session: &Session, signer: Slot, share: &SigShare<E>) -> bool {
-        let Some((_, nonce, lagrange)) =
-            session.expected.iter().find(|(slot, _, _)| *slot == signer)
-        else {
+        let Some((_, nonce, lagrange)) = session.expected.iter().find(|(slot, _, _)| *slot == signer) else {
             return false;
         };
         let Some(public_share) = self.public_shares.get(signer.index()) else {
@@ -222,31 +191,24 @@ impl Scheme for Frost {
                 Some((*signer, *commitment, *share))
             })
             .collect::<Option<Vec<_>>>()?;
-        let signature =
-            AggregateOptions::<Bitcoin>::new(self.share.as_ref(), &signers, &session.message)
-                .set_taproot_tweak(None)
-                .ok()?
-                .aggregate()
-                .ok()?;
+        let signature = AggregateOptions::<Bitcoin>::new(self.share.as_ref(), &signers, &session.message)
+            .set_taproot_tweak(None)
+            .ok()?
+            .aggregate()
+            .ok()?;
         let mut bytes = [0; 64];
         signature.write_to_slice(&mut bytes);
         verify(self.internal_key, &session.message, &bytes).then_some(bytes)
     }
 
     fn write_commitment(commitment: &PublicCommitments<E>) -> Vec<u8> {
-        [
-            commitment.hiding_comm.to_bytes(true).as_bytes(),
-            commitment.binding_comm.to_bytes(true).as_bytes(),
-        ]
-        .concat()
+        [commitment.hiding_comm.to_bytes(true).as_bytes(), commitment.binding_comm.to_bytes(true).as_bytes()]
+            .concat()
     }
 
     fn read_commitment(bytes: &[u8]) -> Option<PublicCommitments<E>> {
         let (hiding, binding) = bytes.split_at_checked(POINT)?;
-        Some(PublicCommitments {
-            hiding_comm: read_point(hiding)?,
-            binding_comm: read_point(binding)?,
-        })
+        Some(PublicCommitments { hiding_comm: read_point(hiding)?, binding_comm: read_point(binding)? })
     }
 
     fn write_share(share: &SigShare<E>) -> Vec<u8> {
@@ -265,16 +227,11 @@ fn read_point(bytes: &[u8]) -> Option<Point<E>> {
 }
 
 /// BIP-340 verification under the BIP-341 output key of `internal_key`, by libsecp256k1.
-pub(super) fn verify(
-    internal_key: XOnlyPublicKey,
-    message: &[u8; 32],
-    signature: &[u8; 64],
-) -> bool {
+pub(super) fn verify(internal_key: XOnlyPublicKey, message: &[u8; 32], signature: &[u8; 64]) -> bool {
     let secp = Libsecp::verification_only();
     let (output_key, _) = internal_key.tap_tweak(&secp, None);
     schnorr::Signature::from_slice(signature).is_ok_and(|signature| {
         let message = Message::from_digest(*message);
-        secp.verify_schnorr(&signature, &message, &output_key.to_x_only_public_key())
-            .is_ok()
+        secp.verify_schnorr(&signature, &message, &output_key.to_x_only_public_key()).is_ok()
     })
 }

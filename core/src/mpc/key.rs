@@ -37,17 +37,13 @@ pub(super) enum Secret {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum KeyShareError {
     /// Longer than any share.
-    #[error(
-        "key share of {bytes} bytes exceeds the limit of {MAX_BYTES}; the file is not a key share"
-    )]
+    #[error("key share of {bytes} bytes exceeds the limit of {MAX_BYTES}; the file is not a key share")]
     Oversized {
         /// Length given.
         bytes: usize,
     },
     /// Written by another version.
-    #[error(
-        "key share has version {version}, this program reads {VERSION}; use the program that wrote it"
-    )]
+    #[error("key share has version {version}, this program reads {VERSION}; use the program that wrote it")]
     Version {
         /// Version found.
         version: u8,
@@ -62,43 +58,28 @@ impl KeyShare {
         let (public_key, public_digest) = match &secret {
             Secret::Givre(share) => {
                 let vss = share.vss_setup.as_ref().ok_or(KeyShareError::Damaged)?;
-                let points_are_one_to_n =
-                    vss.I.iter().zip(1u16..).all(|(x, expected)| {
-                        NonZero::from_scalar(Scalar::from(expected)) == Some(*x)
-                    });
-                let parties =
-                    u16::try_from(share.public_shares.len()).map_err(|_| KeyShareError::Damaged)?;
+                let points_are_one_to_n = vss
+                    .I
+                    .iter()
+                    .zip(1u16..)
+                    .all(|(x, expected)| NonZero::from_scalar(Scalar::from(expected)) == Some(*x));
+                let parties = u16::try_from(share.public_shares.len()).map_err(|_| KeyShareError::Damaged)?;
                 if parties > MAX_PARTIES || !points_are_one_to_n {
                     return Err(KeyShareError::Damaged);
                 }
                 let compressed = share.shared_public_key.to_bytes(true);
-                let x = compressed
-                    .as_bytes()
-                    .get(1..)
-                    .ok_or(KeyShareError::Damaged)?;
-                let public_key =
-                    XOnlyPublicKey::from_slice(x).map_err(|_| KeyShareError::Damaged)?;
-                let points: Vec<_> = share
-                    .public_shares
-                    .iter()
-                    .map(|point| point.to_bytes(true))
-                    .collect();
+                let x = compressed.as_bytes().get(1..).ok_or(KeyShareError::Damaged)?;
+                let public_key = XOnlyPublicKey::from_slice(x).map_err(|_| KeyShareError::Damaged)?;
+                let points: Vec<_> = share.public_shares.iter().map(|point| point.to_bytes(true)).collect();
                 let threshold = vss.min_signers.to_be_bytes();
                 let mut parts: Vec<&[u8]> = vec![b"givre", &threshold, compressed.as_bytes()];
                 parts.extend(points.iter().map(|point| point.as_bytes()));
                 (public_key, digest("mpc-wallet/public-shares", &parts))
             }
             #[cfg(any(test, feature = "testing"))]
-            Secret::Mock(share) => (
-                share.public_key().ok_or(KeyShareError::Damaged)?,
-                share.public_digest(),
-            ),
+            Secret::Mock(share) => (share.public_key().ok_or(KeyShareError::Damaged)?, share.public_digest()),
         };
-        Ok(Self {
-            secret,
-            public_key,
-            public_digest,
-        })
+        Ok(Self { secret, public_key, public_digest })
     }
 
     pub(super) fn secret(&self) -> &Secret {

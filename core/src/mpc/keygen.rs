@@ -24,13 +24,12 @@ use round_based::{Incoming, MessageDestination, MessageType, MpcParty, Sink, Str
 use super::key::Secret;
 use super::mailbox::{COMMIT, CONFIRM, Mailbox};
 use super::{
-    Advance, Fault, FaultReason, KeyShare, KeygenParams, MAX_PARTIES, Machine, Outgoing, Output,
-    Progress, Recipient, Slot, rng,
+    Advance, Fault, FaultReason, KeyShare, KeygenParams, MAX_PARTIES, Machine, Outgoing, Output, Progress,
+    Recipient, Slot, rng,
 };
 
 type Msg = ThresholdMsg<Secp256k1, SecurityLevel128, Sha256>;
-type Protocol =
-    Pin<Box<dyn Future<Output = Result<givre::KeyShare<Secp256k1>, KeygenError>> + Send>>;
+type Protocol = Pin<Box<dyn Future<Output = Result<givre::KeyShare<Secp256k1>, KeygenError>> + Send>>;
 
 const OPEN: u8 = 2;
 const SHARE: u8 = 3;
@@ -62,12 +61,7 @@ impl Keygen {
         let context = params.context(b"givre");
         let queues = Arc::new(Mutex::new(Queues::default()));
         let party = MpcParty::connected((Ends(queues.clone()), Ends(queues.clone())));
-        let protocol = run(
-            params.clone(),
-            context,
-            rng(&zeroize::Zeroizing::new(seed), &context),
-            party,
-        );
+        let protocol = run(params.clone(), context, rng(&zeroize::Zeroizing::new(seed), &context), party);
         Self {
             mailbox: Mailbox::new(context, params.me, params.parties, ROUNDS, MAX_BODY),
             queues,
@@ -81,15 +75,10 @@ impl Keygen {
             return Err(Fault::by_nobody(FaultReason::Ended));
         };
         self.mailbox.check()?;
-        let polled = protocol
-            .as_mut()
-            .poll(&mut Context::from_waker(Waker::noop()));
+        let polled = protocol.as_mut().poll(&mut Context::from_waker(Waker::noop()));
         let sent = std::mem::take(&mut lock(&self.queues).outgoing);
         for message in sent {
-            outgoing.push(
-                self.frame(&message)
-                    .ok_or(Fault::by_nobody(FaultReason::Library))?,
-            );
+            outgoing.push(self.frame(&message).ok_or(Fault::by_nobody(FaultReason::Library))?);
         }
         match polled {
             // Our own commitment may have completed the view.
@@ -107,15 +96,11 @@ impl Keygen {
             MessageDestination::AllParties => Recipient::All,
             MessageDestination::OneParty(slot) => Recipient::One(Slot(slot)),
         };
-        Some(Outgoing {
-            to,
-            payload: self.mailbox.frame(round_of(&message.msg), &body)?,
-        })
+        Some(Outgoing { to, payload: self.mailbox.frame(round_of(&message.msg), &body)? })
     }
 
     fn read(&self, round: u8, body: &[u8]) -> Result<Msg, FaultReason> {
-        let (message, rest) =
-            postcard::take_from_bytes::<Msg>(body).map_err(|_| FaultReason::Malformed)?;
+        let (message, rest) = postcard::take_from_bytes::<Msg>(body).map_err(|_| FaultReason::Malformed)?;
         if !rest.is_empty() || round_of(&message) != round {
             return Err(FaultReason::Malformed);
         }
@@ -143,17 +128,8 @@ impl Machine for Keygen {
         };
         match self.read(round, body) {
             Ok(msg) => {
-                let msg_type = if round == SHARE {
-                    MessageType::P2P
-                } else {
-                    MessageType::Broadcast
-                };
-                lock(&self.queues).incoming.push_back(Incoming {
-                    id: 0,
-                    sender: from.0,
-                    msg_type,
-                    msg,
-                });
+                let msg_type = if round == SHARE { MessageType::P2P } else { MessageType::Broadcast };
+                lock(&self.queues).incoming.push_back(Incoming { id: 0, sender: from.0, msg_type, msg });
             }
             Err(reason) => self.mailbox.blame(from, reason),
         }
@@ -186,15 +162,10 @@ impl Machine for Keygen {
             missing.dedup();
             missing
         };
-        [
-            self.mailbox.missing(COMMIT),
-            self.mailbox.missing(CONFIRM),
-            opened(),
-            self.mailbox.missing(PROVE),
-        ]
-        .into_iter()
-        .find(|missing| !missing.is_empty())
-        .unwrap_or_default()
+        [self.mailbox.missing(COMMIT), self.mailbox.missing(CONFIRM), opened(), self.mailbox.missing(PROVE)]
+            .into_iter()
+            .find(|missing| !missing.is_empty())
+            .unwrap_or_default()
     }
 }
 
@@ -225,26 +196,10 @@ fn round_of(message: &Msg) -> u8 {
 /// there is; a text that is not understood names nobody. Tests hold the texts of the library in use.
 fn blame(error: &KeygenError) -> Fault {
     let kinds = [
-        (
-            "InvalidDecommitment",
-            "faulty_party: ",
-            FaultReason::BadDecommitment,
-        ),
-        (
-            "InvalidSchnorrProof",
-            "faulty_party: ",
-            FaultReason::BadProof,
-        ),
-        (
-            "FeldmanVerificationFailed { parties:",
-            " ",
-            FaultReason::BadSecretShare,
-        ),
-        (
-            "InvalidDataSize { parties:",
-            " ",
-            FaultReason::BadPolynomial,
-        ),
+        ("InvalidDecommitment", "faulty_party: ", FaultReason::BadDecommitment),
+        ("InvalidSchnorrProof", "faulty_party: ", FaultReason::BadProof),
+        ("FeldmanVerificationFailed { parties:", " ", FaultReason::BadSecretShare),
+        ("InvalidDataSize { parties:", " ", FaultReason::BadPolynomial),
         // Views are compared before the library sees the hashes, and they agreed: the hash contradicts its
         // own sender.
         ("Round1NotReliable", "(", FaultReason::BadEcho),
@@ -252,10 +207,7 @@ fn blame(error: &KeygenError) -> Fault {
     let text = format!("{error:?}");
     for (kind, mark, reason) in kinds {
         if let Some((_, list)) = text.split_once(kind) {
-            return Fault {
-                culprits: numbers_after(list, mark),
-                reason,
-            };
+            return Fault { culprits: numbers_after(list, mark), reason };
         }
     }
     Fault::by_nobody(FaultReason::Library)
@@ -266,11 +218,8 @@ fn numbers_after(text: &str, mark: &str) -> Vec<Slot> {
     text.split(mark)
         .skip(1)
         .filter_map(|rest| {
-            let digits: String = rest
-                .trim_start_matches('[')
-                .chars()
-                .take_while(char::is_ascii_digit)
-                .collect();
+            let digits: String =
+                rest.trim_start_matches('[').chars().take_while(char::is_ascii_digit).collect();
             digits.parse().ok().map(Slot)
         })
         .collect()
@@ -302,10 +251,7 @@ impl Sink<round_based::Outgoing<Msg>> for Ends {
         Poll::Ready(Ok(()))
     }
 
-    fn start_send(
-        self: Pin<&mut Self>,
-        message: round_based::Outgoing<Msg>,
-    ) -> Result<(), Infallible> {
+    fn start_send(self: Pin<&mut Self>, message: round_based::Outgoing<Msg>) -> Result<(), Infallible> {
         lock(&self.0).outgoing.push_back(message);
         Ok(())
     }

@@ -43,13 +43,7 @@ pub(super) struct Mailbox {
 
 impl Mailbox {
     /// A mailbox for `rounds` rounds with bodies of at most `body_limit` bytes.
-    pub(super) fn new(
-        context: [u8; 32],
-        me: Slot,
-        parties: u16,
-        rounds: u8,
-        body_limit: usize,
-    ) -> Self {
+    pub(super) fn new(context: [u8; 32], me: Slot, parties: u16, rounds: u8, body_limit: usize) -> Self {
         let slots = usize::from(parties);
         Self {
             context,
@@ -64,22 +58,11 @@ impl Mailbox {
 
     /// Frames a body of our own. The view goes along in [`CONFIRM`], so all of [`COMMIT`] must be in by then.
     pub(super) fn frame(&mut self, round: u8, body: &[u8]) -> Option<Vec<u8>> {
-        let view = if round == CONFIRM {
-            self.own_view()?
-        } else {
-            Vec::new()
-        };
-        let payload = postcard::to_allocvec(&Frame {
-            context: self.context,
-            round,
-            view: &view,
-            body,
-        })
-        .ok()?;
-        *self
-            .seen
-            .get_mut(usize::from(round))?
-            .get_mut(self.me.index())? = Some(digest("mpc-wallet/view", &[&payload]));
+        let view = if round == CONFIRM { self.own_view()? } else { Vec::new() };
+        let payload =
+            postcard::to_allocvec(&Frame { context: self.context, round, view: &view, body }).ok()?;
+        *self.seen.get_mut(usize::from(round))?.get_mut(self.me.index())? =
+            Some(digest("mpc-wallet/view", &[&payload]));
         Some(payload)
     }
 
@@ -97,34 +80,19 @@ impl Mailbox {
         }
     }
 
-    fn try_open<'a>(
-        &mut self,
-        from: Slot,
-        payload: &'a [u8],
-    ) -> Result<Option<(u8, &'a [u8])>, Fault> {
+    fn try_open<'a>(&mut self, from: Slot, payload: &'a [u8]) -> Result<Option<(u8, &'a [u8])>, Fault> {
         if payload.len() > self.limit {
-            return Err(Fault::by(
-                from,
-                FaultReason::Oversized {
-                    bytes: payload.len(),
-                    limit: self.limit,
-                },
-            ));
+            return Err(Fault::by(from, FaultReason::Oversized { bytes: payload.len(), limit: self.limit }));
         }
         let malformed = || Fault::by(from, FaultReason::Malformed);
-        let (frame, rest): (Frame<'a>, _) =
-            postcard::take_from_bytes(payload).map_err(|_| malformed())?;
+        let (frame, rest): (Frame<'a>, _) = postcard::take_from_bytes(payload).map_err(|_| malformed())?;
         if !rest.is_empty() {
             return Err(malformed());
         }
         if frame.context != self.context {
             return Err(Fault::by_nobody(FaultReason::OtherRun { from }));
         }
-        let view_bytes = if frame.round == CONFIRM {
-            DIGEST_BYTES * usize::from(self.parties)
-        } else {
-            0
-        };
+        let view_bytes = if frame.round == CONFIRM { DIGEST_BYTES * usize::from(self.parties) } else { 0 };
         let seen = self
             .seen
             .get_mut(usize::from(frame.round))
@@ -135,10 +103,7 @@ impl Mailbox {
         match *seen {
             Some(earlier) if earlier == id => return Ok(None),
             Some(_) => {
-                return Err(Fault::by(
-                    from,
-                    FaultReason::Conflicting { round: frame.round },
-                ));
+                return Err(Fault::by(from, FaultReason::Conflicting { round: frame.round }));
             }
             None => *seen = Some(id),
         }
@@ -166,13 +131,8 @@ impl Mailbox {
         for (reporter, view) in (0u16..).map(Slot).zip(&mut self.views) {
             let Some(theirs) = view.take() else { continue };
             let ours = own.chunks_exact(DIGEST_BYTES);
-            let differs = ours
-                .zip(theirs.chunks_exact(DIGEST_BYTES))
-                .position(|(a, b)| a != b);
-            if let Some(subject) = differs
-                .and_then(|index| u16::try_from(index).ok())
-                .map(Slot)
-            {
+            let differs = ours.zip(theirs.chunks_exact(DIGEST_BYTES)).position(|(a, b)| a != b);
+            if let Some(subject) = differs.and_then(|index| u16::try_from(index).ok()).map(Slot) {
                 let reason = FaultReason::SplitView { reporter, subject };
                 // We know what we sent, and a party knows what it sent: then it is not one word against another.
                 let fault = if subject == self.me || subject == reporter {
@@ -189,11 +149,7 @@ impl Mailbox {
 
     /// Slots whose message of `round` has not arrived.
     pub(super) fn missing(&self, round: u8) -> Vec<Slot> {
-        let seen = self
-            .seen
-            .get(usize::from(round))
-            .map(Vec::as_slice)
-            .unwrap_or_default();
+        let seen = self.seen.get(usize::from(round)).map(Vec::as_slice).unwrap_or_default();
         (0u16..)
             .map(Slot)
             .zip(seen)
@@ -203,12 +159,8 @@ impl Mailbox {
     }
 
     fn own_view(&self) -> Option<Vec<u8>> {
-        let digests: Option<Vec<[u8; DIGEST_BYTES]>> = self
-            .seen
-            .get(usize::from(COMMIT))?
-            .iter()
-            .copied()
-            .collect();
+        let digests: Option<Vec<[u8; DIGEST_BYTES]>> =
+            self.seen.get(usize::from(COMMIT))?.iter().copied().collect();
         Some(digests?.as_flattened().to_vec())
     }
 }

@@ -18,8 +18,8 @@ use super::key::Secret;
 use super::mailbox::{COMMIT, CONFIRM, Mailbox};
 use super::signing::Scheme;
 use super::{
-    Advance, Fault, FaultReason, KeyShare, KeygenParams, MAX_PARTIES, Machine, Outgoing, Output,
-    Progress, Recipient, RefusedParams, Slot, digest, rng,
+    Advance, Fault, FaultReason, KeyShare, KeygenParams, MAX_PARTIES, Machine, Outgoing, Output, Progress,
+    Recipient, RefusedParams, Slot, digest, rng,
 };
 
 /// First 16 bytes of every secret of this scheme: key shares and nonces.
@@ -50,10 +50,7 @@ impl MockKey {
     fn public_key(&self) -> Option<XOnlyPublicKey> {
         // Half of all digests are an x coordinate.
         (0..=u8::MAX).find_map(|attempt| {
-            let x = digest(
-                "mock/key",
-                &[&self.seed, &[self.threshold, self.parties, attempt]],
-            );
+            let x = digest("mock/key", &[&self.seed, &[self.threshold, self.parties, attempt]]);
             XOnlyPublicKey::from_slice(&x).ok()
         })
     }
@@ -64,10 +61,7 @@ impl MockKey {
 
     fn signature_share(&self, slot: Slot, session: &Session) -> [u8; 32] {
         let signers = session.signers.to_be_bytes();
-        digest(
-            "mock/sign",
-            &[&self.secret(slot), &session.message, &signers, &session.tag],
-        )
+        digest("mock/sign", &[&self.secret(slot), &session.message, &signers, &session.tag])
     }
 
     /// Digest of the shares of all signers of the session.
@@ -90,10 +84,7 @@ impl MockShare {
     }
 
     pub(super) fn public_digest(&self) -> [u8; 32] {
-        digest(
-            "mock/public",
-            &[&self.key.seed, &[self.key.threshold, self.key.parties]],
-        )
+        digest("mock/public", &[&self.key.seed, &[self.key.threshold, self.key.parties]])
     }
 
     pub(super) fn threshold(&self) -> u16 {
@@ -140,10 +131,7 @@ pub(super) struct MockScheme {
 impl MockScheme {
     pub(super) fn new(share: &KeyShare) -> Result<Self, RefusedParams> {
         match share.secret() {
-            Secret::Mock(share) => Ok(Self {
-                key: share.key,
-                slot: share.slot(),
-            }),
+            Secret::Mock(share) => Ok(Self { key: share.key, slot: share.slot() }),
             Secret::Givre(_) => Err(RefusedParams::Share),
         }
     }
@@ -167,21 +155,12 @@ impl Scheme for MockScheme {
     }
 
     fn session(&self, message: &[u8; 32], commitments: &[(Slot, [u8; 32])]) -> Option<Session> {
-        let signers = commitments.iter().fold(0u32, |bits, (slot, _)| {
-            bits | 1u32.checked_shl(slot.0.into()).unwrap_or(0)
-        });
-        let all: Vec<[u8; 32]> = commitments
+        let signers = commitments
             .iter()
-            .map(|(_, commitment)| *commitment)
-            .collect();
-        let tag = digest("mock/tag", &[all.as_flattened()])
-            .first_chunk()
-            .copied()?;
-        Some(Session {
-            message: *message,
-            signers,
-            tag,
-        })
+            .fold(0u32, |bits, (slot, _)| bits | 1u32.checked_shl(slot.0.into()).unwrap_or(0));
+        let all: Vec<[u8; 32]> = commitments.iter().map(|(_, commitment)| *commitment).collect();
+        let tag = digest("mock/tag", &[all.as_flattened()]).first_chunk().copied()?;
+        Some(Session { message: *message, signers, tag })
     }
 
     fn sign(&self, session: &Session, _spent: Nonce) -> Option<[u8; 32]> {
@@ -233,24 +212,13 @@ pub(super) fn verify(public_key: XOnlyPublicKey, message: &[u8; 32], signature: 
     })
 }
 
-fn read_signature(
-    message: &[u8; 32],
-    signature: &[u8; 64],
-) -> Option<(MockKey, Session, [u8; 32])> {
+fn read_signature(message: &[u8; 32], signature: &[u8; 64]) -> Option<(MockKey, Session, [u8; 32])> {
     let (seed, rest) = signature.split_first_chunk()?;
     let ([threshold, parties], rest) = rest.split_first_chunk()?;
     let (signers, rest) = rest.split_first_chunk()?;
     let (tag, authenticator) = rest.split_first_chunk()?;
-    let key = MockKey {
-        seed: *seed,
-        threshold: *threshold,
-        parties: *parties,
-    };
-    let session = Session {
-        message: *message,
-        signers: u32::from_be_bytes(*signers),
-        tag: *tag,
-    };
+    let key = MockKey { seed: *seed, threshold: *threshold, parties: *parties };
+    let session = Session { message: *message, signers: u32::from_be_bytes(*signers), tag: *tag };
     Some((key, session, authenticator.try_into().ok()?))
 }
 
@@ -282,42 +250,25 @@ impl MockKeygen {
             mailbox: Mailbox::new(context, params.me, params.parties, KEY + 1, 32),
             params,
             bodies: [nobody.clone(), nobody.clone(), nobody],
-            phase: Phase::Ready {
-                seed: Zeroizing::new(seed),
-            },
+            phase: Phase::Ready { seed: Zeroizing::new(seed) },
         }
     }
 
     fn send(&mut self, round: u8, body: [u8; 32]) -> Result<Outgoing, Fault> {
         self.put(round, self.params.me, body);
-        let payload = self
-            .mailbox
-            .frame(round, &body)
-            .ok_or(Fault::by_nobody(FaultReason::Library))?;
-        Ok(Outgoing {
-            to: Recipient::All,
-            payload,
-        })
+        let payload = self.mailbox.frame(round, &body).ok_or(Fault::by_nobody(FaultReason::Library))?;
+        Ok(Outgoing { to: Recipient::All, payload })
     }
 
     fn put(&mut self, round: u8, slot: Slot, body: [u8; 32]) {
-        let place = self
-            .bodies
-            .get_mut(usize::from(round))
-            .and_then(|bodies| bodies.get_mut(slot.index()));
+        let place = self.bodies.get_mut(usize::from(round)).and_then(|bodies| bodies.get_mut(slot.index()));
         if let Some(place) = place {
             *place = Some(body);
         }
     }
 
     fn round(&self, round: u8) -> Vec<[u8; 32]> {
-        self.bodies
-            .get(usize::from(round))
-            .into_iter()
-            .flatten()
-            .flatten()
-            .copied()
-            .collect()
+        self.bodies.get(usize::from(round)).into_iter().flatten().flatten().copied().collect()
     }
 
     /// The first slot whose body of `round` fails the check.
@@ -329,10 +280,7 @@ impl MockKeygen {
     ) -> Result<(), Fault> {
         let bodies = self.round(round);
         let slots = (0u16..).map(Slot).zip(&bodies);
-        match slots
-            .into_iter()
-            .find(|(slot, body)| !holds(slot.index(), body))
-        {
+        match slots.into_iter().find(|(slot, body)| !holds(slot.index(), body)) {
             Some((slot, _)) => Err(Fault::by(slot, reason)),
             None => Ok(()),
         }
@@ -356,23 +304,15 @@ impl MockKeygen {
         }
         if matches!(self.phase, Phase::Revealed) && self.mailbox.missing(CONFIRM).is_empty() {
             let commitments = self.round(COMMIT);
-            self.blame(
-                CONFIRM,
-                FaultReason::BadDecommitment,
-                |slot, contribution| {
-                    commitments.get(slot) == Some(&digest("mock/contribution", &[contribution]))
-                },
-            )?;
+            self.blame(CONFIRM, FaultReason::BadDecommitment, |slot, contribution| {
+                commitments.get(slot) == Some(&digest("mock/contribution", &[contribution]))
+            })?;
             let seed = digest("mock/seed", &[self.round(CONFIRM).as_flattened()]);
             let key = seed
                 .first_chunk()
                 .zip(u8::try_from(self.params.threshold).ok())
                 .zip(u8::try_from(self.params.parties).ok())
-                .map(|((seed, threshold), parties)| MockKey {
-                    seed: *seed,
-                    threshold,
-                    parties,
-                })
+                .map(|((seed, threshold), parties)| MockKey { seed: *seed, threshold, parties })
                 .ok_or(Fault::by_nobody(FaultReason::Library))?;
             outgoing.push(self.send(KEY, digest("mock/confirm", &[&key.seed]))?);
             self.phase = Phase::Confirmed { key };
@@ -383,11 +323,7 @@ impl MockKeygen {
             self.blame(KEY, FaultReason::BadProof, |_, confirmed| {
                 *confirmed == digest("mock/confirm", &[&key.seed])
             })?;
-            let share = MockShare {
-                key,
-                slot: self.params.me.0,
-                secret: key.secret(self.params.me),
-            };
+            let share = MockShare { key, slot: self.params.me.0, secret: key.secret(self.params.me) };
             return KeyShare::new(Secret::Mock(share))
                 .map(Some)
                 .map_err(|_| Fault::by_nobody(FaultReason::Library));
@@ -413,17 +349,11 @@ impl Machine for MockKeygen {
     fn advance(&mut self) -> Advance {
         let mut outgoing = Vec::new();
         if matches!(self.phase, Phase::Ended) {
-            return Advance {
-                outgoing,
-                progress: Progress::Failed(Fault::by_nobody(FaultReason::Ended)),
-            };
+            return Advance { outgoing, progress: Progress::Failed(Fault::by_nobody(FaultReason::Ended)) };
         }
         let progress = match self.run(&mut outgoing) {
             Ok(None) => {
-                return Advance {
-                    outgoing,
-                    progress: Progress::Running,
-                };
+                return Advance { outgoing, progress: Progress::Running };
             }
             Ok(Some(share)) => Progress::Finished(Output::KeyShare(share)),
             Err(fault) => Progress::Failed(fault),

@@ -189,11 +189,7 @@ impl Suite {
     ///
     /// # Errors
     /// [`RefusedParams`] if a parameter is out of its range.
-    pub fn keygen(
-        self,
-        params: KeygenParams,
-        seed: [u8; 32],
-    ) -> Result<Box<dyn Machine>, RefusedParams> {
+    pub fn keygen(self, params: KeygenParams, seed: [u8; 32]) -> Result<Box<dyn Machine>, RefusedParams> {
         params.check()?;
         Ok(match self {
             Self::Givre => Box::new(keygen::Keygen::new(&params, seed)),
@@ -213,31 +209,18 @@ impl Suite {
     ) -> Result<Box<dyn Machine>, RefusedParams> {
         params.check(&share)?;
         Ok(match share.suite() {
-            Self::Givre => Box::new(signing::Signing::new(
-                frost::Frost::new(&share)?,
-                &share,
-                params,
-                seed,
-            )),
+            Self::Givre => Box::new(signing::Signing::new(frost::Frost::new(&share)?, &share, params, seed)),
             #[cfg(any(test, feature = "testing"))]
-            Self::Mock => Box::new(signing::Signing::new(
-                mock::MockScheme::new(&share)?,
-                &share,
-                params,
-                seed,
-            )),
+            Self::Mock => {
+                Box::new(signing::Signing::new(mock::MockScheme::new(&share)?, &share, params, seed))
+            }
         })
     }
 
     /// Whether `signature` is valid for `message` under the BIP-341 output key of `internal_key` with no
     /// script tree (BIP-340 verification by libsecp256k1).
     #[must_use]
-    pub fn verify(
-        self,
-        internal_key: XOnlyPublicKey,
-        message: &[u8; 32],
-        signature: &[u8; 64],
-    ) -> bool {
+    pub fn verify(self, internal_key: XOnlyPublicKey, message: &[u8; 32], signature: &[u8; 64]) -> bool {
         match self {
             Self::Givre => frost::verify(internal_key, message, signature),
             #[cfg(any(test, feature = "testing"))]
@@ -248,12 +231,7 @@ impl Suite {
 
 impl KeygenParams {
     fn check(&self) -> Result<(), RefusedParams> {
-        let Self {
-            execution_id: _,
-            me,
-            parties,
-            threshold,
-        } = *self;
+        let Self { execution_id: _, me, parties, threshold } = *self;
         if !(2..=MAX_PARTIES).contains(&parties) {
             return Err(RefusedParams::Parties { parties });
         }
@@ -270,12 +248,7 @@ impl KeygenParams {
     fn context(&self, suite: &[u8]) -> [u8; 32] {
         digest(
             "mpc-wallet/keygen",
-            &[
-                suite,
-                &self.execution_id,
-                &self.parties.to_be_bytes(),
-                &self.threshold.to_be_bytes(),
-            ],
+            &[suite, &self.execution_id, &self.parties.to_be_bytes(), &self.threshold.to_be_bytes()],
         )
     }
 }
@@ -284,47 +257,28 @@ impl SigningParams {
     fn check(&self, share: &KeyShare) -> Result<(), RefusedParams> {
         let signers = self.signers.len();
         if signers < usize::from(share.threshold()) {
-            return Err(RefusedParams::TooFewSigners {
-                signers,
-                threshold: share.threshold(),
-            });
+            return Err(RefusedParams::TooFewSigners { signers, threshold: share.threshold() });
         }
         if !self.signers.is_sorted_by(|a, b| a < b)
             || self.signers.last().is_some_and(|s| s.0 >= share.parties())
         {
-            return Err(RefusedParams::Signers {
-                parties: share.parties(),
-            });
+            return Err(RefusedParams::Signers { parties: share.parties() });
         }
         if self.signers.get(self.me.index()) != Some(&share.slot()) {
-            return Err(RefusedParams::NotASigner {
-                me: self.me,
-                share: share.slot(),
-            });
+            return Err(RefusedParams::NotASigner { me: self.me, share: share.slot() });
         }
         if !(1..=MAX_MESSAGES).contains(&self.messages.len()) {
-            return Err(RefusedParams::Messages {
-                messages: self.messages.len(),
-            });
+            return Err(RefusedParams::Messages { messages: self.messages.len() });
         }
         Ok(())
     }
 
     /// What makes this run different from every other: bound into every message.
     fn context(&self, share: &KeyShare) -> [u8; 32] {
-        let signers: Vec<u8> = self
-            .signers
-            .iter()
-            .flat_map(|slot| slot.0.to_be_bytes())
-            .collect();
+        let signers: Vec<u8> = self.signers.iter().flat_map(|slot| slot.0.to_be_bytes()).collect();
         digest(
             "mpc-wallet/signing",
-            &[
-                &self.execution_id,
-                &share.public_digest(),
-                &signers,
-                self.messages.as_flattened(),
-            ],
+            &[&self.execution_id, &share.public_digest(), &signers, self.messages.as_flattened()],
         )
     }
 }

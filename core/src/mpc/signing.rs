@@ -9,8 +9,8 @@ use zeroize::Zeroizing;
 
 use super::mailbox::{COMMIT, CONFIRM, Mailbox};
 use super::{
-    Advance, Fault, FaultReason, KeyShare, Machine, Outgoing, Output, Progress, Recipient,
-    SigningParams, Slot, rng,
+    Advance, Fault, FaultReason, KeyShare, Machine, Outgoing, Output, Progress, Recipient, SigningParams,
+    Slot, rng,
 };
 
 /// What a scheme adds to the message flow. Signers are named by their index in the key.
@@ -30,19 +30,11 @@ pub(super) trait Scheme: Send + 'static {
     type Share: Copy + Send;
 
     fn commit(&self, rng: &mut ChaCha20Rng) -> (Self::Nonces, Self::Commitment);
-    fn session(
-        &self,
-        message: &[u8; 32],
-        commitments: &[(Slot, Self::Commitment)],
-    ) -> Option<Self::Session>;
+    fn session(&self, message: &[u8; 32], commitments: &[(Slot, Self::Commitment)]) -> Option<Self::Session>;
     fn sign(&self, session: &Self::Session, nonces: Self::Nonces) -> Option<Self::Share>;
     fn share_is_valid(&self, session: &Self::Session, signer: Slot, share: &Self::Share) -> bool;
     /// The signature, if it verifies.
-    fn aggregate(
-        &self,
-        session: &Self::Session,
-        shares: &[(Slot, Self::Share)],
-    ) -> Option<[u8; 64]>;
+    fn aggregate(&self, session: &Self::Session, shares: &[(Slot, Self::Share)]) -> Option<[u8; 64]>;
 
     fn write_commitment(commitment: &Self::Commitment) -> Vec<u8>;
     fn read_commitment(bytes: &[u8]) -> Option<Self::Commitment>;
@@ -92,9 +84,7 @@ impl<S: Scheme> Signing<S> {
             params,
             commitments: vec![None; signers],
             shares: vec![None; signers],
-            phase: Phase::Ready {
-                seed: Zeroizing::new(seed),
-            },
+            phase: Phase::Ready { seed: Zeroizing::new(seed) },
         }
     }
 
@@ -105,26 +95,16 @@ impl<S: Scheme> Signing<S> {
         let mut phase = mem::replace(&mut self.phase, Phase::Ended);
         self.mailbox.check()?;
         if let Phase::Ready { seed } = &phase {
-            let (nonces, payload) = self
-                .commit(seed)
-                .ok_or(Fault::by_nobody(FaultReason::Library))?;
-            outgoing.push(Outgoing {
-                to: Recipient::All,
-                payload,
-            });
+            let (nonces, payload) = self.commit(seed).ok_or(Fault::by_nobody(FaultReason::Library))?;
+            outgoing.push(Outgoing { to: Recipient::All, payload });
             phase = Phase::Committed { nonces };
             // Views that arrived early can be compared now, before a share leaves.
             self.mailbox.check()?;
         }
         if let Phase::Committed { nonces } = phase {
             phase = if self.mailbox.missing(COMMIT).is_empty() {
-                let (sessions, payload) = self
-                    .sign(nonces)
-                    .ok_or(Fault::by_nobody(FaultReason::Library))?;
-                outgoing.push(Outgoing {
-                    to: Recipient::All,
-                    payload,
-                });
+                let (sessions, payload) = self.sign(nonces).ok_or(Fault::by_nobody(FaultReason::Library))?;
+                outgoing.push(Outgoing { to: Recipient::All, payload });
                 let checked = vec![false; self.params.signers.len()];
                 Phase::Signed { sessions, checked }
             } else {
@@ -142,21 +122,14 @@ impl<S: Scheme> Signing<S> {
             }
         }
         self.phase = phase;
-        Ok(Advance {
-            outgoing,
-            progress: Progress::Running,
-        })
+        Ok(Advance { outgoing, progress: Progress::Running })
     }
 
     /// Fresh nonces for each message, and the message that commits to them.
     fn commit(&mut self, seed: &[u8; 32]) -> Option<(Vec<S::Nonces>, Vec<u8>)> {
         let mut rng = rng(seed, &self.context);
-        let (nonces, commitments): (Vec<_>, Vec<_>) = self
-            .params
-            .messages
-            .iter()
-            .map(|_| self.scheme.commit(&mut rng))
-            .unzip();
+        let (nonces, commitments): (Vec<_>, Vec<_>) =
+            self.params.messages.iter().map(|_| self.scheme.commit(&mut rng)).unzip();
         let body: Vec<u8> = commitments.iter().flat_map(S::write_commitment).collect();
         *self.commitments.get_mut(self.params.me.index())? = Some(commitments);
         Some((nonces, self.mailbox.frame(COMMIT, &body)?))
@@ -180,11 +153,7 @@ impl<S: Scheme> Signing<S> {
     /// Checks the shares that have arrived since, our own too: a fault of this machine's memory or
     /// arithmetic must not be laid at another's door.
     fn check_shares(&self, sessions: &[S::Session], checked: &mut [bool]) -> Result<(), Fault> {
-        let rows = (0u16..)
-            .map(Slot)
-            .zip(&self.params.signers)
-            .zip(&self.shares)
-            .zip(checked);
+        let rows = (0u16..).map(Slot).zip(&self.params.signers).zip(&self.shares).zip(checked);
         for (((slot, signer), shares), checked) in rows {
             let Some(shares) = shares.as_ref().filter(|_| !*checked) else {
                 continue;
@@ -222,16 +191,8 @@ impl<S: Scheme> Signing<S> {
 }
 
 /// What each signer contributed for one message.
-fn by_signer<T: Copy>(
-    signers: &[Slot],
-    rows: &[Option<Vec<T>>],
-    message: usize,
-) -> Option<Vec<(Slot, T)>> {
-    signers
-        .iter()
-        .zip(rows)
-        .map(|(signer, row)| Some((*signer, *row.as_ref()?.get(message)?)))
-        .collect()
+fn by_signer<T: Copy>(signers: &[Slot], rows: &[Option<Vec<T>>], message: usize) -> Option<Vec<(Slot, T)>> {
+    signers.iter().zip(rows).map(|(signer, row)| Some((*signer, *row.as_ref()?.get(message)?))).collect()
 }
 
 impl<S: Scheme> Machine for Signing<S> {
@@ -265,10 +226,7 @@ impl<S: Scheme> Machine for Signing<S> {
         }
         self.run().unwrap_or_else(|fault| {
             self.phase = Phase::Ended;
-            Advance {
-                outgoing: Vec::new(),
-                progress: Progress::Failed(fault),
-            }
+            Advance { outgoing: Vec::new(), progress: Progress::Failed(fault) }
         })
     }
 

@@ -49,11 +49,7 @@ fn run(
                     Recipient::One(Slot(other)) => vec![other],
                 };
                 for other in recipients {
-                    let packet = Packet {
-                        from: Slot(slot),
-                        to: Slot(other),
-                        payload: payload.clone(),
-                    };
+                    let packet = Packet { from: Slot(slot), to: Slot(other), payload: payload.clone() };
                     sent.push(packet.clone());
                     in_flight.extend(tamper(packet));
                 }
@@ -64,21 +60,14 @@ fn run(
                 Progress::Finished(output) => {
                     assert!(result.replace(Ok(output)).is_none(), "two outputs")
                 }
-                Progress::Failed(Fault {
-                    reason: FaultReason::Ended,
-                    ..
-                }) => assert!(result.is_some()),
+                Progress::Failed(Fault { reason: FaultReason::Ended, .. }) => assert!(result.is_some()),
                 Progress::Failed(fault) => {
                     assert!(result.replace(Err(fault)).is_none(), "two results")
                 }
             }
         }
         if in_flight.is_empty() {
-            return Ended {
-                results,
-                machines,
-                sent,
-            };
+            return Ended { results, machines, sent };
         }
         let packet = in_flight.remove(pick(in_flight.len()));
         machines[packet.to.index()].receive(packet.from, &packet.payload);
@@ -99,9 +88,7 @@ fn in_order(_: usize) -> usize {
 fn shuffled(seed: u64) -> impl FnMut(usize) -> usize {
     let mut state = seed;
     move |len| {
-        state = state
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         usize::try_from(state >> 33).unwrap() % len
     }
 }
@@ -117,11 +104,7 @@ fn rewrite(
         if packet.from == Slot(from) && frame.round == round {
             let mut changed = frame.body.to_vec();
             body(packet.to, &mut changed);
-            packet.payload = postcard::to_allocvec(&Frame {
-                body: &changed,
-                ..frame
-            })
-            .unwrap();
+            packet.payload = postcard::to_allocvec(&Frame { body: &changed, ..frame }).unwrap();
         }
         vec![packet]
     }
@@ -132,35 +115,19 @@ fn seed(of: &str, slot: u16) -> [u8; 32] {
 }
 
 fn keygen_params(me: u16, parties: u16, threshold: u16) -> KeygenParams {
-    KeygenParams {
-        execution_id: digest("keygen run", &[]),
-        me: Slot(me),
-        parties,
-        threshold,
-    }
+    KeygenParams { execution_id: digest("keygen run", &[]), me: Slot(me), parties, threshold }
 }
 
 fn keygen_machines(suite: Suite, parties: u16, threshold: u16) -> Vec<Box<dyn Machine>> {
     (0..parties)
-        .map(|me| {
-            suite
-                .keygen(
-                    keygen_params(me, parties, threshold),
-                    seed("keygen seed", me),
-                )
-                .unwrap()
-        })
+        .map(|me| suite.keygen(keygen_params(me, parties, threshold), seed("keygen seed", me)).unwrap())
         .collect()
 }
 
 /// Shares of a fresh key, by slot.
 fn key(suite: Suite, parties: u16, threshold: u16) -> Vec<Arc<KeyShare>> {
     let ended = run(keygen_machines(suite, parties, threshold), honest, in_order);
-    ended
-        .results
-        .into_iter()
-        .map(|result| Arc::new(share_of(result)))
-        .collect()
+    ended.results.into_iter().map(|result| Arc::new(share_of(result))).collect()
 }
 
 fn share_of(result: Option<Result<Output, Fault>>) -> KeyShare {
@@ -199,9 +166,7 @@ fn signing_machines(
 }
 
 fn messages(count: u8) -> Vec<[u8; 32]> {
-    (0..count)
-        .map(|index| digest("message", &[&[index]]))
-        .collect()
+    (0..count).map(|index| digest("message", &[&[index]])).collect()
 }
 
 /// The signatures, which must be the same at every signer.
@@ -214,10 +179,7 @@ fn agreed_signatures(ended: &Ended) -> Vec<[u8; 64]> {
             other => panic!("no signatures but {other:?}"),
         })
         .collect();
-    assert!(
-        all.windows(2).all(|pair| pair[0] == pair[1]),
-        "signers disagree"
-    );
+    assert!(all.windows(2).all(|pair| pair[0] == pair[1]), "signers disagree");
     all[0].clone()
 }
 

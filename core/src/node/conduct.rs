@@ -53,6 +53,9 @@ impl Node {
 
     /// Shuts a member out, on proof that convinces this node.
     pub(super) fn convict(&mut self, node: NodeId, txid: Option<Txid>, detail: &str) {
+        if node == self.config.me {
+            return;
+        }
         self.record(Fact::Struck {
             node,
             violation: Violation::ProtocolViolation,
@@ -64,7 +67,10 @@ impl Node {
 
     fn ban(&mut self, node: NodeId, violation: Violation, detail: &str) {
         self.effects.push(Effect::Alert(Alert::Misbehaviour { node, violation, detail: detail.to_owned() }));
-        if node == self.config.me || self.is_banned(node) {
+        if node == self.config.me {
+            return;
+        }
+        if self.is_banned(node) {
             return;
         }
         let until = self.now.plus(self.config.timing.ban);

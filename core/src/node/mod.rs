@@ -111,10 +111,9 @@ impl Node {
         let mut now = Timestamp::default();
         for record in records {
             now = now.max(record.at);
-            state.apply(config.me, &config.cluster, &record).map_err(|source| ReplayError::Journal {
-                position: state.position().0,
-                source,
-            })?;
+            state
+                .apply(config.me, &config.cluster, &record)
+                .map_err(|source| ReplayError::Journal { position: state.position().0, source })?;
         }
         let boot = BootId(state.boot().0.saturating_add(1));
         Ok(Self {
@@ -206,9 +205,13 @@ impl Node {
         self.start_peers();
         self.timers.set(Timer::ChainPoll, self.now);
         self.timers.set(Timer::Sync, self.now.plus(sync::REPAIR_INTERVAL));
-        for (node, until) in self.state.banned(self.now).into_iter().filter_map(|node| {
-            self.state.member(node).banned_until.map(|until| (node, until))
-        }).collect::<Vec<_>>() {
+        for (node, until) in self
+            .state
+            .banned(self.now)
+            .into_iter()
+            .filter_map(|node| self.state.member(node).banned_until.map(|until| (node, until)))
+            .collect::<Vec<_>>()
+        {
             self.effects.push(Effect::Ban { node, until });
         }
         for txid in self.open_transactions() {
@@ -229,10 +232,14 @@ impl Node {
             Message::Vote(vote) => self.on_vote(from, vote, entropy),
             Message::Promise(promise) => self.on_promise(from, promise, entropy),
             Message::Accusation(evidence) => self.on_accusation(from, *evidence),
-            Message::Finished(transaction) => self.on_finished(transaction, entropy),
+            Message::Finished(transaction) => {
+                self.on_finished(transaction, entropy);
+            }
             Message::SignRequest(request) => self.on_sign_request(from, *request, entropy),
-            Message::Mpc(message) => self.on_mpc(from, message, entropy),
-            Message::SessionAbort { session, reason } => self.on_session_abort(from, session, &reason, entropy),
+            Message::Mpc(message) => self.on_mpc(from, message),
+            Message::SessionAbort { session, reason } => {
+                self.on_session_abort(from, session, &reason, entropy)
+            }
             Message::KeygenRequest(request) => self.on_keygen_request(request, entropy),
             Message::KeygenConfirm(confirm) => self.on_keygen_confirm(confirm, entropy),
             Message::KeyActive(proof) => self.on_key_proof(&proof),
@@ -277,7 +284,7 @@ impl Node {
     }
 
     fn open_transactions(&self) -> Vec<Txid> {
-        self.state.transactions().filter(|(_, tx)| !tx.state.is_final()).map(|(txid, _)| txid).collect()
+        self.state.open().map(|(txid, _)| txid).collect()
     }
 
     /// Makes a fact: applied now, durable before any effect of this step leaves.

@@ -65,7 +65,12 @@ struct Waiting {
 }
 
 impl Node {
-    pub(super) fn on_command(&mut self, client: RequestId, command: Command, entropy: &mut dyn CryptoRngCore) {
+    pub(super) fn on_command(
+        &mut self,
+        client: RequestId,
+        command: Command,
+        entropy: &mut dyn CryptoRngCore,
+    ) {
         match command {
             Command::Pay(request) => self.on_pay(client, request, entropy),
             Command::GenerateKey(scheme) => {
@@ -139,7 +144,7 @@ impl Node {
         if let Some(age) = self.chain_age().filter(|_| self.chain_is_stale()) {
             return refuse(Refusal::ChainStale { age_s: age.0 / 1_000 });
         }
-        if self.open_transactions().len() + self.payments.asking.len() >= limits.open_transactions {
+        if self.state.open_count() + self.payments.asking.len() >= limits.open_transactions {
             return refuse(Refusal::Busy { limit: limits.open_transactions });
         }
         if !self.has_majority() {
@@ -261,8 +266,9 @@ impl Node {
             created_at: self.now,
             expires_at: self.now.plus(self.config.timing.proposal_life),
         };
-        let vsize = wallet::check_structure(&wallet, &proposal, &self.config.limits)
-            .map_err(|reason| inconsistent(&format!("the coordinator's grant makes no transaction: {reason}")))?;
+        let vsize = wallet::check_structure(&wallet, &proposal, &self.config.limits).map_err(|reason| {
+            inconsistent(&format!("the coordinator's grant makes no transaction: {reason}"))
+        })?;
         self.config.policy.check_proposal(&proposal, vsize).map_err(Refusal::Policy)?;
         let txid = proposal.txid();
         let signed = Signed::new(proposal, &self.identity);
@@ -447,23 +453,25 @@ impl Node {
     ) -> impl Iterator<Item = (Txid, OutPoint, Amount)> + use<'a> {
         let script = wallet.script();
         self.state
-            .transactions()
+            .open()
             .filter(|(_, tx)| tx.state == tx::State::Broadcasting && tx.sub_status == SubStatus::InMempool)
             .flat_map(move |(txid, tx)| {
                 let outputs = tx.proposal.body.unsigned_tx.output.iter();
                 let script = script.clone();
-                (0_u32..).zip(outputs).filter(move |(_, output)| output.script_pubkey == script).map(
-                    move |(vout, output)| (txid, OutPoint { txid, vout }, output.value),
-                )
+                (0_u32..)
+                    .zip(outputs)
+                    .filter(move |(_, output)| output.script_pubkey == script)
+                    .map(move |(vout, output)| (txid, OutPoint { txid, vout }, output.value))
             })
     }
 
     /// Whether an unconfirmed output of this transaction is our own change, accepted by the network, and not at the
     /// end of too long a chain of unconfirmed transactions.
     fn change_may_be_spent(&self, txid: Txid) -> bool {
-        let accepted = self.state.transaction(txid).is_some_and(|tx| {
-            tx.state == tx::State::Broadcasting && tx.sub_status == SubStatus::InMempool
-        });
+        let accepted = self
+            .state
+            .transaction(txid)
+            .is_some_and(|tx| tx.state == tx::State::Broadcasting && tx.sub_status == SubStatus::InMempool);
         accepted && self.unconfirmed_depth(txid, 0) < self.config.limits.unconfirmed_chain
     }
 
@@ -486,8 +494,7 @@ impl Node {
         let script = wallet.script();
         let change_to_come: u64 = self
             .state
-            .transactions()
-            .filter(|(_, tx)| !tx.state.is_final())
+            .open()
             .flat_map(|(_, tx)| tx.proposal.body.unsigned_tx.output.iter())
             .filter(|output| output.script_pubkey == script)
             .map(|output| output.value.to_sat())

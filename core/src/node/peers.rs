@@ -9,7 +9,7 @@ use rand_core::CryptoRngCore;
 
 use super::{Node, timers::Timer};
 use crate::{
-    ids::{BootId, LogIndex, NodeId, PolicyVersion},
+    ids::{BootId, LogIndex, NodeId},
     message::{Heartbeat, Message},
     record::Fact,
     step::{Alert, Effect},
@@ -72,7 +72,12 @@ impl Node {
         self.on_membership_change(entropy);
     }
 
-    pub(super) fn on_heartbeat(&mut self, from: NodeId, heartbeat: Heartbeat, entropy: &mut dyn CryptoRngCore) {
+    pub(super) fn on_heartbeat(
+        &mut self,
+        from: NodeId,
+        heartbeat: Heartbeat,
+        entropy: &mut dyn CryptoRngCore,
+    ) {
         if heartbeat.cluster != self.config.cluster.id() {
             self.warn_once(from, "it belongs to another cluster: compare the manifests");
             return;
@@ -163,9 +168,7 @@ impl Node {
         !self.is_banned(node)
             && self.peers.seen.get(&node).is_some_and(|peer| {
                 peer.connected
-                    && peer
-                        .heard_at
-                        .is_some_and(|at| self.now.since(at) < self.config.timing.offline_after)
+                    && peer.heard_at.is_some_and(|at| self.now.since(at) < self.config.timing.offline_after)
             })
     }
 
@@ -201,17 +204,13 @@ impl Node {
 
     /// Whether this node coordinates and has listened long enough to know what its predecessor granted.
     pub(super) fn may_grant(&self) -> bool {
-        self.peers.coordinating_since.is_some_and(|since| {
-            self.now.since(since) >= self.config.timing.coordinator_grace
-        })
+        self.peers
+            .coordinating_since
+            .is_some_and(|since| self.now.since(since) >= self.config.timing.coordinator_grace)
     }
 
     pub(super) fn peer(&self, node: NodeId) -> Option<&Peer> {
         self.peers.seen.get(&node)
-    }
-
-    pub(super) fn peer_policy(&self, node: NodeId) -> Option<PolicyVersion> {
-        self.peer(node)?.last.as_ref().map(|heartbeat| heartbeat.policy)
     }
 
     pub(super) fn is_banned(&self, node: NodeId) -> bool {

@@ -79,7 +79,9 @@ impl Node {
         let scripts = self
             .state
             .keys()
-            .filter_map(|(_, proof)| Wallet::new(proof.request.key, &proof.public_key, self.config.cluster.network()))
+            .filter_map(|(_, proof)| {
+                Wallet::new(proof.request.key, &proof.public_key, self.config.cluster.network())
+            })
             .map(|wallet| wallet.script())
             .collect();
         let deep = self.config.confirmations_required.saturating_add(WATCH_BEYOND);
@@ -149,8 +151,12 @@ impl Node {
                 if state == tx::State::Confirmed || known_block.is_some() =>
             {
                 self.record(Fact::Seen { txid, block: None, confirmations: 0 });
-                if !self.transition(txid, tx::State::Broadcasting, SubStatus::ReorgedOut, "its block left the best chain")
-                {
+                if !self.transition(
+                    txid,
+                    tx::State::Broadcasting,
+                    SubStatus::ReorgedOut,
+                    "its block left the best chain",
+                ) {
                     self.set_sub_status(txid, SubStatus::ReorgedOut);
                 }
                 let detail = "its block left the best chain".to_owned();
@@ -200,11 +206,16 @@ impl Node {
     }
 
     /// Takes a final transaction, made here or elsewhere; says whether it was news. The witnesses are its proof.
-    pub(super) fn on_finished(&mut self, finished: FinalTransaction, entropy: &mut dyn CryptoRngCore) -> bool {
+    pub(super) fn on_finished(
+        &mut self,
+        finished: FinalTransaction,
+        entropy: &mut dyn CryptoRngCore,
+    ) -> bool {
         let txid = finished.0.compute_txid();
         let Some(tx) = self.state.transaction(txid) else { return false };
         let proposal = &tx.proposal.body;
-        let reopened = matches!(tx.state, tx::State::Rejected | tx::State::Failed | tx::State::AbortedByzantine);
+        let reopened =
+            matches!(tx.state, tx::State::Rejected | tx::State::Failed | tx::State::AbortedByzantine);
         let valid = tx.finished.is_none()
             && self.wallet_of(proposal.key).is_some_and(|wallet| {
                 wallet::verify_finished(&wallet, self.config.suite, proposal, &finished.0)
@@ -250,9 +261,11 @@ impl Node {
 
     fn accepted(&mut self, txid: Txid) {
         self.settling.refusals.remove(&txid);
-        if self.state.transaction(txid).is_some_and(|tx| {
-            tx.state == tx::State::Broadcasting && tx.sub_status != SubStatus::Confirming
-        }) {
+        if self
+            .state
+            .transaction(txid)
+            .is_some_and(|tx| tx.state == tx::State::Broadcasting && tx.sub_status != SubStatus::Confirming)
+        {
             self.set_sub_status(txid, SubStatus::InMempool);
             self.timers.set_by(Timer::CoinQueue, self.now);
         }

@@ -83,7 +83,7 @@ impl Node {
     }
 
     /// Members that could sign: here, not shut out, not bound otherwise.
-    fn able_signers(&self, txid: Option<Txid>) -> Vec<NodeId> {
+    pub(super) fn able_signers(&self, txid: Option<Txid>) -> Vec<NodeId> {
         let bound: BTreeSet<NodeId> = txid
             .and_then(|txid| self.state.transaction(txid))
             .map(|tx| tx.tally.bound_not_to_sign())
@@ -92,7 +92,7 @@ impl Node {
     }
 
     /// Starts a session if it is this node's turn: the coordinator's at once, the others' later and later.
-    pub(super) fn lead_when_due(
+    fn lead_when_due(
         &mut self,
         subject: Subject,
         key: KeyId,
@@ -103,7 +103,8 @@ impl Node {
         let mut line: Vec<NodeId> = vec![coordinator];
         line.extend(self.live().into_iter().filter(|node| *node != coordinator));
         let rank = line.iter().position(|node| *node == self.config.me).unwrap_or(line.len());
-        let patience = self.config.timing.signing_session.0.saturating_mul(u64::try_from(rank).unwrap_or(u64::MAX));
+        let patience =
+            self.config.timing.signing_session.0.saturating_mul(u64::try_from(rank).unwrap_or(u64::MAX));
         let first_seen = *self.signing.last_try.entry(subject).or_insert(self.now);
         let due = first_seen.plus(Millis(patience));
         if self.now < due {
@@ -115,16 +116,20 @@ impl Node {
         self.lead(subject, key, able, entropy);
     }
 
-    fn lead(&mut self, subject: Subject, key: KeyId, able: &[NodeId], entropy: &mut dyn CryptoRngCore) {
+    pub(super) fn lead(
+        &mut self,
+        subject: Subject,
+        key: KeyId,
+        able: &[NodeId],
+        entropy: &mut dyn CryptoRngCore,
+    ) {
         if self.signing.sessions.len() >= self.config.limits.sessions {
             return;
         }
         let certificate = match subject {
             Subject::Payment { txid, .. } => {
-                let Some(certificate) = self
-                    .state
-                    .transaction(txid)
-                    .and_then(|tx| tx.tally.certificate(&self.config.cluster))
+                let Some(certificate) =
+                    self.state.transaction(txid).and_then(|tx| tx.tally.certificate(&self.config.cluster))
                 else {
                     return;
                 };
@@ -160,7 +165,8 @@ impl Node {
             .iter()
             .map(|node| {
                 let suspect = self.signing.suspects.get(node).is_some_and(|until| self.now < *until);
-                let spread = crate::codec::digest("mpc-wallet/signer-order", &(subject, self.tries(subject), node));
+                let spread =
+                    crate::codec::digest("mpc-wallet/signer-order", &(subject, self.tries(subject), node));
                 (suspect, *node != me, spread, *node)
             })
             .collect();
@@ -279,7 +285,7 @@ impl Node {
         }
     }
 
-    pub(super) fn on_mpc(&mut self, from: NodeId, message: Signed<MpcMessage>, entropy: &mut dyn CryptoRngCore) {
+    pub(super) fn on_mpc(&mut self, from: NodeId, message: Signed<MpcMessage>) {
         let id = message.body.session;
         if message.body.from != from {
             let detail = format!("a computation message in the name of {}", message.body.from);
@@ -293,7 +299,7 @@ impl Node {
         if self.signing.sessions.contains_key(&id) {
             self.hear_in_session(id, message);
             self.give_work(id);
-        } else if !self.hear_in_keygen(message.clone(), entropy) {
+        } else if !self.hear_in_keygen(message.clone()) {
             self.keep_early(message);
         }
     }
@@ -334,11 +340,13 @@ impl Node {
     pub(super) fn on_computed(&mut self, job: JobId, result: JobResult, entropy: &mut dyn CryptoRngCore) {
         let JobResult::Advanced { machine, advance } = result;
         let Some(id) = self.signing.jobs.remove(&job) else {
-            self.on_keygen_computed(job, machine, advance, entropy);
+            self.on_keygen_computed(job, machine, advance);
             return;
         };
         let Some(session) = self.signing.sessions.get_mut(&id) else { return };
-        let Some((saying, progress)) = session.run.returned(job, machine, advance, &self.identity) else { return };
+        let Some((saying, progress)) = session.run.returned(job, machine, advance, &self.identity) else {
+            return;
+        };
         let subject = session.what.subject;
         let releases_share = saying.iter().any(|message| message.body.sequence > 0);
         if releases_share && let Subject::Payment { txid, .. } = subject {
@@ -364,8 +372,12 @@ impl Node {
     }
 
     fn say(&mut self, id: SessionId, message: Signed<MpcMessage>) {
-        let audience =
-            self.signing.sessions.get(&id).map(|session| session.run.audience(&message.body)).unwrap_or_default();
+        let audience = self
+            .signing
+            .sessions
+            .get(&id)
+            .map(|session| session.run.audience(&message.body))
+            .unwrap_or_default();
         for node in audience {
             self.send(node, Message::Mpc(message.clone()));
         }
@@ -413,9 +425,7 @@ impl Node {
             Subject::KeyProof { .. } => None,
         };
         for culprit in culprits {
-            if culprit != self.config.me {
-                self.convict(culprit, txid, &fault.reason.to_string());
-            }
+            self.convict(culprit, txid, &fault.reason.to_string());
         }
         for suspect in suspects {
             self.signing.suspects.insert(suspect, self.now.plus(SUSPICION));
@@ -433,7 +443,10 @@ impl Node {
         reason: &str,
         entropy: &mut dyn CryptoRngCore,
     ) {
-        let Some(session) = self.signing.sessions.get(&id) else { return };
+        let Some(session) = self.signing.sessions.get(&id) else {
+            self.on_keygen_abort(from, id, reason);
+            return;
+        };
         // Only a signer may end it, and only by words: nobody is blamed for a complaint alone.
         if session.what.signers.contains(&from) {
             let subject = session.what.subject;
@@ -484,7 +497,8 @@ impl Node {
 
     /// Forgets the sessions of a transaction, and with them their nonces.
     pub(super) fn drop_sessions_of(&mut self, txid: Txid) {
-        let of_it = |subject: &Subject| matches!(subject, Subject::Payment { txid: other, .. } if *other == txid);
+        let of_it =
+            |subject: &Subject| matches!(subject, Subject::Payment { txid: other, .. } if *other == txid);
         let ids: Vec<SessionId> = self
             .signing
             .sessions

@@ -121,9 +121,11 @@ impl Node {
 
     pub(super) fn on_transaction_timer(&mut self, txid: Txid, entropy: &mut dyn CryptoRngCore) {
         self.attend(txid, entropy);
-        let stalled = self.state.transaction(txid).filter(|tx| tx.state.is_unsigned()).map(|tx| {
-            (tx.bundle(), self.now.since(tx.since) >= self.config.timing.stalled)
-        });
+        let stalled = self
+            .state
+            .transaction(txid)
+            .filter(|tx| tx.state.is_unsigned())
+            .map(|tx| (tx.bundle(), self.now.since(tx.since) >= self.config.timing.stalled));
         match stalled {
             Some((bundle, true)) => {
                 self.broadcast(Message::Bundle(Box::new(bundle)));

@@ -19,7 +19,10 @@ use crate::{
     record::Fact,
     time::{Millis, Timestamp},
     tx::{self, SignedProposal, SubStatus},
-    vote::{Ballot, Counted, Decision, Evidence, FIRST_ROUND, Promise, RejectReason, SignedPromise, Violation, Vote},
+    vote::{
+        Ballot, Counted, Decision, Evidence, FIRST_ROUND, Promise, RejectReason, SignedPromise, Violation,
+        Vote,
+    },
     wallet::{self, CoinVerdict},
 };
 
@@ -80,7 +83,7 @@ impl Node {
             self.strike(from, Violation::InvalidSignature, Some(txid), "a proposal its origin did not sign");
             return;
         }
-        if self.open_transactions().len() >= self.config.limits.open_transactions {
+        if self.state.open_count() >= self.config.limits.open_transactions {
             return;
         }
         let origin = body.origin;
@@ -140,7 +143,12 @@ impl Node {
             return;
         }
         if !cluster.key(voter).is_some_and(|key| vote.verify(key)) {
-            self.strike(from, Violation::InvalidSignature, Some(txid), &format!("a vote {voter} did not sign"));
+            self.strike(
+                from,
+                Violation::InvalidSignature,
+                Some(txid),
+                &format!("a vote {voter} did not sign"),
+            );
             return;
         }
         let about = vote.body.is_about(cluster, &tx.proposal.body);
@@ -157,7 +165,12 @@ impl Node {
         }
     }
 
-    pub(super) fn on_promise(&mut self, from: NodeId, promise: SignedPromise, entropy: &mut dyn CryptoRngCore) {
+    pub(super) fn on_promise(
+        &mut self,
+        from: NodeId,
+        promise: SignedPromise,
+        entropy: &mut dyn CryptoRngCore,
+    ) {
         let txid = promise.body.txid;
         self.count_promise(from, promise);
         self.attend(txid, entropy);
@@ -166,7 +179,9 @@ impl Node {
     pub(super) fn count_promise(&mut self, from: NodeId, promise: SignedPromise) {
         let (txid, node) = (promise.body.txid, promise.body.node);
         let Some(tx) = self.state.transaction(txid) else { return };
-        if tx.tally.promise_of(node).is_some() || !promise.body.is_about(&self.config.cluster, &tx.proposal.body) {
+        if tx.tally.promise_of(node).is_some()
+            || !promise.body.is_about(&self.config.cluster, &tx.proposal.body)
+        {
             return;
         }
         if self.config.cluster.key(node).is_some_and(|key| promise.verify(key)) {
@@ -186,12 +201,11 @@ impl Node {
             return;
         }
         if tx.tally.is_dead(&self.config.cluster) {
-            let sub_status = tx.tally.rejections().next().map_or(SubStatus::Expired, |vote| {
-                match &vote.body.decision {
+            let sub_status =
+                tx.tally.rejections().next().map_or(SubStatus::Expired, |vote| match &vote.body.decision {
                     Decision::Reject(reason) => SubStatus::Votes(reason.code().to_owned()),
                     Decision::Approve => SubStatus::Expired,
-                }
-            });
+                });
             let cause = format!("{} members are bound never to sign", tx.tally.bound_not_to_sign().len());
             self.transition(txid, tx::State::Rejected, sub_status, &cause);
             return;
@@ -206,7 +220,8 @@ impl Node {
                 return;
             }
         } else {
-            let open = tx.tally.vote_of(self.config.me).is_none() && tx.tally.promise_of(self.config.me).is_none();
+            let open =
+                tx.tally.vote_of(self.config.me).is_none() && tx.tally.promise_of(self.config.me).is_none();
             let round_end = self.round_ends(tx.since);
             let sub_status =
                 if self.has_quorum() { SubStatus::AwaitingVotes } else { SubStatus::WaitingForQuorum };
@@ -298,12 +313,8 @@ impl Node {
         if tx.share_released || tx.finished.is_some() || tx.tally.promise_of(self.config.me).is_some() {
             return;
         }
-        let promise = Promise {
-            cluster: self.config.cluster.id(),
-            txid,
-            digest: tx.digest,
-            node: self.config.me,
-        };
+        let promise =
+            Promise { cluster: self.config.cluster.id(), txid, digest: tx.digest, node: self.config.me };
         let promise = Signed::new(promise, &self.identity);
         self.drop_sessions_of(txid);
         self.record(Fact::Promised(promise.clone()));
@@ -364,10 +375,10 @@ impl Node {
             return Some(RejectReason::PaymentServed(holder));
         }
         proposal.coins().find_map(|coin| {
-            self.state.holder_of(&coin).filter(other).map(|holder| RejectReason::CoinCommitted {
-                coin: coin.to_string(),
-                holder,
-            })
+            self.state
+                .holder_of(&coin)
+                .filter(other)
+                .map(|holder| RejectReason::CoinCommitted { coin: coin.to_string(), holder })
         })
     }
 
@@ -434,7 +445,8 @@ impl Node {
     /// Votes, once (I5): durable before it is heard, and after that only ever repeated.
     fn cast(&mut self, txid: Txid, decision: Decision, entropy: &mut dyn CryptoRngCore) {
         let Some(tx) = self.state.transaction(txid) else { return };
-        let spoken = tx.tally.vote_of(self.config.me).is_some() || tx.tally.promise_of(self.config.me).is_some();
+        let spoken =
+            tx.tally.vote_of(self.config.me).is_some() || tx.tally.promise_of(self.config.me).is_some();
         if spoken || self.now >= tx.proposal.body.expires_at {
             return;
         }

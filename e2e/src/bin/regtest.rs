@@ -36,30 +36,24 @@ struct Arguments {
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    tracing_subscriber::fmt()
-        .with_writer(std::io::stderr)
-        .init();
+    tracing_subscriber::fmt().with_writer(std::io::stderr).init();
     let arguments = Arguments::parse();
     let backend = match arguments.backend {
         BackendName::Embedded => Backend::Embedded,
         BackendName::Bitcoind => Backend::Bitcoind {
-            dir: arguments.bitcoind_dir.context(
-                "the bitcoind backend needs --bitcoind-dir (see scripts/install-bitcoind.sh)",
-            )?,
+            dir: arguments
+                .bitcoind_dir
+                .context("the bitcoind backend needs --bitcoind-dir (see scripts/install-bitcoind.sh)")?,
         },
     };
-    let options = RegtestOptions {
-        auto_mine: arguments.auto_mine_ms.map(Duration::from_millis),
-    };
+    let options = RegtestOptions { auto_mine: arguments.auto_mine_ms.map(Duration::from_millis) };
     let regtest = Regtest::start(backend, arguments.listen, options)?;
     let url = regtest.url();
     eprintln!("Esplora face on {url} (Ctrl-C ends)");
     eprintln!(
         "  fund: curl -H 'content-type: application/json' -d '{{\"address\":\"bcrt1…\",\"amount_sats\":100000}}' {url}/regtest/faucet"
     );
-    eprintln!(
-        "  mine: curl -H 'content-type: application/json' -d '{{\"blocks\":1}}' {url}/regtest/mine"
-    );
+    eprintln!("  mine: curl -H 'content-type: application/json' -d '{{\"blocks\":1}}' {url}/regtest/mine");
     tokio::signal::ctrl_c().await?;
     regtest.stop();
     Ok(())

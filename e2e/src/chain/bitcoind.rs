@@ -71,12 +71,8 @@ impl Bitcoind {
     /// Starts `dir/bitcoind` on a free port and waits until it answers. Errors when it is missing,
     /// ends early or stays silent for a minute.
     pub(crate) fn start(dir: &Path) -> anyhow::Result<Self> {
-        let data = tempfile::Builder::new()
-            .prefix("mpc-wallet-bitcoind-")
-            .tempdir()?;
-        let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?
-            .local_addr()?
-            .port();
+        let data = tempfile::Builder::new().prefix("mpc-wallet-bitcoind-").tempdir()?;
+        let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port();
         let program = dir.join("bitcoind");
         let child = Command::new(&program)
             .args(ARGUMENTS)
@@ -87,21 +83,13 @@ impl Bitcoind {
             .stderr(Stdio::null())
             .spawn()
             .with_context(|| {
-                format!(
-                    "cannot start {}: run scripts/install-bitcoind.sh {0}",
-                    program.display()
-                )
+                format!("cannot start {}: run scripts/install-bitcoind.sh {0}", program.display())
             })?;
         let mut process = Process { child, data };
         let rpc = process.await_rpc(port)?;
         let mut ledger = Ledger::default();
         ledger.connect(constants::genesis_block(Network::Regtest));
-        let mut node = Self {
-            process,
-            rpc,
-            ledger,
-            clock: BlockClock::default(),
-        };
+        let mut node = Self { process, rpc, ledger, clock: BlockClock::default() };
         node.refresh().with_context(|| node.process.last_words())?;
         Ok(node)
     }
@@ -142,18 +130,14 @@ impl Bitcoind {
         // The node lists them in no order, and a child can be indexed only after its parents.
         loop {
             let known = |tx: &Transaction, ledger: &Ledger| {
-                tx.input
-                    .iter()
-                    .all(|input| ledger.get(&input.previous_output.txid).is_some())
+                tx.input.iter().all(|input| ledger.get(&input.previous_output.txid).is_some())
             };
             let (ready, waiting): (Vec<_>, Vec<_>) =
                 arrived.into_iter().partition(|tx| known(tx, &self.ledger));
             if ready.is_empty() {
                 return Ok(());
             }
-            ready
-                .into_iter()
-                .for_each(|tx| self.ledger.add_unconfirmed(tx));
+            ready.into_iter().for_each(|tx| self.ledger.add_unconfirmed(tx));
             arrived = waiting;
         }
     }
@@ -162,9 +146,7 @@ impl Bitcoind {
 impl Process {
     fn await_rpc(&mut self, port: u16) -> anyhow::Result<Rpc> {
         let cookie = self.data.path().join("regtest").join(".cookie");
-        let deadline = Instant::now()
-            .checked_add(START_TIMEOUT)
-            .context("the clock is at its end")?;
+        let deadline = Instant::now().checked_add(START_TIMEOUT).context("the clock is at its end")?;
         loop {
             if let Some(status) = self.child.try_wait()? {
                 anyhow::bail!("bitcoind ended at start ({status}): {}", self.last_words());
@@ -185,8 +167,8 @@ impl Process {
 
     /// The end of its log, for error messages.
     fn last_words(&self) -> String {
-        let log = std::fs::read_to_string(self.data.path().join("regtest").join("debug.log"))
-            .unwrap_or_default();
+        let log =
+            std::fs::read_to_string(self.data.path().join("regtest").join("debug.log")).unwrap_or_default();
         let mut lines: Vec<&str> = log.lines().rev().take(5).collect();
         lines.reverse();
         format!("last lines of its log:\n{}", lines.join("\n"))
@@ -205,26 +187,20 @@ impl Node for Bitcoind {
     }
 
     fn submit(&mut self, tx: &Transaction) -> Result<Txid, SubmitError> {
-        let answer = self
-            .rpc
-            .call("sendrawtransaction", json!([serialize_hex(tx)]));
+        let answer = self.rpc.call("sendrawtransaction", json!([serialize_hex(tx)]));
         let txid = answer.map_err(|error| match error {
             RpcError::Refused { code, message } => Rejection { code, message }.into(),
-            unreachable @ RpcError::Unreachable { .. } => {
-                SubmitError::Unreachable(unreachable.into())
-            }
+            unreachable @ RpcError::Unreachable { .. } => SubmitError::Unreachable(unreachable.into()),
         })?;
         self.refresh().map_err(SubmitError::Unreachable)?;
         Ok(txid)
     }
 
     fn mine(&mut self, blocks: u32, script: &ScriptBuf) -> anyhow::Result<()> {
-        let address = Address::from_script(script, Network::Regtest)
-            .context("the coinbase script has no address")?;
-        self.rpc
-            .call::<Value>("setmocktime", json!([self.clock.next_batch()]))?;
-        self.rpc
-            .call::<Value>("generatetoaddress", json!([blocks, address.to_string()]))?;
+        let address =
+            Address::from_script(script, Network::Regtest).context("the coinbase script has no address")?;
+        self.rpc.call::<Value>("setmocktime", json!([self.clock.next_batch()]))?;
+        self.rpc.call::<Value>("generatetoaddress", json!([blocks, address.to_string()]))?;
         self.refresh()?;
         if let Some(tip) = self.ledger.tip() {
             self.clock.mined(tip.block.header.time);
@@ -235,10 +211,7 @@ impl Node for Bitcoind {
     fn invalidate(&mut self, depth: u32) -> anyhow::Result<()> {
         self.refresh()?;
         let tip = self.ledger.tip_height();
-        anyhow::ensure!(
-            depth <= tip,
-            "cannot disconnect {depth} blocks: only {tip} lie above genesis"
-        );
+        anyhow::ensure!(depth <= tip, "cannot disconnect {depth} blocks: only {tip} lie above genesis");
         let first = tip.saturating_sub(depth).saturating_add(1);
         if let Some(hash) = self.ledger.block_at(first).map(|block| block.hash) {
             self.rpc.call::<Value>("invalidateblock", json!([hash]))?;
@@ -276,9 +249,7 @@ mod tests {
         faucet.prepare(&mut embedded).unwrap();
         let address = Address::from_script(faucet.script(), Network::Regtest).unwrap();
         for count in [1, 7] {
-            faucet
-                .pay(&mut embedded, &address, Amount::from_int_btc(60), count)
-                .unwrap();
+            faucet.pay(&mut embedded, &address, Amount::from_int_btc(60), count).unwrap();
         }
         embedded.invalidate(1).unwrap();
         // Past the first halving.
@@ -286,10 +257,8 @@ mod tests {
 
         let node = Bitcoind::start(Path::new(&dir)).unwrap();
         for (height, record) in embedded.ledger().blocks().iter().enumerate().skip(1) {
-            let verdict: Option<String> = node
-                .rpc
-                .call("submitblock", json!([serialize_hex(&record.block)]))
-                .unwrap();
+            let verdict: Option<String> =
+                node.rpc.call("submitblock", json!([serialize_hex(&record.block)])).unwrap();
             assert_eq!(verdict, None, "block {height}");
         }
         let best: BlockHash = node.rpc.call("getbestblockhash", json!([])).unwrap();

@@ -72,10 +72,7 @@ async fn answer(
 
 async fn mine(State(chain): State<SharedChain>, Json(Mine { blocks }): Json<Mine>) -> Response {
     answer(chain, move |chain| {
-        anyhow::ensure!(
-            blocks <= MAX_BLOCKS,
-            "blocks is {blocks}; mine at most {MAX_BLOCKS} at a time"
-        );
+        anyhow::ensure!(blocks <= MAX_BLOCKS, "blocks is {blocks}; mine at most {MAX_BLOCKS} at a time");
         Ok(serde_json::to_value(chain.mine(blocks)?)?)
     })
     .await
@@ -94,10 +91,7 @@ async fn invalidate(
     State(chain): State<SharedChain>,
     Json(Invalidate { depth }): Json<Invalidate>,
 ) -> Response {
-    answer(chain, move |chain| {
-        Ok(serde_json::to_value(chain.invalidate(depth)?)?)
-    })
-    .await
+    answer(chain, move |chain| Ok(serde_json::to_value(chain.invalidate(depth)?)?)).await
 }
 
 async fn evict(State(chain): State<SharedChain>, Json(Evict { txid }): Json<Evict>) -> Response {
@@ -113,10 +107,7 @@ async fn faults(State(chain): State<SharedChain>, Json(faults): Json<Faults>) ->
     Json(json!({}))
 }
 
-async fn fee_estimates(
-    State(chain): State<SharedChain>,
-    Json(fees): Json<FeeEstimates>,
-) -> Json<Value> {
+async fn fee_estimates(State(chain): State<SharedChain>, Json(fees): Json<FeeEstimates>) -> Json<Value> {
     chain.set_fee_estimates(fees);
     Json(json!({}))
 }

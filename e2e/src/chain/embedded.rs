@@ -13,8 +13,8 @@ use bitcoin::hashes::Hash as _;
 use bitcoin::opcodes::OP_0;
 use bitcoin::script::Builder;
 use bitcoin::{
-    Amount, Block, CompactTarget, Network, OutPoint, ScriptBuf, Sequence, Transaction, TxIn,
-    TxMerkleNode, TxOut, Txid, Weight, Witness, WitnessMerkleNode, constants, transaction,
+    Amount, Block, CompactTarget, Network, OutPoint, ScriptBuf, Sequence, Transaction, TxIn, TxMerkleNode,
+    TxOut, Txid, Weight, Witness, WitnessMerkleNode, constants, transaction,
 };
 
 use super::ledger::Ledger;
@@ -44,15 +44,9 @@ impl BlockClock {
     /// first batch is an hour old, so that its many blocks do not run ahead of the clock: each block
     /// must be later than the median of eleven before it.
     pub(crate) fn next_batch(&mut self) -> u32 {
-        let now = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .map_or(0, |since| since.as_secs());
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
         let now = u32::try_from(now).unwrap_or(u32::MAX);
-        if self.latest == 0 {
-            now.saturating_sub(3_600)
-        } else {
-            now.max(self.latest.saturating_add(1))
-        }
+        if self.latest == 0 { now.saturating_sub(3_600) } else { now.max(self.latest.saturating_add(1)) }
     }
 
     /// Takes note of a mined block's timestamp.
@@ -66,10 +60,7 @@ impl Embedded {
     pub(crate) fn new() -> Self {
         let mut ledger = Ledger::default();
         ledger.connect(constants::genesis_block(Network::Regtest));
-        Self {
-            ledger,
-            clock: BlockClock::default(),
-        }
+        Self { ledger, clock: BlockClock::default() }
     }
 
     /// Puts back into the mempool what it still allows, parents before children.
@@ -82,15 +73,9 @@ impl Embedded {
     }
 
     fn template(&self) -> Vec<Transaction> {
-        let mut room = Weight::MAX_BLOCK
-            .checked_sub(RESERVED)
-            .unwrap_or(Weight::ZERO);
+        let mut room = Weight::MAX_BLOCK.checked_sub(RESERVED).unwrap_or(Weight::ZERO);
         let mut chosen = Vec::new();
-        for record in self
-            .ledger
-            .mempool()
-            .filter_map(|txid| self.ledger.get(&txid))
-        {
+        for record in self.ledger.mempool().filter_map(|txid| self.ledger.get(&txid)) {
             // Parents come first: once something does not fit, its children must not overtake it.
             let Some(left) = room.checked_sub(record.tx.weight()) else {
                 break;
@@ -107,15 +92,8 @@ impl Embedded {
         script: &ScriptBuf,
         time: u32,
     ) -> anyhow::Result<Block> {
-        let tip = self
-            .ledger
-            .tip()
-            .context("the chain has no genesis block")?;
-        let height = self
-            .ledger
-            .tip_height()
-            .checked_add(1)
-            .context("the chain is full")?;
+        let tip = self.ledger.tip().context("the chain has no genesis block")?;
+        let height = self.ledger.tip_height().checked_add(1).context("the chain is full")?;
         let fees: u64 = transactions.iter().map(|tx| self.ledger.fee(tx)).sum();
         let mut txdata = vec![coinbase(height, fees, script)];
         txdata.extend(transactions);
@@ -134,11 +112,8 @@ impl Embedded {
         block.header.merkle_root = block.compute_merkle_root().context("the block is empty")?;
         let target = block.header.target();
         while !target.is_met_by(block.block_hash()) {
-            block.header.nonce = block
-                .header
-                .nonce
-                .checked_add(1)
-                .context("no nonce meets regtest's target")?;
+            block.header.nonce =
+                block.header.nonce.checked_add(1).context("no nonce meets regtest's target")?;
         }
         Ok(block)
     }
@@ -147,19 +122,13 @@ impl Embedded {
 /// A coinbase that pays subsidy and fees to a script, with the height in its input (BIP34).
 fn coinbase(height: u32, fees: u64, script: &ScriptBuf) -> Transaction {
     let halvings = height.checked_div(HALVING_INTERVAL).unwrap_or(u32::MAX);
-    let subsidy = Amount::from_int_btc(50)
-        .to_sat()
-        .checked_shr(halvings)
-        .unwrap_or(0);
+    let subsidy = Amount::from_int_btc(50).to_sat().checked_shr(halvings).unwrap_or(0);
     Transaction {
         version: transaction::Version::TWO,
         lock_time: LockTime::ZERO,
         input: vec![TxIn {
             previous_output: OutPoint::null(),
-            script_sig: Builder::new()
-                .push_int(height.into())
-                .push_opcode(OP_0)
-                .into_script(),
+            script_sig: Builder::new().push_int(height.into()).push_opcode(OP_0).into_script(),
             sequence: Sequence::MAX,
             witness: Witness::from_slice(&[[0u8; 32]]),
         }],
@@ -178,14 +147,8 @@ fn commit_to_witnesses(block: &mut Block) -> anyhow::Result<()> {
     let (magic, hash) = data.split_at_mut(4);
     magic.copy_from_slice(&[0xaa, 0x21, 0xa9, 0xed]);
     hash.copy_from_slice(commitment.as_byte_array());
-    let coinbase = block
-        .txdata
-        .first_mut()
-        .context("the block has no coinbase")?;
-    coinbase.output.push(TxOut {
-        value: Amount::ZERO,
-        script_pubkey: ScriptBuf::new_op_return(data),
-    });
+    let coinbase = block.txdata.first_mut().context("the block has no coinbase")?;
+    coinbase.output.push(TxOut { value: Amount::ZERO, script_pubkey: ScriptBuf::new_op_return(data) });
     Ok(())
 }
 
@@ -200,11 +163,7 @@ impl Node for Embedded {
 
     fn submit(&mut self, tx: &Transaction) -> Result<Txid, SubmitError> {
         let txid = tx.compute_txid();
-        if self
-            .ledger
-            .get(&txid)
-            .is_some_and(|record| record.height.is_none())
-        {
+        if self.ledger.get(&txid).is_some_and(|record| record.height.is_none()) {
             return Ok(txid);
         }
         for evicted in policy::check(&self.ledger, tx)? {
@@ -226,17 +185,11 @@ impl Node for Embedded {
 
     fn invalidate(&mut self, depth: u32) -> anyhow::Result<()> {
         let tip = self.ledger.tip_height();
-        anyhow::ensure!(
-            depth <= tip,
-            "cannot disconnect {depth} blocks: only {tip} lie above genesis"
-        );
+        anyhow::ensure!(depth <= tip, "cannot disconnect {depth} blocks: only {tip} lie above genesis");
         let waiting: Vec<Txid> = self.ledger.mempool().collect();
         let mut returning: Vec<Transaction> = Vec::new();
         for _ in 0..depth {
-            let block = self
-                .ledger
-                .disconnect()
-                .context("the chain is shorter than it says")?;
+            let block = self.ledger.disconnect().context("the chain is shorter than it says")?;
             let transactions = block.txdata.into_iter().filter(|tx| !tx.is_coinbase());
             returning.splice(0..0, transactions);
         }
@@ -252,10 +205,7 @@ impl Node for Embedded {
 
     fn evict(&mut self, txid: &Txid) -> anyhow::Result<Vec<Txid>> {
         let dropped = self.ledger.remove_with_descendants(txid);
-        anyhow::ensure!(
-            !dropped.is_empty(),
-            "transaction {txid} is not in the mempool"
-        );
+        anyhow::ensure!(!dropped.is_empty(), "transaction {txid} is not in the mempool");
         Ok(dropped.iter().map(Transaction::compute_txid).collect())
     }
 }

@@ -7,9 +7,7 @@ use anyhow::Context as _;
 use bitcoin::absolute::LockTime;
 use bitcoin::opcodes::OP_TRUE;
 use bitcoin::script::Builder;
-use bitcoin::{
-    Address, Amount, ScriptBuf, Sequence, Transaction, TxIn, TxOut, Txid, Witness, transaction,
-};
+use bitcoin::{Address, Amount, ScriptBuf, Sequence, Transaction, TxIn, TxOut, Txid, Witness, transaction};
 
 use super::ledger::{Coin, script_key};
 use super::node::Node;
@@ -50,10 +48,7 @@ impl Faucet {
 
     /// Mines the first coinbases and matures them.
     pub(crate) fn prepare(&self, node: &mut dyn Node) -> anyhow::Result<()> {
-        node.mine(
-            COINBASE_MATURITY.saturating_add(MATURE_AT_START),
-            &self.script,
-        )
+        node.mine(COINBASE_MATURITY.saturating_add(MATURE_AT_START), &self.script)
     }
 
     /// Pays `count` outputs of `amount` each to an address in one transaction and mines a block,
@@ -70,23 +65,15 @@ impl Faucet {
             (1..=MAX_OUTPUTS).contains(&count),
             "count is {count}; ask for 1 to {MAX_OUTPUTS} outputs"
         );
-        let total = amount
-            .checked_mul(count.into())
-            .filter(|total| *total <= MAX_TOTAL);
-        let total = total.with_context(|| {
-            format!("{count} × {amount} is more than the faucet's limit of {MAX_TOTAL}")
-        })?;
+        let total = amount.checked_mul(count.into()).filter(|total| *total <= MAX_TOTAL);
+        let total = total
+            .with_context(|| format!("{count} × {amount} is more than the faucet's limit of {MAX_TOTAL}"))?;
         node.refresh()?;
-        let output = TxOut {
-            value: amount,
-            script_pubkey: address.script_pubkey(),
-        };
+        let output = TxOut { value: amount, script_pubkey: address.script_pubkey() };
         let outputs = vec![output; usize::try_from(count)?];
         for _ in 0..=REFILL.1 {
             if let Some(tx) = self.build(node, &outputs, total) {
-                let txid = node
-                    .submit(&tx)
-                    .context("the faucet's transaction was refused")?;
+                let txid = node.submit(&tx).context("the faucet's transaction was refused")?;
                 node.mine(1, &self.script)?;
                 return Ok(txid);
             }
@@ -105,10 +92,7 @@ impl Faucet {
             input: Vec::new(),
             output: outputs.to_vec(),
         };
-        tx.output.push(TxOut {
-            value: Amount::ZERO,
-            script_pubkey: self.script.clone(),
-        });
+        tx.output.push(TxOut { value: Amount::ZERO, script_pubkey: self.script.clone() });
         let mut gathered = Amount::ZERO;
         for coin in coins {
             gathered = gathered.checked_add(coin.output.value)?;
@@ -119,10 +103,7 @@ impl Faucet {
                 witness: Witness::from_slice(&[self.redeem.as_bytes()]),
             });
             let fee = Amount::from_sat(u64::try_from(tx.vsize()).ok()?.checked_mul(SAT_PER_VB)?);
-            let Some(change) = gathered
-                .checked_sub(total)
-                .and_then(|rest| rest.checked_sub(fee))
-            else {
+            let Some(change) = gathered.checked_sub(total).and_then(|rest| rest.checked_sub(fee)) else {
                 continue;
             };
             if change.to_sat() < MIN_CHANGE {
@@ -139,14 +120,9 @@ impl Faucet {
         let ledger = node.ledger();
         let next = ledger.tip_height().saturating_add(1);
         let mature = |coin: &Coin| {
-            coin.height.is_some_and(|height| {
-                !coin.coinbase || next.saturating_sub(height) >= COINBASE_MATURITY
-            })
+            coin.height
+                .is_some_and(|height| !coin.coinbase || next.saturating_sub(height) >= COINBASE_MATURITY)
         };
-        ledger
-            .unspent(&script_key(&self.script))
-            .into_iter()
-            .filter(mature)
-            .collect()
+        ledger.unspent(&script_key(&self.script)).into_iter().filter(mature).collect()
     }
 }

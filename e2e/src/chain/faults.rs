@@ -40,26 +40,17 @@ pub enum ErrorFault {
 }
 
 /// Middleware of the Esplora routes.
-pub(crate) async fn inject(
-    State(chain): State<SharedChain>,
-    request: Request,
-    next: Next,
-) -> Response {
+pub(crate) async fn inject(State(chain): State<SharedChain>, request: Request, next: Next) -> Response {
     let Faults { errors, delay_ms } = chain.faults();
     if delay_ms > 0 {
         tokio::time::sleep(Duration::from_millis(delay_ms)).await;
     }
     match errors {
         ErrorFault::None => next.run(request).await,
-        ErrorFault::Unavailable => {
-            (StatusCode::SERVICE_UNAVAILABLE, "Service Unavailable").into_response()
+        ErrorFault::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "Service Unavailable").into_response(),
+        ErrorFault::RateLimited => {
+            (StatusCode::TOO_MANY_REQUESTS, [("retry-after", "1")], "Too Many Requests").into_response()
         }
-        ErrorFault::RateLimited => (
-            StatusCode::TOO_MANY_REQUESTS,
-            [("retry-after", "1")],
-            "Too Many Requests",
-        )
-            .into_response(),
         ErrorFault::Garbage => {
             axum::response::Html("<html><body>Please log in</body></html>").into_response()
         }
@@ -67,11 +58,7 @@ pub(crate) async fn inject(
         ErrorFault::ReplyLost => {
             let broadcast = request.method() == Method::POST;
             let answer = next.run(request).await;
-            if broadcast {
-                (StatusCode::GATEWAY_TIMEOUT, "Gateway Timeout").into_response()
-            } else {
-                answer
-            }
+            if broadcast { (StatusCode::GATEWAY_TIMEOUT, "Gateway Timeout").into_response() } else { answer }
         }
     }
 }

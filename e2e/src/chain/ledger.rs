@@ -109,11 +109,8 @@ impl Ledger {
         if tx.is_coinbase() {
             return 0;
         }
-        let spent: Option<u64> = tx
-            .input
-            .iter()
-            .map(|input| Some(self.output(&input.previous_output)?.value.to_sat()))
-            .sum();
+        let spent: Option<u64> =
+            tx.input.iter().map(|input| Some(self.output(&input.previous_output)?.value.to_sat())).sum();
         let paid: u64 = tx.output.iter().map(|output| output.value.to_sat()).sum();
         spent.unwrap_or(0).saturating_sub(paid)
     }
@@ -122,9 +119,8 @@ impl Ledger {
     /// from the tip down.
     pub(crate) fn history(&self, script: &ScriptKey) -> Vec<(Txid, &TxRecord)> {
         let txids = self.history.get(script).into_iter().flatten();
-        let mut found: Vec<_> = txids
-            .filter_map(|txid| Some((*txid, self.transactions.get(txid)?)))
-            .collect();
+        let mut found: Vec<_> =
+            txids.filter_map(|txid| Some((*txid, self.transactions.get(txid)?))).collect();
         found.sort_by_key(|(_, record)| {
             std::cmp::Reverse((record.height.map_or(u64::MAX, u64::from), record.sequence))
         });
@@ -137,9 +133,7 @@ impl Ledger {
         for (txid, record) in self.history(script).into_iter().rev() {
             for (vout, output) in (0..).zip(&record.tx.output) {
                 let outpoint = OutPoint { txid, vout };
-                if script_key(&output.script_pubkey) == *script
-                    && !self.spends.contains_key(&outpoint)
-                {
+                if script_key(&output.script_pubkey) == *script && !self.spends.contains_key(&outpoint) {
                     coins.push(Coin {
                         outpoint,
                         output: output.clone(),
@@ -170,25 +164,12 @@ impl Ledger {
             self.learn(tx.clone(), Some(height));
         }
         let hash = block.block_hash();
-        let mut times: Vec<u32> = self
-            .blocks
-            .iter()
-            .rev()
-            .take(10)
-            .map(|b| b.block.header.time)
-            .collect();
+        let mut times: Vec<u32> = self.blocks.iter().rev().take(10).map(|b| b.block.header.time).collect();
         times.push(block.header.time);
         times.sort_unstable();
-        let median_time = times
-            .get(times.len() / 2)
-            .copied()
-            .unwrap_or(block.header.time);
+        let median_time = times.get(times.len() / 2).copied().unwrap_or(block.header.time);
         self.heights.insert(hash, height);
-        self.blocks.push(BlockRecord {
-            hash,
-            block,
-            median_time,
-        });
+        self.blocks.push(BlockRecord { hash, block, median_time });
     }
 
     /// Removes the best block and returns it; its transactions are unknown afterwards.
@@ -231,13 +212,7 @@ impl Ledger {
         self.closure(*txid, |record, id| {
             (0..record.tx.output.len())
                 .filter_map(|vout| {
-                    Some(
-                        self.spender(&OutPoint {
-                            txid: id,
-                            vout: u32::try_from(vout).ok()?,
-                        })?
-                        .0,
-                    )
+                    Some(self.spender(&OutPoint { txid: id, vout: u32::try_from(vout).ok()? })?.0)
                 })
                 .collect()
         })
@@ -247,12 +222,7 @@ impl Ledger {
     /// is not in the mempool.
     pub(crate) fn ancestors(&self, txid: &Txid) -> BTreeSet<Txid> {
         self.closure(*txid, |record, _| {
-            record
-                .tx
-                .input
-                .iter()
-                .map(|input| input.previous_output.txid)
-                .collect()
+            record.tx.input.iter().map(|input| input.previous_output.txid).collect()
         })
     }
 
@@ -286,26 +256,14 @@ impl Ledger {
         if height.is_none() {
             self.mempool.insert(sequence, txid);
         }
-        self.transactions.insert(
-            txid,
-            TxRecord {
-                tx,
-                height,
-                sequence,
-                scripts,
-            },
-        );
+        self.transactions.insert(txid, TxRecord { tx, height, sequence, scripts });
     }
 
     fn forget(&mut self, txid: &Txid) -> Option<Transaction> {
         let record = self.transactions.remove(txid)?;
         self.mempool.remove(&record.sequence);
         for input in &record.tx.input {
-            if self
-                .spends
-                .get(&input.previous_output)
-                .is_some_and(|(spender, _)| spender == txid)
-            {
+            if self.spends.get(&input.previous_output).is_some_and(|(spender, _)| spender == txid) {
                 self.spends.remove(&input.previous_output);
             }
         }
@@ -318,14 +276,7 @@ impl Ledger {
     }
 
     fn scripts_of(&self, tx: &Transaction) -> BTreeSet<ScriptKey> {
-        let spent = tx
-            .input
-            .iter()
-            .filter_map(|input| self.output(&input.previous_output));
-        tx.output
-            .iter()
-            .chain(spent)
-            .map(|output| script_key(&output.script_pubkey))
-            .collect()
+        let spent = tx.input.iter().filter_map(|input| self.output(&input.previous_output));
+        tx.output.iter().chain(spent).map(|output| script_key(&output.script_pubkey)).collect()
     }
 }

@@ -52,17 +52,11 @@ pub(crate) struct Rejection {
 impl Rejection {
     /// Refused by consensus or mempool rules.
     pub(crate) fn by_rules(message: impl Into<String>) -> Self {
-        Self {
-            code: -26,
-            message: message.into(),
-        }
+        Self { code: -26, message: message.into() }
     }
 
     /// Not even considered: inputs unknown or spent, or a fee that looks like a mistake.
     pub(crate) fn not_considered(message: impl Into<String>) -> Self {
-        Self {
-            code: -25,
-            message: message.into(),
-        }
+        Self { code: -25, message: message.into() }
     }
 }

@@ -35,18 +35,9 @@ pub(crate) fn check(ledger: &Ledger, tx: &Transaction) -> Result<BTreeSet<Txid>,
     standard(tx)?;
     absolute_lock(ledger, tx)?;
     let txid = tx.compute_txid();
-    let in_chain = ledger
-        .get(&txid)
-        .is_some_and(|record| record.height.is_some());
-    if in_chain
-        && (0..)
-            .zip(&tx.output)
-            .any(|(vout, _)| unspent_in_chain(ledger, OutPoint { txid, vout }))
-    {
-        return Err(Rejection {
-            code: -27,
-            message: "Transaction outputs already in utxo set".into(),
-        });
+    let in_chain = ledger.get(&txid).is_some_and(|record| record.height.is_some());
+    if in_chain && (0..).zip(&tx.output).any(|(vout, _)| unspent_in_chain(ledger, OutPoint { txid, vout })) {
+        return Err(Rejection { code: -27, message: "Transaction outputs already in utxo set".into() });
     }
     let replaced = conflicts(ledger, tx)?;
     let spent = spent_outputs(ledger, tx)?;
@@ -55,9 +46,7 @@ pub(crate) fn check(ledger: &Ledger, tx: &Transaction) -> Result<BTreeSet<Txid>,
     let vsize = u64::try_from(tx.vsize()).unwrap_or(u64::MAX);
     let floor = vsize.saturating_mul(RELAY_SAT_PER_VB);
     if fee < floor {
-        return Err(Rejection::by_rules(format!(
-            "min relay fee not met, {fee} < {floor}"
-        )));
+        return Err(Rejection::by_rules(format!("min relay fee not met, {fee} < {floor}")));
     }
     let evicted = replacement(ledger, tx, fee, vsize, &replaced)?;
     chain_length(ledger, tx)?;
@@ -113,10 +102,8 @@ fn standard(tx: &Transaction) -> Result<(), Rejection> {
     }
     for output in &tx.output {
         let script = &output.script_pubkey;
-        let known = script.is_p2pkh()
-            || script.is_p2sh()
-            || script.is_witness_program()
-            || script.is_op_return();
+        let known =
+            script.is_p2pkh() || script.is_p2sh() || script.is_witness_program() || script.is_op_return();
         if !known {
             return Err(Rejection::by_rules("scriptpubkey"));
         }
@@ -154,18 +141,12 @@ fn relative_lock(ledger: &Ledger, tx: &Transaction) -> Result<(), Rejection> {
         let Some(lock) = input.sequence.to_relative_lock_time() else {
             continue;
         };
-        let created = ledger
-            .get(&input.previous_output.txid)
-            .and_then(|record| record.height)
-            .unwrap_or(next);
+        let created =
+            ledger.get(&input.previous_output.txid).and_then(|record| record.height).unwrap_or(next);
         let open = match lock {
-            relative::LockTime::Blocks(blocks) => {
-                created.saturating_add(blocks.value().into()) <= next
-            }
+            relative::LockTime::Blocks(blocks) => created.saturating_add(blocks.value().into()) <= next,
             relative::LockTime::Time(intervals) => {
-                let since = ledger
-                    .block_at(created.saturating_sub(1))
-                    .map_or(now, |block| block.median_time);
+                let since = ledger.block_at(created.saturating_sub(1)).map_or(now, |block| block.median_time);
                 since.saturating_add(u32::from(intervals.value()).saturating_mul(512)) <= now
             }
         };
@@ -231,16 +212,13 @@ fn spent_outputs(ledger: &Ledger, tx: &Transaction) -> Result<Vec<TxOut>, Reject
 fn fee(tx: &Transaction, spent: &[TxOut]) -> Result<u64, Rejection> {
     let total_in: Amount = spent.iter().map(|output| output.value).sum();
     let total_out: Amount = tx.output.iter().map(|output| output.value).sum();
-    total_in
-        .checked_sub(total_out)
-        .map(Amount::to_sat)
-        .ok_or_else(|| {
-            Rejection::by_rules(format!(
-                "bad-txns-in-belowout, value in ({}) < value out ({})",
-                money(total_in),
-                money(total_out),
-            ))
-        })
+    total_in.checked_sub(total_out).map(Amount::to_sat).ok_or_else(|| {
+        Rejection::by_rules(format!(
+            "bad-txns-in-belowout, value in ({}) < value out ({})",
+            money(total_in),
+            money(total_out),
+        ))
+    })
 }
 
 /// Bitcoin with two to eight decimals, as Bitcoin Core writes it.
@@ -277,13 +255,7 @@ fn replacement(
                 "insufficient fee, rejecting replacement {txid}; {fee} sat for {vsize} vB is no better rate than {other_fee} sat for {other_vsize} vB"
             )));
         }
-        old_parents.extend(
-            record
-                .tx
-                .input
-                .iter()
-                .map(|input| input.previous_output.txid),
-        );
+        old_parents.extend(record.tx.input.iter().map(|input| input.previous_output.txid));
         evicted.extend(ledger.descendants(other));
     }
     if evicted.len() > REPLACEMENT_LIMIT {
@@ -299,19 +271,14 @@ fn replacement(
                 "bad-txns-spends-conflicting-tx, {txid} spends conflicting transaction {parent}"
             )));
         }
-        let unconfirmed = ledger
-            .get(&parent)
-            .is_some_and(|record| record.height.is_none());
+        let unconfirmed = ledger.get(&parent).is_some_and(|record| record.height.is_none());
         if unconfirmed && !old_parents.contains(&parent) {
             return Err(Rejection::by_rules(format!(
                 "replacement-adds-unconfirmed, replacement {txid} adds unconfirmed input"
             )));
         }
     }
-    let old_fees: u64 = evicted
-        .iter()
-        .filter_map(|other| Some(ledger.fee(&ledger.get(other)?.tx)))
-        .sum();
+    let old_fees: u64 = evicted.iter().filter_map(|other| Some(ledger.fee(&ledger.get(other)?.tx))).sum();
     let needed = old_fees.saturating_add(vsize.saturating_mul(RELAY_SAT_PER_VB));
     if fee < needed {
         return Err(Rejection::by_rules(format!(
@@ -322,11 +289,8 @@ fn replacement(
 }
 
 fn chain_length(ledger: &Ledger, tx: &Transaction) -> Result<(), Rejection> {
-    let ancestors: BTreeSet<Txid> = tx
-        .input
-        .iter()
-        .flat_map(|input| ledger.ancestors(&input.previous_output.txid))
-        .collect();
+    let ancestors: BTreeSet<Txid> =
+        tx.input.iter().flat_map(|input| ledger.ancestors(&input.previous_output.txid)).collect();
     if ancestors.len() >= CHAIN_LIMIT {
         return Err(Rejection::by_rules(format!(
             "too-long-mempool-chain, too many unconfirmed ancestors [limit: {CHAIN_LIMIT}]"
@@ -348,10 +312,8 @@ fn scripts(tx: &Transaction, spent: &[TxOut]) -> Result<(), Rejection> {
     let mut utxos = Vec::with_capacity(spent.len());
     for output in spent {
         let script = output.script_pubkey.as_bytes();
-        let (Ok(length), Ok(value)) = (
-            u32::try_from(script.len()),
-            i64::try_from(output.value.to_sat()),
-        ) else {
+        let (Ok(length), Ok(value)) = (u32::try_from(script.len()), i64::try_from(output.value.to_sat()))
+        else {
             return Err(Rejection::by_rules("bad-txns-inputvalues-outofrange"));
         };
         utxos.push(bitcoinconsensus::Utxo {

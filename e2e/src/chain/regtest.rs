@@ -89,12 +89,7 @@ impl Chain {
         let faucet = Faucet::new();
         faucet.prepare(&mut *node)?;
         let fees = FeeEstimates::from([(1, 2.0), (6, 1.0)]);
-        Ok(Self {
-            node: Mutex::new(node),
-            faucet,
-            faults: Mutex::default(),
-            fees: Mutex::new(fees),
-        })
+        Ok(Self { node: Mutex::new(node), faucet, faults: Mutex::default(), fees: Mutex::new(fees) })
     }
 
     /// Runs `task` on the node, brought up to date first. Blocks: async callers use a blocking thread.
@@ -118,12 +113,7 @@ impl Chain {
         })
     }
 
-    pub(crate) fn pay(
-        &self,
-        address: &Address,
-        amount: Amount,
-        count: u32,
-    ) -> anyhow::Result<Txid> {
+    pub(crate) fn pay(&self, address: &Address, amount: Amount, count: u32) -> anyhow::Result<Txid> {
         self.with_node(|node| self.faucet.pay(node, address, amount, count))
     }
 
@@ -163,10 +153,7 @@ impl Chain {
 
 fn tip_of(ledger: &Ledger) -> anyhow::Result<Tip> {
     let tip = ledger.tip().context("the chain has no genesis block")?;
-    Ok(Tip {
-        height: ledger.tip_height(),
-        hash: tip.hash,
-    })
+    Ok(Tip { height: ledger.tip_height(), hash: tip.hash })
 }
 
 /// A running regtest chain with its HTTP face. Dropping it stops both.
@@ -183,13 +170,8 @@ pub struct Regtest {
 impl Regtest {
     /// Starts a chain with twenty mature coinbases and its face on `bind` (port 0 picks a free one).
     /// Errors when the address is taken or the node does not start.
-    pub fn start(
-        backend: Backend,
-        bind: SocketAddr,
-        options: RegtestOptions,
-    ) -> anyhow::Result<Self> {
-        let listener =
-            TcpListener::bind(bind).with_context(|| format!("cannot listen on {bind}"))?;
+    pub fn start(backend: Backend, bind: SocketAddr, options: RegtestOptions) -> anyhow::Result<Self> {
+        let listener = TcpListener::bind(bind).with_context(|| format!("cannot listen on {bind}"))?;
         listener.set_nonblocking(true)?;
         let address = listener.local_addr()?;
         let chain = Arc::new(Chain::start(backend)?);
@@ -200,20 +182,13 @@ impl Regtest {
             .build()?;
         let (stop, stopped) = oneshot::channel();
         let served = Arc::clone(&chain);
-        let thread = std::thread::Builder::new()
-            .name("regtest".into())
-            .spawn(move || {
-                if let Err(error) = runtime.block_on(serve(served, listener, options, stopped)) {
-                    tracing::error!("the regtest face ended: {error:#}");
-                }
-                runtime.shutdown_timeout(STOP_TIMEOUT);
-            })?;
-        Ok(Self {
-            chain,
-            address,
-            stop: Some(stop),
-            thread: Some(thread),
-        })
+        let thread = std::thread::Builder::new().name("regtest".into()).spawn(move || {
+            if let Err(error) = runtime.block_on(serve(served, listener, options, stopped)) {
+                tracing::error!("the regtest face ended: {error:#}");
+            }
+            runtime.shutdown_timeout(STOP_TIMEOUT);
+        })?;
+        Ok(Self { chain, address, stop: Some(stop), thread: Some(thread) })
     }
 
     /// Base URL of the Esplora face, without a slash at the end.
@@ -248,16 +223,17 @@ impl Regtest {
     pub fn confirmations(&self, txid: &Txid) -> anyhow::Result<Option<u32>> {
         self.chain.read(|ledger| {
             let record = ledger.get(txid)?;
-            Some(record.height.map_or(0, |height| {
-                ledger.tip_height().saturating_sub(height).saturating_add(1)
-            }))
+            Some(
+                record
+                    .height
+                    .map_or(0, |height| ledger.tip_height().saturating_sub(height).saturating_add(1)),
+            )
         })
     }
 
     /// A transaction of the best chain or the mempool.
     pub fn transaction(&self, txid: &Txid) -> anyhow::Result<Option<Transaction>> {
-        self.chain
-            .read(|ledger| ledger.get(txid).map(|record| record.tx.clone()))
+        self.chain.read(|ledger| ledger.get(txid).map(|record| record.tx.clone()))
     }
 
     /// Ids of the unconfirmed transactions.
@@ -269,16 +245,9 @@ impl Regtest {
     /// Read from the blocks themselves, so that it can serve as an oracle against double payment.
     pub fn spends_of(&self, outpoint: &OutPoint) -> anyhow::Result<Vec<Txid>> {
         self.chain.read(|ledger| {
-            let transactions = ledger
-                .blocks()
-                .iter()
-                .flat_map(|record| &record.block.txdata);
+            let transactions = ledger.blocks().iter().flat_map(|record| &record.block.txdata);
             transactions
-                .filter(|tx| {
-                    tx.input
-                        .iter()
-                        .any(|input| input.previous_output == *outpoint)
-                })
+                .filter(|tx| tx.input.iter().any(|input| input.previous_output == *outpoint))
                 .map(Transaction::compute_txid)
                 .collect()
         })
@@ -309,13 +278,8 @@ impl Regtest {
 
     /// Sum of a script's unspent outputs, unconfirmed ones included.
     pub fn balance(&self, script: &Script) -> anyhow::Result<Amount> {
-        self.chain.read(|ledger| {
-            ledger
-                .unspent(&script_key(script))
-                .iter()
-                .map(|coin| coin.output.value)
-                .sum()
-        })
+        self.chain
+            .read(|ledger| ledger.unspent(&script_key(script)).iter().map(|coin| coin.output.value).sum())
     }
 
     /// Offers a transaction to the node, around the face. Errors with the node's refusal.

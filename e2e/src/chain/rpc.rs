@@ -22,10 +22,7 @@ pub(crate) enum RpcError {
     Refused { code: i32, message: String },
     /// No answer, or not one of JSON-RPC.
     #[error("no answer to {method}: {cause:#}")]
-    Unreachable {
-        method: String,
-        cause: anyhow::Error,
-    },
+    Unreachable { method: String, cause: anyhow::Error },
 }
 
 #[derive(Deserialize)]
@@ -50,30 +47,20 @@ impl Rpc {
     /// Reads the cookie and connects to a port of this machine. Errors while the node has not
     /// written its cookie yet.
     pub(crate) fn with_cookie(cookie: &Path, port: u16) -> anyhow::Result<Self> {
-        let secret = std::fs::read_to_string(cookie)
-            .with_context(|| format!("cannot read {}", cookie.display()))?;
+        let secret =
+            std::fs::read_to_string(cookie).with_context(|| format!("cannot read {}", cookie.display()))?;
         let agent = ureq::Agent::config_builder()
             .timeout_global(Some(CALL_TIMEOUT))
             .http_status_as_error(false)
             .proxy(None)
             .build()
             .into();
-        Ok(Self {
-            agent,
-            url: format!("http://{}@127.0.0.1:{port}/", secret.trim()),
-        })
+        Ok(Self { agent, url: format!("http://{}@127.0.0.1:{port}/", secret.trim()) })
     }
 
     /// Calls a method and reads its result as `T`.
-    pub(crate) fn call<T: DeserializeOwned>(
-        &self,
-        method: &str,
-        params: Value,
-    ) -> Result<T, RpcError> {
-        let unreachable = |cause: anyhow::Error| RpcError::Unreachable {
-            method: method.to_owned(),
-            cause,
-        };
+    pub(crate) fn call<T: DeserializeOwned>(&self, method: &str, params: Value) -> Result<T, RpcError> {
+        let unreachable = |cause: anyhow::Error| RpcError::Unreachable { method: method.to_owned(), cause };
         let answer = self.exchange(method, params).map_err(unreachable)?;
         if let Some(Refusal { code, message }) = answer.error {
             return Err(RpcError::Refused { code, message });
@@ -98,10 +85,6 @@ impl Rpc {
     fn exchange(&self, method: &str, params: Value) -> anyhow::Result<Answer> {
         let request = json!({ "jsonrpc": "1.0", "id": 0, "method": method, "params": params });
         let mut response = self.agent.post(&self.url).send_json(&request)?;
-        Ok(response
-            .body_mut()
-            .with_config()
-            .limit(MAX_ANSWER)
-            .read_json()?)
+        Ok(response.body_mut().with_config().limit(MAX_ANSWER).read_json()?)
     }
 }

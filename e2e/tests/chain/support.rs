@@ -12,8 +12,8 @@ use bitcoin::key::{Keypair, Secp256k1, TapTweak as _};
 use bitcoin::secp256k1::{All, Message, SecretKey};
 use bitcoin::sighash::{EcdsaSighashType, Prevouts, SighashCache, TapSighashType};
 use bitcoin::{
-    Address, Amount, CompressedPublicKey, Network, OutPoint, ScriptBuf, Sequence, Transaction,
-    TxIn, TxOut, Witness, ecdsa, taproot, transaction,
+    Address, Amount, CompressedPublicKey, Network, OutPoint, ScriptBuf, Sequence, Transaction, TxIn, TxOut,
+    Witness, ecdsa, taproot, transaction,
 };
 use mpc_wallet_e2e::chain::{Backend, Regtest, RegtestOptions};
 
@@ -24,11 +24,7 @@ static ANNOUNCE: Once = Once::new();
 /// The real node's folder; a variable that points nowhere fails the tests rather than skip them.
 fn bitcoind_dir() -> Option<PathBuf> {
     let dir = PathBuf::from(std::env::var_os("MPC_WALLET_BITCOIND_DIR")?);
-    assert!(
-        dir.join("bitcoind").is_file(),
-        "MPC_WALLET_BITCOIND_DIR={}: no bitcoind there",
-        dir.display()
-    );
+    assert!(dir.join("bitcoind").is_file(), "MPC_WALLET_BITCOIND_DIR={}: no bitcoind there", dir.display());
     Some(dir)
 }
 
@@ -41,12 +37,7 @@ pub(crate) fn embedded(options: RegtestOptions) -> Regtest {
 }
 
 pub(crate) fn bitcoind() -> Option<Regtest> {
-    Some(start(
-        Backend::Bitcoind {
-            dir: bitcoind_dir()?,
-        },
-        RegtestOptions::default(),
-    ))
+    Some(start(Backend::Bitcoind { dir: bitcoind_dir()? }, RegtestOptions::default()))
 }
 
 /// Runs a test on every backend that is here, and says so past the test harness's capture.
@@ -75,10 +66,7 @@ pub(crate) struct Wallet {
 
 impl Wallet {
     pub(crate) fn new(seed: u8) -> Self {
-        Self {
-            secp: Secp256k1::new(),
-            key: SecretKey::from_slice(&[seed; 32]).unwrap(),
-        }
+        Self { secp: Secp256k1::new(), key: SecretKey::from_slice(&[seed; 32]).unwrap() }
     }
 
     fn pair(&self) -> Keypair {
@@ -90,12 +78,7 @@ impl Wallet {
     }
 
     pub(crate) fn taproot(&self) -> Address {
-        Address::p2tr(
-            &self.secp,
-            self.pair().x_only_public_key().0,
-            None,
-            Network::Regtest,
-        )
+        Address::p2tr(&self.secp, self.pair().x_only_public_key().0, None, Network::Regtest)
     }
 
     pub(crate) fn segwit(&self) -> Address {
@@ -119,26 +102,15 @@ impl Wallet {
                     .taproot_key_spend_signature_hash(index, &Prevouts::All(spent), sighash_type)
                     .unwrap();
                 let pair = self.pair().tap_tweak(&self.secp, None).to_keypair();
-                let signature = self
-                    .secp
-                    .sign_schnorr_no_aux_rand(&Message::from(digest), &pair);
-                Witness::p2tr_key_spend(&taproot::Signature {
-                    signature,
-                    sighash_type,
-                })
+                let signature = self.secp.sign_schnorr_no_aux_rand(&Message::from(digest), &pair);
+                Witness::p2tr_key_spend(&taproot::Signature { signature, sighash_type })
             } else {
                 let sighash_type = EcdsaSighashType::All;
                 let digest = cache
                     .p2wpkh_signature_hash(index, &output.script_pubkey, output.value, sighash_type)
                     .unwrap();
                 let signature = self.secp.sign_ecdsa(&Message::from(digest), &self.key);
-                Witness::p2wpkh(
-                    &ecdsa::Signature {
-                        signature,
-                        sighash_type,
-                    },
-                    &self.compressed().0,
-                )
+                Witness::p2wpkh(&ecdsa::Signature { signature, sighash_type }, &self.compressed().0)
             };
         }
     }
@@ -154,10 +126,7 @@ impl Wallet {
 
     /// One coin to one address of this wallet, with a fee in satoshi.
     pub(crate) fn forward(&self, coin: &(OutPoint, TxOut), to: &Address, fee: u64) -> Transaction {
-        self.spend(
-            std::slice::from_ref(coin),
-            &[pay(to, coin.1.value.to_sat() - fee)],
-        )
+        self.spend(std::slice::from_ref(coin), &[pay(to, coin.1.value.to_sat() - fee)])
     }
 }
 
@@ -177,27 +146,14 @@ pub(crate) fn unsigned(outpoints: &[OutPoint], outputs: &[TxOut]) -> Transaction
 }
 
 pub(crate) fn pay(address: &Address, sats: u64) -> TxOut {
-    TxOut {
-        value: Amount::from_sat(sats),
-        script_pubkey: address.script_pubkey(),
-    }
+    TxOut { value: Amount::from_sat(sats), script_pubkey: address.script_pubkey() }
 }
 
 /// The first output of a transaction that pays an address.
 pub(crate) fn coin_of(tx: &Transaction, address: &Address) -> (OutPoint, TxOut) {
     let script = address.script_pubkey();
-    let vout = tx
-        .output
-        .iter()
-        .position(|output| output.script_pubkey == script)
-        .unwrap();
-    (
-        OutPoint {
-            txid: tx.compute_txid(),
-            vout: vout as u32,
-        },
-        tx.output[vout].clone(),
-    )
+    let vout = tx.output.iter().position(|output| output.script_pubkey == script).unwrap();
+    (OutPoint { txid: tx.compute_txid(), vout: vout as u32 }, tx.output[vout].clone())
 }
 
 fn agent() -> ureq::Agent {
@@ -209,20 +165,12 @@ fn agent() -> ureq::Agent {
 }
 
 fn read(mut response: ureq::http::Response<ureq::Body>) -> (u16, String) {
-    (
-        response.status().as_u16(),
-        response.body_mut().read_to_string().unwrap(),
-    )
+    (response.status().as_u16(), response.body_mut().read_to_string().unwrap())
 }
 
 /// Status and text of a GET.
 pub(crate) fn get(chain: &Regtest, path: &str) -> (u16, String) {
-    read(
-        agent()
-            .get(format!("{}{path}", chain.url()))
-            .call()
-            .unwrap(),
-    )
+    read(agent().get(format!("{}{path}", chain.url())).call().unwrap())
 }
 
 /// Status and text of a broadcast.
@@ -232,12 +180,7 @@ pub(crate) fn broadcast(chain: &Regtest, tx: &Transaction) -> (u16, String) {
 
 pub(crate) fn post(chain: &Regtest, path: &str, body: &str) -> (u16, String) {
     let request = agent().post(format!("{}{path}", chain.url()));
-    read(
-        request
-            .header("content-type", "application/json")
-            .send(body)
-            .unwrap(),
-    )
+    read(request.header("content-type", "application/json").send(body).unwrap())
 }
 
 /// Waits for a condition, at most ten seconds.

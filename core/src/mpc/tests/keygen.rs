@@ -26,10 +26,7 @@ fn assert_all_name(ended: &Ended, culprit: u16, reason: FaultReason) {
         if slot != culprit {
             assert_eq!(
                 fault(ended, slot),
-                &Fault {
-                    culprits: vec![Slot(culprit)],
-                    reason
-                },
+                &Fault { culprits: vec![Slot(culprit)], reason },
                 "at slot {slot}"
             );
         }
@@ -44,12 +41,7 @@ fn all_parties_hold_shares_of_one_key() {
             assert_eq!(share.public_key(), key[0].public_key());
             assert_eq!(share.public_digest(), key[0].public_digest());
             assert_eq!(
-                (
-                    share.slot(),
-                    share.threshold(),
-                    share.parties(),
-                    share.suite()
-                ),
+                (share.slot(), share.threshold(), share.parties(), share.suite()),
                 (Slot(slot), 4, 5, suite)
             );
         }
@@ -80,10 +72,7 @@ fn duplicate_deliveries_are_harmless() {
             |packet| vec![packet.clone(), packet.clone(), packet],
             shuffled(7),
         );
-        ended
-            .results
-            .into_iter()
-            .for_each(|result| drop(share_of(result)));
+        ended.results.into_iter().for_each(|result| drop(share_of(result)));
     }
 }
 
@@ -101,25 +90,9 @@ fn an_equivocated_commitment_yields_no_share_and_accuses_no_honest_party() {
         );
         for slot in 0..4 {
             let fault = fault(&ended, slot);
-            assert!(
-                matches!(
-                    fault.reason,
-                    FaultReason::SplitView {
-                        subject: Slot(4),
-                        ..
-                    }
-                ),
-                "{fault:?}"
-            );
-            assert!(
-                fault.culprits.iter().all(|culprit| *culprit == Slot(4)),
-                "{fault:?}"
-            );
-            assert!(
-                [fault.culprits.clone(), fault.suspects()]
-                    .concat()
-                    .contains(&Slot(4))
-            );
+            assert!(matches!(fault.reason, FaultReason::SplitView { subject: Slot(4), .. }), "{fault:?}");
+            assert!(fault.culprits.iter().all(|culprit| *culprit == Slot(4)), "{fault:?}");
+            assert!([fault.culprits.clone(), fault.suspects()].concat().contains(&Slot(4)));
         }
     }
 }
@@ -131,26 +104,13 @@ fn a_party_that_misreports_what_we_sent_is_named() {
         if packet.from == Slot(4) && packet.to == Slot(1) && frame.round == 1 {
             let mut view = frame.view.to_vec();
             view[32] ^= 1;
-            packet.payload = postcard::to_allocvec(&Frame {
-                view: &view,
-                ..frame
-            })
-            .unwrap();
+            packet.payload = postcard::to_allocvec(&Frame { view: &view, ..frame }).unwrap();
         }
         vec![packet]
     };
     let ended = run_against(tamper);
-    let reason = FaultReason::SplitView {
-        reporter: Slot(4),
-        subject: Slot(1),
-    };
-    assert_eq!(
-        fault(&ended, 1),
-        &Fault {
-            culprits: vec![Slot(4)],
-            reason
-        }
-    );
+    let reason = FaultReason::SplitView { reporter: Slot(4), subject: Slot(1) };
+    assert_eq!(fault(&ended, 1), &Fault { culprits: vec![Slot(4)], reason });
 }
 
 #[test]
@@ -172,14 +132,7 @@ fn a_longer_or_shorter_polynomial_is_refused_and_names_its_sender() {
             let Msg::Round2Broad(mut opening) = postcard::from_bytes(body).unwrap() else {
                 panic!("not an opening")
             };
-            let coefficients: Vec<_> = opening
-                .F
-                .coefs()
-                .iter()
-                .cycle()
-                .take(length)
-                .copied()
-                .collect();
+            let coefficients: Vec<_> = opening.F.coefs().iter().cycle().take(length).copied().collect();
             opening.F = serde_like(&opening.F, coefficients);
             *body = postcard::to_allocvec(&Msg::Round2Broad(opening)).unwrap();
         }));
@@ -196,9 +149,7 @@ fn serde_like<T: serde::de::DeserializeOwned>(_type: &T, coefficients: impl serd
 fn the_library_refuses_another_threshold_too() {
     // Past our own check, which reads the same field: a polynomial of the length that the sender believes in.
     let id = [7; 32];
-    let mut rngs: Vec<ChaCha20Rng> = (0..3)
-        .map(|slot| rng(&seed("library", slot), &id))
-        .collect();
+    let mut rngs: Vec<ChaCha20Rng> = (0..3).map(|slot| rng(&seed("library", slot), &id)).collect();
     let mut machines: Vec<_> = (0u16..)
         .zip(&mut rngs)
         .map(|(me, rng)| {
@@ -215,18 +166,8 @@ fn the_library_refuses_another_threshold_too() {
         })
         .collect();
     let errors = drive(&mut machines);
-    assert!(
-        errors[0]
-            .as_ref()
-            .is_some_and(|text| text.contains("InvalidDataSize")),
-        "{errors:?}"
-    );
-    assert!(
-        errors[1]
-            .as_ref()
-            .is_some_and(|text| text.contains("InvalidDataSize")),
-        "{errors:?}"
-    );
+    assert!(errors[0].as_ref().is_some_and(|text| text.contains("InvalidDataSize")), "{errors:?}");
+    assert!(errors[1].as_ref().is_some_and(|text| text.contains("InvalidDataSize")), "{errors:?}");
 }
 
 /// Runs the library's own machines to the end; the debug text of each error.
@@ -252,20 +193,13 @@ where
                 for (other, inbox) in inboxes.iter_mut().enumerate() {
                     let msg_type = match message.recipient {
                         MessageDestination::AllParties if other != me => MessageType::Broadcast,
-                        MessageDestination::OneParty(to) if usize::from(to) == other => {
-                            MessageType::P2P
-                        }
+                        MessageDestination::OneParty(to) if usize::from(to) == other => MessageType::P2P,
                         MessageDestination::AllParties | MessageDestination::OneParty(_) => {
                             continue;
                         }
                     };
                     let sender = u16::try_from(me).unwrap();
-                    inbox.push_back(Incoming {
-                        id: 0,
-                        sender,
-                        msg_type,
-                        msg: message.msg.clone(),
-                    });
+                    inbox.push_back(Incoming { id: 0, sender, msg_type, msg: message.msg.clone() });
                 }
             }
             ProceedResult::NeedsOneMoreMessage => {
@@ -292,25 +226,12 @@ fn a_bad_secret_share_is_known_to_its_victim() {
         Slot(1) => body.clone_from(&other),
         _ => {}
     }));
-    assert_eq!(
-        fault(&ended, 1),
-        &Fault {
-            culprits: vec![Slot(4)],
-            reason: FaultReason::BadSecretShare
-        }
-    );
+    assert_eq!(fault(&ended, 1), &Fault { culprits: vec![Slot(4)], reason: FaultReason::BadSecretShare });
     assert!(
-        ended
-            .results
-            .iter()
-            .all(|result| !matches!(result, Some(Ok(_)))),
+        ended.results.iter().all(|result| !matches!(result, Some(Ok(_)))),
         "a share came out of a failed run"
     );
-    assert!(
-        [0, 2, 3]
-            .iter()
-            .all(|slot: &usize| ended.machines[*slot].waiting_for() == [Slot(1)])
-    );
+    assert!([0, 2, 3].iter().all(|slot: &usize| ended.machines[*slot].waiting_for() == [Slot(1)]));
 }
 
 /// What `from` sends to `to` in `round` of the honest run of the same seeds.
@@ -338,10 +259,7 @@ fn two_bad_secret_shares_name_both_senders() {
     let ended = run_against(|packet| third(packet).into_iter().flat_map(&mut fourth).collect());
     assert_eq!(
         fault(&ended, 0),
-        &Fault {
-            culprits: vec![Slot(3), Slot(4)],
-            reason: FaultReason::BadSecretShare
-        }
+        &Fault { culprits: vec![Slot(3), Slot(4)], reason: FaultReason::BadSecretShare }
     );
 }
 
@@ -354,11 +272,7 @@ fn a_false_proof_names_its_sender() {
 
 #[test]
 fn a_mock_contribution_that_does_not_match_names_its_sender() {
-    let ended = run(
-        keygen_machines(Suite::Mock, 5, 4),
-        rewrite(4, 1, |_, body| body[0] ^= 1),
-        in_order,
-    );
+    let ended = run(keygen_machines(Suite::Mock, 5, 4), rewrite(4, 1, |_, body| body[0] ^= 1), in_order);
     assert_all_name(&ended, 4, FaultReason::BadDecommitment);
 }
 
@@ -369,11 +283,8 @@ fn garbage_names_its_sender_and_ends_the_run_without_a_share() {
             let ended = run(
                 keygen_machines(suite, 3, 2),
                 |packet| {
-                    let payload = if packet.from == Slot(2) {
-                        garbage.clone()
-                    } else {
-                        packet.payload.clone()
-                    };
+                    let payload =
+                        if packet.from == Slot(2) { garbage.clone() } else { packet.payload.clone() };
                     vec![Packet { payload, ..packet }]
                 },
                 in_order,
@@ -391,11 +302,7 @@ fn a_silent_party_is_waited_for_by_name() {
         let ended = run(
             keygen_machines(suite, 5, 4),
             |packet| {
-                if packet.from == Slot(3) {
-                    vec![]
-                } else {
-                    vec![packet]
-                }
+                if packet.from == Slot(3) { vec![] } else { vec![packet] }
             },
             in_order,
         );
@@ -409,22 +316,13 @@ fn a_silent_party_is_waited_for_by_name() {
 #[test]
 fn parties_with_other_ids_or_thresholds_refuse_each_other_without_accusation() {
     for suite in SUITES {
-        let other_id = KeygenParams {
-            execution_id: [9; 32],
-            ..keygen_params(2, 3, 2)
-        };
+        let other_id = KeygenParams { execution_id: [9; 32], ..keygen_params(2, 3, 2) };
         for other in [other_id, keygen_params(2, 3, 3)] {
             let mut machines = keygen_machines(suite, 3, 2);
             machines[2] = suite.keygen(other, [1; 32]).unwrap();
             let ended = run(machines, honest, in_order);
             let fault = fault(&ended, 0);
-            assert_eq!(
-                fault,
-                &Fault {
-                    culprits: vec![],
-                    reason: FaultReason::OtherRun { from: Slot(2) }
-                }
-            );
+            assert_eq!(fault, &Fault { culprits: vec![], reason: FaultReason::OtherRun { from: Slot(2) } });
             assert_eq!(fault.suspects(), [Slot(2)]);
         }
     }
@@ -433,35 +331,11 @@ fn parties_with_other_ids_or_thresholds_refuse_each_other_without_accusation() {
 #[test]
 fn impossible_parameters_are_refused() {
     let cases = [
-        (
-            keygen_params(0, 1, 1),
-            RefusedParams::Parties { parties: 1 },
-        ),
-        (
-            keygen_params(0, 33, 4),
-            RefusedParams::Parties { parties: 33 },
-        ),
-        (
-            keygen_params(0, 5, 1),
-            RefusedParams::Threshold {
-                threshold: 1,
-                parties: 5,
-            },
-        ),
-        (
-            keygen_params(0, 5, 6),
-            RefusedParams::Threshold {
-                threshold: 6,
-                parties: 5,
-            },
-        ),
-        (
-            keygen_params(5, 5, 4),
-            RefusedParams::NotAParty {
-                me: Slot(5),
-                parties: 5,
-            },
-        ),
+        (keygen_params(0, 1, 1), RefusedParams::Parties { parties: 1 }),
+        (keygen_params(0, 33, 4), RefusedParams::Parties { parties: 33 }),
+        (keygen_params(0, 5, 1), RefusedParams::Threshold { threshold: 1, parties: 5 }),
+        (keygen_params(0, 5, 6), RefusedParams::Threshold { threshold: 6, parties: 5 }),
+        (keygen_params(5, 5, 4), RefusedParams::NotAParty { me: Slot(5), parties: 5 }),
     ];
     for suite in SUITES {
         for (params, expected) in cases.clone() {
@@ -475,11 +349,7 @@ fn the_largest_honest_message_fits_the_limit() {
     // The rounds after the opening cost seconds at this size: only the opening of slot 0 arrives.
     let early_or_from_zero = |packet: Packet| {
         let frame: Frame<'_> = postcard::from_bytes(&packet.payload).unwrap();
-        if frame.round < OPEN || packet.from == Slot(0) {
-            vec![packet]
-        } else {
-            vec![]
-        }
+        if frame.round < OPEN || packet.from == Slot(0) { vec![packet] } else { vec![] }
     };
     let machines = keygen_machines(Suite::Givre, MAX_PARTIES, MAX_PARTIES);
     let ended = run(machines, early_or_from_zero, in_order);

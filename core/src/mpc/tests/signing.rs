@@ -9,11 +9,7 @@ const SUITES: [Suite; 2] = [Suite::Givre, Suite::Mock];
 const FOUR: [u16; 4] = [0, 1, 3, 4];
 
 fn sign_against(suite: Suite, count: u8, tamper: impl FnMut(Packet) -> Vec<Packet>) -> Ended {
-    run(
-        signing_machines(&key(suite, 5, 4), "run", &FOUR, &messages(count)),
-        tamper,
-        in_order,
-    )
+    run(signing_machines(&key(suite, 5, 4), "run", &FOUR, &messages(count)), tamper, in_order)
 }
 
 #[test]
@@ -25,19 +21,10 @@ fn every_quorum_of_four_in_five_signs_for_the_taproot_address() {
     let output_key = bitcoin::XOnlyPublicKey::from_slice(&script.as_bytes()[2..]).unwrap();
     for absent in 0..5 {
         let signers: Vec<u16> = (0..5).filter(|slot| *slot != absent).collect();
-        let ended = run(
-            signing_machines(&key, "run", &signers, &messages(1)),
-            honest,
-            in_order,
-        );
+        let ended = run(signing_machines(&key, "run", &signers, &messages(1)), honest, in_order);
         let signatures = agreed_signatures(&ended);
         let signature = schnorr::Signature::from_slice(&signatures[0]).unwrap();
-        secp.verify_schnorr(
-            &signature,
-            &Message::from_digest(messages(1)[0]),
-            &output_key,
-        )
-        .unwrap();
+        secp.verify_schnorr(&signature, &Message::from_digest(messages(1)[0]), &output_key).unwrap();
         assert!(Suite::Givre.verify(internal_key, &messages(1)[0], &signatures[0]));
     }
 }
@@ -48,10 +35,7 @@ fn keys_of_either_parity_sign_with_four_or_five() {
     for run_id in 0..8u8 {
         let machines = (0..3)
             .map(|me| {
-                let params = KeygenParams {
-                    execution_id: [run_id; 32],
-                    ..keygen_params(me, 3, 2)
-                };
+                let params = KeygenParams { execution_id: [run_id; 32], ..keygen_params(me, 3, 2) };
                 Suite::Givre.keygen(params, seed("parity", me)).unwrap()
             })
             .collect();
@@ -61,11 +45,7 @@ fn keys_of_either_parity_sign_with_four_or_five() {
             .map(|result| Arc::new(share_of(result)))
             .collect();
         for signers in [&[0u16, 2][..], &[0, 1, 2]] {
-            agreed_signatures(&run(
-                signing_machines(&key, "run", signers, &messages(1)),
-                honest,
-                in_order,
-            ));
+            agreed_signatures(&run(signing_machines(&key, "run", signers, &messages(1)), honest, in_order));
         }
     }
 }
@@ -74,23 +54,14 @@ fn keys_of_either_parity_sign_with_four_or_five() {
 fn three_inputs_get_three_signatures_in_order() {
     for suite in SUITES {
         let key = key(suite, 5, 4);
-        let ended = run(
-            signing_machines(&key, "run", &FOUR, &messages(3)),
-            honest,
-            in_order,
-        );
+        let ended = run(signing_machines(&key, "run", &FOUR, &messages(3)), honest, in_order);
         let signatures = agreed_signatures(&ended);
         for (signature, (index, message)) in signatures.iter().zip(messages(3).iter().enumerate()) {
             assert!(suite.verify(key[0].public_key(), message, signature));
             assert!(!suite.verify(key[0].public_key(), &messages(4)[index + 1], signature));
         }
         assert_eq!(signatures.len(), 3);
-        assert!(
-            ended
-                .machines
-                .iter()
-                .all(|machine| machine.waiting_for().is_empty())
-        );
+        assert!(ended.machines.iter().all(|machine| machine.waiting_for().is_empty()));
     }
 }
 
@@ -101,11 +72,7 @@ fn same_seeds_give_the_same_transcript_and_delivery_order_does_not_matter() {
         assert_eq!(first.sent, sign_against(suite, 2, honest).sent);
         let key = key(suite, 5, 4);
         for order in 0..8 {
-            let ended = run(
-                signing_machines(&key, "run", &FOUR, &messages(2)),
-                honest,
-                shuffled(order),
-            );
+            let ended = run(signing_machines(&key, "run", &FOUR, &messages(2)), honest, shuffled(order));
             assert_eq!(agreed_signatures(&ended), agreed_signatures(&first));
         }
     }
@@ -147,13 +114,7 @@ fn a_bad_share_names_its_signer_and_message() {
         let ended = sign_against(suite, 3, rewrite(2, 1, |_, body| body[63] ^= 1));
         for slot in [0, 1, 3] {
             let reason = FaultReason::BadSignatureShare { message: 1 };
-            assert_eq!(
-                fault(&ended, slot),
-                &Fault {
-                    culprits: vec![Slot(2)],
-                    reason
-                }
-            );
+            assert_eq!(fault(&ended, slot), &Fault { culprits: vec![Slot(2)], reason });
         }
     }
 }
@@ -164,11 +125,7 @@ fn a_bad_share_is_named_before_the_other_shares_arrive() {
         let bad = |packet| rewrite(2, 1, |_, body| body[0] ^= 1)(packet);
         let only_two = |packet: Packet| {
             let frame: Frame<'_> = postcard::from_bytes(&packet.payload).unwrap();
-            if frame.round == 1 && packet.from != Slot(2) {
-                vec![]
-            } else {
-                bad(packet)
-            }
+            if frame.round == 1 && packet.from != Slot(2) { vec![] } else { bad(packet) }
         };
         let ended = sign_against(suite, 1, only_two);
         assert_eq!(fault(&ended, 0).culprits, [Slot(2)]);
@@ -195,20 +152,8 @@ fn equivocated_commitments_release_no_signature_and_accuse_no_honest_signer() {
         );
         for slot in [0, 1, 3] {
             let fault = fault(&ended, slot);
-            assert!(
-                matches!(
-                    fault.reason,
-                    FaultReason::SplitView {
-                        subject: Slot(2),
-                        ..
-                    }
-                ),
-                "{fault:?}"
-            );
-            assert!(
-                fault.culprits.iter().all(|culprit| *culprit == Slot(2)),
-                "{fault:?}"
-            );
+            assert!(matches!(fault.reason, FaultReason::SplitView { subject: Slot(2), .. }), "{fault:?}");
+            assert!(fault.culprits.iter().all(|culprit| *culprit == Slot(2)), "{fault:?}");
         }
     }
 }
@@ -225,22 +170,13 @@ fn garbage_names_its_sender() {
             let fault = fault(&ended, slot);
             assert_eq!(fault.culprits, [Slot(2)]);
             assert!(
-                matches!(
-                    fault.reason,
-                    FaultReason::Malformed | FaultReason::Oversized { .. }
-                ),
+                matches!(fault.reason, FaultReason::Malformed | FaultReason::Oversized { .. }),
                 "{fault:?}"
             );
         }
     }
     let out_of_field = sign_against(Suite::Givre, 1, rewrite(2, 1, |_, body| body.fill(0xff)));
-    assert_eq!(
-        fault(&out_of_field, 0),
-        &Fault {
-            culprits: vec![Slot(2)],
-            reason: FaultReason::Malformed
-        }
-    );
+    assert_eq!(fault(&out_of_field, 0), &Fault { culprits: vec![Slot(2)], reason: FaultReason::Malformed });
 }
 
 #[test]
@@ -269,11 +205,7 @@ fn two_different_messages_in_one_round_name_their_sender() {
     for suite in SUITES {
         let twice = |packet: Packet| {
             let changed = rewrite(2, 1, |_, body| body[5] ^= 1)(packet.clone());
-            if changed[0] == packet {
-                vec![packet]
-            } else {
-                [vec![packet], changed].concat()
-            }
+            if changed[0] == packet { vec![packet] } else { [vec![packet], changed].concat() }
         };
         let mut machine = signing_machine(&key(suite, 5, 4)[0], "run", 0, &FOUR, &messages(1));
         for packet in sign_against(suite, 1, honest)
@@ -284,16 +216,8 @@ fn two_different_messages_in_one_round_name_their_sender() {
         {
             machine.receive(packet.from, &packet.payload);
         }
-        let Progress::Failed(fault) = machine.advance().progress else {
-            panic!("accepted")
-        };
-        assert_eq!(
-            fault,
-            Fault {
-                culprits: vec![Slot(2)],
-                reason: FaultReason::Conflicting { round: 1 }
-            }
-        );
+        let Progress::Failed(fault) = machine.advance().progress else { panic!("accepted") };
+        assert_eq!(fault, Fault { culprits: vec![Slot(2)], reason: FaultReason::Conflicting { round: 1 } });
     }
 }
 
@@ -301,14 +225,8 @@ fn two_different_messages_in_one_round_name_their_sender() {
 fn duplicates_strangers_and_echoes_of_oneself_are_harmless() {
     for suite in SUITES {
         let noisy = |packet: Packet| {
-            let stranger = Packet {
-                from: Slot(99),
-                ..packet.clone()
-            };
-            let myself = Packet {
-                from: packet.to,
-                ..packet.clone()
-            };
+            let stranger = Packet { from: Slot(99), ..packet.clone() };
+            let myself = Packet { from: packet.to, ..packet.clone() };
             vec![packet.clone(), stranger, myself, packet]
         };
         agreed_signatures(&run(
@@ -332,17 +250,14 @@ fn another_run_signer_set_or_message_is_refused_before_a_share_leaves() {
             let mut machines = signing_machines(&key, "run", &FOUR, &messages(1));
             machines[1] = other;
             let ended = run(machines, honest, in_order);
-            let expected = Fault {
-                culprits: vec![],
-                reason: FaultReason::OtherRun { from: Slot(1) },
-            };
+            let expected = Fault { culprits: vec![], reason: FaultReason::OtherRun { from: Slot(1) } };
             assert_eq!(fault(&ended, 0), &expected);
-            assert!(ended.sent.iter().all(|packet| {
-                postcard::from_bytes::<Frame<'_>>(&packet.payload)
-                    .unwrap()
-                    .round
-                    == 0
-            }));
+            assert!(
+                ended
+                    .sent
+                    .iter()
+                    .all(|packet| { postcard::from_bytes::<Frame<'_>>(&packet.payload).unwrap().round == 0 })
+            );
         }
     }
 }
@@ -351,11 +266,7 @@ fn another_run_signer_set_or_message_is_refused_before_a_share_leaves() {
 fn a_silent_signer_is_waited_for_by_name_and_no_share_leaves() {
     for suite in SUITES {
         let silent = |packet: Packet| {
-            if packet.from == Slot(2) {
-                vec![]
-            } else {
-                vec![packet]
-            }
+            if packet.from == Slot(2) { vec![] } else { vec![packet] }
         };
         let ended = sign_against(suite, 1, silent);
         for slot in [0, 1, 3] {
@@ -392,46 +303,20 @@ fn signer_lists_that_do_not_fit_the_key_are_refused() {
         let refused = |signers: &[u16], me, count| {
             let signers = signers.iter().copied().map(Slot).collect();
             let messages = vec![[1; 32]; count];
-            let params = SigningParams {
-                execution_id: [0; 32],
-                me: Slot(me),
-                signers,
-                messages,
-            };
+            let params = SigningParams { execution_id: [0; 32], me: Slot(me), signers, messages };
             Suite::signing(key[0].clone(), params, [0; 32]).err()
         };
         assert_eq!(
             refused(&[0, 1, 2], 0, 1),
-            Some(RefusedParams::TooFewSigners {
-                signers: 3,
-                threshold: 4
-            })
+            Some(RefusedParams::TooFewSigners { signers: 3, threshold: 4 })
         );
-        assert_eq!(
-            refused(&[0, 1, 2, 5], 0, 1),
-            Some(RefusedParams::Signers { parties: 5 })
-        );
-        assert_eq!(
-            refused(&[0, 1, 1, 2], 0, 1),
-            Some(RefusedParams::Signers { parties: 5 })
-        );
-        assert_eq!(
-            refused(&[0, 2, 1, 3], 0, 1),
-            Some(RefusedParams::Signers { parties: 5 })
-        );
-        let not_me = RefusedParams::NotASigner {
-            me: Slot(1),
-            share: Slot(0),
-        };
+        assert_eq!(refused(&[0, 1, 2, 5], 0, 1), Some(RefusedParams::Signers { parties: 5 }));
+        assert_eq!(refused(&[0, 1, 1, 2], 0, 1), Some(RefusedParams::Signers { parties: 5 }));
+        assert_eq!(refused(&[0, 2, 1, 3], 0, 1), Some(RefusedParams::Signers { parties: 5 }));
+        let not_me = RefusedParams::NotASigner { me: Slot(1), share: Slot(0) };
         assert_eq!(refused(&[0, 1, 2, 3], 1, 1), Some(not_me));
-        assert_eq!(
-            refused(&[0, 1, 2, 3], 0, 0),
-            Some(RefusedParams::Messages { messages: 0 })
-        );
-        assert_eq!(
-            refused(&[0, 1, 2, 3], 0, 257),
-            Some(RefusedParams::Messages { messages: 257 })
-        );
+        assert_eq!(refused(&[0, 1, 2, 3], 0, 0), Some(RefusedParams::Messages { messages: 0 }));
+        assert_eq!(refused(&[0, 1, 2, 3], 0, 257), Some(RefusedParams::Messages { messages: 257 }));
         assert_eq!(refused(&[0, 1, 2, 3], 0, 256), None);
     }
 }

@@ -63,42 +63,26 @@ pub(crate) fn router(chain: SharedChain) -> Router {
         .route("/mempool", get(mempool))
         .route("/tx", post(broadcast))
         .merge(owner::routes())
-        .route_layer(middleware::from_fn_with_state(
-            SharedChain::clone(&chain),
-            faults::inject,
-        ))
+        .route_layer(middleware::from_fn_with_state(SharedChain::clone(&chain), faults::inject))
         .with_state(chain)
 }
 
 /// Answers from the ledger, on a thread where waiting for the node holds nobody up.
-async fn ask(
-    chain: SharedChain,
-    question: impl FnOnce(&Ledger) -> Answer + Send + 'static,
-) -> Answer {
-    let asked =
-        tokio::task::spawn_blocking(move || chain.with_node(|node| Ok(question(node.ledger()))));
-    asked
-        .await
-        .map_err(|error| FaceError::Backend(error.into()))?
-        .map_err(FaceError::Backend)?
+async fn ask(chain: SharedChain, question: impl FnOnce(&Ledger) -> Answer + Send + 'static) -> Answer {
+    let asked = tokio::task::spawn_blocking(move || chain.with_node(|node| Ok(question(node.ledger()))));
+    asked.await.map_err(|error| FaceError::Backend(error.into()))?.map_err(FaceError::Backend)?
 }
 
 fn parse<T: std::str::FromStr>(text: &str) -> Result<T, FaceError> {
-    text.parse()
-        .map_err(|_| FaceError::BadRequest("Invalid hex string".into()))
+    text.parse().map_err(|_| FaceError::BadRequest("Invalid hex string".into()))
 }
 
 fn known<'l>(ledger: &'l Ledger, txid: &Txid) -> Result<&'l TxRecord, FaceError> {
-    ledger
-        .get(txid)
-        .ok_or(FaceError::NotFound("Transaction not found"))
+    ledger.get(txid).ok_or(FaceError::NotFound("Transaction not found"))
 }
 
 async fn tip_height(State(chain): State<SharedChain>) -> Answer {
-    ask(chain, |ledger| {
-        Ok(ledger.tip_height().to_string().into_response())
-    })
-    .await
+    ask(chain, |ledger| Ok(ledger.tip_height().to_string().into_response())).await
 }
 
 async fn tip_hash(State(chain): State<SharedChain>) -> Answer {
@@ -110,13 +94,9 @@ async fn tip_hash(State(chain): State<SharedChain>) -> Answer {
 }
 
 async fn block_height(State(chain): State<SharedChain>, Path(height): Path<String>) -> Answer {
-    let height: u32 = height
-        .parse()
-        .map_err(|_| FaceError::BadRequest("Invalid number".into()))?;
+    let height: u32 = height.parse().map_err(|_| FaceError::BadRequest("Invalid number".into()))?;
     ask(chain, move |ledger| {
-        let block = ledger
-            .block_at(height)
-            .ok_or(FaceError::NotFound("Block not found"))?;
+        let block = ledger.block_at(height).ok_or(FaceError::NotFound("Block not found"))?;
         Ok(block.hash.to_string().into_response())
     })
     .await
@@ -125,12 +105,8 @@ async fn block_height(State(chain): State<SharedChain>, Path(height): Path<Strin
 async fn block(State(chain): State<SharedChain>, Path(hash): Path<String>) -> Answer {
     let hash: BlockHash = parse(&hash)?;
     ask(chain, move |ledger| {
-        let height = ledger
-            .height_of(&hash)
-            .ok_or(FaceError::NotFound("Block not found"))?;
-        let record = ledger
-            .block_at(height)
-            .ok_or(FaceError::NotFound("Block not found"))?;
+        let height = ledger.height_of(&hash).ok_or(FaceError::NotFound("Block not found"))?;
+        let record = ledger.block_at(height).ok_or(FaceError::NotFound("Block not found"))?;
         Ok(Json(shape::block(record, height)).into_response())
     })
     .await
@@ -141,9 +117,7 @@ async fn block_status(State(chain): State<SharedChain>, Path(hash): Path<String>
     ask(chain, move |ledger| {
         let status = match ledger.height_of(&hash) {
             Some(height) => {
-                let next = ledger
-                    .block_at(height.saturating_add(1))
-                    .map(|block| block.hash);
+                let next = ledger.block_at(height.saturating_add(1)).map(|block| block.hash);
                 json!({ "in_best_chain": true, "height": height, "next_best": next })
             }
             None => json!({ "in_best_chain": false, "height": null, "next_best": null }),
@@ -155,9 +129,10 @@ async fn block_status(State(chain): State<SharedChain>, Path(hash): Path<String>
 
 async fn tx(State(chain): State<SharedChain>, Path(txid): Path<String>) -> Answer {
     let txid: Txid = parse(&txid)?;
-    ask(chain, move |ledger| {
-        Ok(Json(shape::transaction(ledger, txid, known(ledger, &txid)?)).into_response())
-    })
+    ask(
+        chain,
+        move |ledger| Ok(Json(shape::transaction(ledger, txid, known(ledger, &txid)?)).into_response()),
+    )
     .await
 }
 
@@ -172,10 +147,7 @@ async fn tx_raw(State(chain): State<SharedChain>, Path(txid): Path<String>) -> A
 
 async fn tx_hex(State(chain): State<SharedChain>, Path(txid): Path<String>) -> Answer {
     let txid: Txid = parse(&txid)?;
-    ask(chain, move |ledger| {
-        Ok(serialize_hex(&known(ledger, &txid)?.tx).into_response())
-    })
-    .await
+    ask(chain, move |ledger| Ok(serialize_hex(&known(ledger, &txid)?.tx).into_response())).await
 }
 
 async fn tx_status(State(chain): State<SharedChain>, Path(txid): Path<String>) -> Answer {
@@ -187,27 +159,19 @@ async fn tx_status(State(chain): State<SharedChain>, Path(txid): Path<String>) -
     .await
 }
 
-async fn outspend(
-    State(chain): State<SharedChain>,
-    Path((txid, vout)): Path<(String, String)>,
-) -> Answer {
+async fn outspend(State(chain): State<SharedChain>, Path((txid, vout)): Path<(String, String)>) -> Answer {
     let txid: Txid = parse(&txid)?;
-    let vout: u32 = vout
-        .parse()
-        .map_err(|_| FaceError::BadRequest("Invalid number".into()))?;
-    ask(chain, move |ledger| {
-        Ok(Json(shape::outspend(ledger, &OutPoint { txid, vout })).into_response())
-    })
-    .await
+    let vout: u32 = vout.parse().map_err(|_| FaceError::BadRequest("Invalid number".into()))?;
+    ask(chain, move |ledger| Ok(Json(shape::outspend(ledger, &OutPoint { txid, vout })).into_response()))
+        .await
 }
 
 async fn outspends(State(chain): State<SharedChain>, Path(txid): Path<String>) -> Answer {
     let txid: Txid = parse(&txid)?;
     ask(chain, move |ledger| {
         let outputs = (0..).zip(&known(ledger, &txid)?.tx.output);
-        let spends: Vec<_> = outputs
-            .map(|(vout, _)| shape::outspend(ledger, &OutPoint { txid, vout }))
-            .collect();
+        let spends: Vec<_> =
+            outputs.map(|(vout, _)| shape::outspend(ledger, &OutPoint { txid, vout })).collect();
         Ok(Json(spends).into_response())
     })
     .await
@@ -218,10 +182,7 @@ async fn fee_estimates(State(chain): State<SharedChain>) -> Json<FeeEstimates> {
 }
 
 async fn mempool(State(chain): State<SharedChain>) -> Answer {
-    ask(chain, |ledger| {
-        Ok(Json(shape::mempool(ledger)).into_response())
-    })
-    .await
+    ask(chain, |ledger| Ok(Json(shape::mempool(ledger)).into_response())).await
 }
 
 async fn broadcast(State(chain): State<SharedChain>, body: String) -> Answer {
@@ -229,13 +190,8 @@ async fn broadcast(State(chain): State<SharedChain>, body: String) -> Answer {
         let message = "TX decode failed. Make sure the tx has at least one input.".into();
         return Err(refused(&Rejection { code: -22, message }));
     };
-    let submitted =
-        tokio::task::spawn_blocking(move || chain.with_node(|node| Ok(node.submit(&tx))));
-    match submitted
-        .await
-        .map_err(|error| FaceError::Backend(error.into()))?
-        .map_err(FaceError::Backend)?
-    {
+    let submitted = tokio::task::spawn_blocking(move || chain.with_node(|node| Ok(node.submit(&tx))));
+    match submitted.await.map_err(|error| FaceError::Backend(error.into()))?.map_err(FaceError::Backend)? {
         Ok(txid) => Ok(txid.to_string().into_response()),
         Err(SubmitError::Rejected(rejection)) => Err(refused(&rejection)),
         Err(SubmitError::Unreachable(cause)) => Err(FaceError::Backend(cause)),

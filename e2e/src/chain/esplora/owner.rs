@@ -37,9 +37,8 @@ impl OwnerKind {
         match self {
             Self::ScriptHash => parse(text),
             Self::Address => {
-                let unchecked: Address<NetworkUnchecked> = text
-                    .parse()
-                    .map_err(|_| FaceError::BadRequest("Invalid Bitcoin address".into()))?;
+                let unchecked: Address<NetworkUnchecked> =
+                    text.parse().map_err(|_| FaceError::BadRequest("Invalid Bitcoin address".into()))?;
                 let address = unchecked
                     .require_network(Network::Regtest)
                     .map_err(|_| FaceError::BadRequest("Address on invalid network".into()))?;
@@ -55,57 +54,48 @@ pub(super) fn routes() -> Router<SharedChain> {
     for kind in [OwnerKind::Address, OwnerKind::ScriptHash] {
         let base = format!("/{}/{{owner}}", kind.name());
         let on = |rest: &str| format!("{base}{rest}");
-        router = router
-            .route(
-                &base,
-                get(
-                    move |State(chain): State<SharedChain>, Path(owner): Path<String>| {
+        router =
+            router
+                .route(
+                    &base,
+                    get(move |State(chain): State<SharedChain>, Path(owner): Path<String>| {
                         stats(chain, kind, owner)
-                    },
-                ),
-            )
-            .route(
-                &on("/utxo"),
-                get(
-                    move |State(chain): State<SharedChain>, Path(owner): Path<String>| {
+                    }),
+                )
+                .route(
+                    &on("/utxo"),
+                    get(move |State(chain): State<SharedChain>, Path(owner): Path<String>| {
                         utxo(chain, kind, owner)
-                    },
-                ),
-            )
-            .route(
-                &on("/txs"),
-                get(
-                    move |State(chain): State<SharedChain>, Path(owner): Path<String>| {
+                    }),
+                )
+                .route(
+                    &on("/txs"),
+                    get(move |State(chain): State<SharedChain>, Path(owner): Path<String>| {
                         history(chain, kind, owner, Page::Newest)
-                    },
-                ),
-            )
-            .route(
-                &on("/txs/mempool"),
-                get(
-                    move |State(chain): State<SharedChain>, Path(owner): Path<String>| {
+                    }),
+                )
+                .route(
+                    &on("/txs/mempool"),
+                    get(move |State(chain): State<SharedChain>, Path(owner): Path<String>| {
                         history(chain, kind, owner, Page::Mempool)
-                    },
-                ),
-            )
-            .route(
-                &on("/txs/chain"),
-                get(
-                    move |State(chain): State<SharedChain>, Path(owner): Path<String>| {
+                    }),
+                )
+                .route(
+                    &on("/txs/chain"),
+                    get(move |State(chain): State<SharedChain>, Path(owner): Path<String>| {
                         history(chain, kind, owner, Page::Chain(None))
-                    },
-                ),
-            )
-            .route(
-                &on("/txs/chain/{last}"),
-                get(
-                    move |State(chain): State<SharedChain>,
-                          Path((owner, last)): Path<(String, String)>| async move {
-                        let last = parse(&last)?;
-                        history(chain, kind, owner, Page::Chain(Some(last))).await
-                    },
-                ),
-            );
+                    }),
+                )
+                .route(
+                    &on("/txs/chain/{last}"),
+                    get(
+                        move |State(chain): State<SharedChain>,
+                              Path((owner, last)): Path<(String, String)>| async move {
+                            let last = parse(&last)?;
+                            history(chain, kind, owner, Page::Chain(Some(last))).await
+                        },
+                    ),
+                );
     }
     router
 }
@@ -138,25 +128,12 @@ fn summary(ledger: &Ledger, key: &ScriptKey, counted: impl Fn(&TxRecord) -> bool
         *count = count.saturating_add(1);
         *sum = sum.saturating_add(sats);
     };
-    for (_, record) in ledger
-        .history(key)
-        .into_iter()
-        .filter(|(_, record)| counted(record))
-    {
+    for (_, record) in ledger.history(key).into_iter().filter(|(_, record)| counted(record)) {
         transactions = transactions.saturating_add(1);
-        for output in record
-            .tx
-            .output
-            .iter()
-            .filter(|output| script_key(&output.script_pubkey) == *key)
-        {
+        for output in record.tx.output.iter().filter(|output| script_key(&output.script_pubkey) == *key) {
             add(&mut funded, output.value.to_sat());
         }
-        let inputs = record
-            .tx
-            .input
-            .iter()
-            .filter_map(|input| ledger.output(&input.previous_output));
+        let inputs = record.tx.input.iter().filter_map(|input| ledger.output(&input.previous_output));
         for output in inputs.filter(|output| script_key(&output.script_pubkey) == *key) {
             add(&mut spent, output.value.to_sat());
         }
@@ -196,10 +173,8 @@ async fn utxo(chain: SharedChain, kind: OwnerKind, owner: String) -> Answer {
 async fn history(chain: SharedChain, kind: OwnerKind, owner: String, page: Page) -> Answer {
     let key = kind.key(&owner)?;
     ask(chain, move |ledger| {
-        let (waiting, confirmed): (Vec<_>, Vec<_>) = ledger
-            .history(&key)
-            .into_iter()
-            .partition(|(_, record)| record.height.is_none());
+        let (waiting, confirmed): (Vec<_>, Vec<_>) =
+            ledger.history(&key).into_iter().partition(|(_, record)| record.height.is_none());
         let (unconfirmed_limit, confirmed_limit, after) = match page {
             Page::Newest => (MEMPOOL_PAGE, CHAIN_PAGE, None),
             Page::Mempool => (MEMPOOL_PAGE, 0, None),

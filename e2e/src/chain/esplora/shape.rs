@@ -62,17 +62,9 @@ fn input(ledger: &Ledger, tx: &Transaction, vin: &TxIn) -> Value {
     let mut fields = Map::from_iter([
         ("txid".to_owned(), json!(vin.previous_output.txid)),
         ("vout".to_owned(), json!(vin.previous_output.vout)),
-        (
-            "prevout".to_owned(),
-            ledger
-                .output(&vin.previous_output)
-                .map_or(Value::Null, output),
-        ),
+        ("prevout".to_owned(), ledger.output(&vin.previous_output).map_or(Value::Null, output)),
         ("scriptsig".to_owned(), json!(vin.script_sig)),
-        (
-            "scriptsig_asm".to_owned(),
-            json!(vin.script_sig.to_asm_string()),
-        ),
+        ("scriptsig_asm".to_owned(), json!(vin.script_sig.to_asm_string())),
         ("is_coinbase".to_owned(), json!(tx.is_coinbase())),
         ("sequence".to_owned(), json!(vin.sequence.0)),
     ]);
@@ -92,10 +84,7 @@ fn output(output: &TxOut) -> Value {
         ("value".to_owned(), json!(output.value.to_sat())),
     ]);
     if let Ok(address) = Address::from_script(script, Network::Regtest) {
-        fields.insert(
-            "scriptpubkey_address".to_owned(),
-            json!(address.to_string()),
-        );
+        fields.insert("scriptpubkey_address".to_owned(), json!(address.to_string()));
     }
     Value::Object(fields)
 }
@@ -111,10 +100,7 @@ fn script_type(script: &Script) -> &'static str {
         (script.is_p2wsh(), "v0_p2wsh"),
         (script.is_p2tr(), "v1_p2tr"),
     ];
-    kinds
-        .iter()
-        .find_map(|(is, name)| is.then_some(*name))
-        .unwrap_or("unknown")
+    kinds.iter().find_map(|(is, name)| is.then_some(*name)).unwrap_or("unknown")
 }
 
 /// Who spends an output. Unknown outputs are "unspent", as on the real server.
@@ -129,18 +115,12 @@ pub(super) fn outspend(ledger: &Ledger, outpoint: &OutPoint) -> Value {
 }
 
 /// Size and fees of the mempool, with a histogram from the highest rate down.
-#[allow(
-    clippy::float_arithmetic,
-    reason = "Esplora's histogram is in floating-point sat/vB"
-)]
+#[allow(clippy::float_arithmetic, reason = "Esplora's histogram is in floating-point sat/vB")]
 pub(super) fn mempool(ledger: &Ledger) -> Value {
     let waiting = ledger.mempool().filter_map(|txid| ledger.get(&txid));
     let mut rates: Vec<(f64, u64, u64)> = waiting
         .map(|record| {
-            let (fee, vsize) = (
-                ledger.fee(&record.tx),
-                u64::try_from(record.tx.vsize()).unwrap_or(u64::MAX),
-            );
+            let (fee, vsize) = (ledger.fee(&record.tx), u64::try_from(record.tx.vsize()).unwrap_or(u64::MAX));
             (fee as f64 / vsize as f64, vsize, fee)
         })
         .collect();

@@ -1,0 +1,74 @@
+//! The host's own resources: its clock, its entropy, its processors.
+
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use mpc_wallet_core::{
+    NodeId, Timestamp,
+    step::{JobResult, Work},
+};
+use tokio::sync::Semaphore;
+
+use crate::ports::{Clock, Coordination, Workers};
+
+/// The system clock.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct SystemClock;
+
+impl Clock for SystemClock {
+    fn now(&self) -> Timestamp {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Timestamp(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+    }
+
+    async fn sleep_until(&self, moment: Timestamp) {
+        let wait = moment.since(self.now());
+        tokio::time::sleep(Duration::from_millis(wait.0)).await;
+    }
+}
+
+/// Runs machines on blocking threads, as many at a time as there are processors.
+#[derive(Debug, Clone)]
+pub struct ThreadWorkers {
+    permits: Arc<Semaphore>,
+}
+
+impl ThreadWorkers {
+    /// One worker for each processor.
+    #[must_use]
+    pub fn new() -> Self {
+        let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        Self { permits: Arc::new(Semaphore::new(processors)) }
+    }
+}
+
+impl Default for ThreadWorkers {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Workers for ThreadWorkers {
+    async fn run(&self, work: Work) -> Option<JobResult> {
+        let _permit = self.permits.acquire().await.ok()?;
+        match tokio::task::spawn_blocking(move || work.run()).await {
+            Ok(result) => Some(result),
+            Err(error) => {
+                tracing::error!(%error, "a worker died; its session will time out");
+                None
+            }
+        }
+    }
+}
+
+/// No outside coordination: the core's embedded rule serves, the lowest live member coordinates.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct EmbeddedCoordination;
+
+impl Coordination for EmbeddedCoordination {
+    async fn next(&mut self) -> Option<NodeId> {
+        std::future::pending().await
+    }
+}
