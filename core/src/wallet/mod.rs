@@ -14,6 +14,7 @@
 
 mod balance;
 mod build;
+mod changeless;
 mod check;
 mod coins;
 mod fees;

@@ -2,31 +2,21 @@
 //!
 //! All coins of the wallet have the same input weight, so *largest first* needs the fewest inputs and is always
 //! tried. Branch and bound then looks for coins that need no change output at all, which saves the output now and
-//! its input later; as each coin costs about as much as that, such a selection has at most about one coin more.
-//!
-//! The branch-and-bound engine is `bdk_coin_select`'s. Its metric is not: `LowestFee` compares satoshis as `f32`
-//! and asserts on the result, which panics for amounts of a few bitcoin. Here every decision is made in
-//! integers; `f32` only ranks branches.
+//! its input later. It may use one coin more: signing costs the members work for each input.
 
 use std::{cmp::Reverse, collections::BTreeMap};
 
-use bdk_coin_select::{BnbMetric, CoinSelector, TR_KEYSPEND_TXIN_WEIGHT, float::Ordf32};
+use bdk_coin_select::TR_KEYSPEND_TXIN_WEIGHT;
 use bitcoin::{Amount, OutPoint, ScriptBuf};
 
 use super::{
-    Wallet,
+    Wallet, changeless,
     fees::{fee_for, signed_weight},
 };
 use crate::policy::Policy;
 
 /// Rate at which change is expected to be spent one day, sat/kvB: Bitcoin Core's default consolidation rate.
 const LATER_FEE_RATE: u64 = 10_000;
-
-/// Coins that branch and bound looks at, the largest that can do without change.
-const SEARCHED_COINS: usize = 100;
-
-/// Steps of branch and bound; a few milliseconds.
-const SEARCH_ROUNDS: usize = 1_000;
 
 /// A coin that a payment may use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,8 +91,8 @@ pub fn select(
 }
 
 /// The question in numbers: satoshis, unless said otherwise.
-struct Terms {
-    amount: u64,
+pub(super) struct Terms {
+    pub(super) amount: u64,
     /// sat/kvB
     fee_rate: u64,
     max_inputs: usize,
@@ -152,7 +142,9 @@ impl Terms {
             return Err(self.insufficient(largest.len()));
         };
         let cost = self.cost(&simple);
-        let better = self.without_change(coins, cost).filter(|found| self.cost(found) < cost);
+        let most = self.max_inputs.min(largest.len().saturating_add(1));
+        let better = changeless::search(self, coins, most, cost).and_then(|found| self.settle(&found));
+        let better = better.filter(|found| self.cost(found) < cost);
         Ok(better.unwrap_or(simple))
     }
 
@@ -168,24 +160,6 @@ impl Terms {
             }
         }
         Err(self.insufficient(coins.len()))
-    }
-
-    /// Searches coins whose excess is too small for change, for a fee below `limit`.
-    fn without_change(&self, coins: &[Candidate], limit: u64) -> Option<Selection> {
-        let searched: Vec<_> = coins
-            .iter()
-            .filter(|coin| coin.value.to_sat() < self.makes_change(1))
-            .take(SEARCHED_COINS)
-            .copied()
-            .collect();
-        let weighted: Vec<_> = searched
-            .iter()
-            .map(|coin| bdk_coin_select::Candidate::new_tr_keyspend(coin.value.to_sat()))
-            .collect();
-        let mut selector = CoinSelector::new(&weighted);
-        selector.run_bnb(Changeless { terms: self, limit }, SEARCH_ROUNDS).ok()?;
-        let found: Vec<_> = selector.apply_selection(&searched).copied().collect();
-        self.settle(&found)
     }
 
     /// Fee and change if exactly `coins` are spent; `None` if they do not pay.
@@ -211,18 +185,18 @@ impl Terms {
     }
 
     /// Least fee with `inputs` coins, with or without a change output.
-    fn fee(&self, inputs: usize, change: bool) -> u64 {
+    pub(super) fn fee(&self, inputs: usize, change: bool) -> u64 {
         let outputs = std::iter::once(self.recipient_len).chain(change.then_some(self.change_len));
         fee_for(self.fee_rate, signed_weight(inputs, outputs).to_vbytes_ceil()).to_sat()
     }
 
     /// Value from which `inputs` coins pay.
-    fn needed(&self, inputs: usize) -> u64 {
+    pub(super) fn needed(&self, inputs: usize) -> u64 {
         self.amount.saturating_add(self.fee(inputs, false))
     }
 
     /// Value from which `inputs` coins leave change.
-    fn makes_change(&self, inputs: usize) -> u64 {
+    pub(super) fn makes_change(&self, inputs: usize) -> u64 {
         self.amount.saturating_add(self.fee(inputs, true)).saturating_add(self.least_change)
     }
 
@@ -232,57 +206,8 @@ impl Terms {
 }
 
 /// Sum that stops at the largest number instead of overflowing: values come from a chain backend.
-fn total(values: impl Iterator<Item = u64>) -> u64 {
+pub(super) fn total(values: impl Iterator<Item = u64>) -> u64 {
     values.fold(0, u64::saturating_add)
-}
-
-/// Ranks selections without change by their fee; those of `limit` and above do not count.
-struct Changeless<'a> {
-    terms: &'a Terms,
-    limit: u64,
-}
-
-impl Changeless<'_> {
-    /// `f32` is exact up to 2^24 sat and monotone beyond, which is enough to rank.
-    fn rank(&self, fee: u64) -> Option<Ordf32> {
-        (fee < self.limit).then_some(Ordf32(fee as f32))
-    }
-}
-
-impl BnbMetric for Changeless<'_> {
-    fn score(&mut self, selector: &CoinSelector<'_>) -> Option<Ordf32> {
-        let count = selector.selected().count();
-        let value = total(selector.selected().map(|(_, coin)| coin.value));
-        let pays = value >= self.terms.needed(count) && value < self.terms.makes_change(count);
-        if !pays || count == 0 || count > self.terms.max_inputs {
-            return None;
-        }
-        self.rank(value.saturating_sub(self.terms.amount))
-    }
-
-    /// The least fee that more coins could lead to. Every coin brings more than it costs, so excess only grows.
-    fn bound(&mut self, selector: &CoinSelector<'_>) -> Option<Ordf32> {
-        let mut count = selector.selected().count();
-        let mut value = total(selector.selected().map(|(_, coin)| coin.value));
-        if value >= self.terms.makes_change(count) {
-            return None;
-        }
-        if value >= self.terms.needed(count) && count > 0 {
-            return self.rank(value.saturating_sub(self.terms.amount));
-        }
-        // No selection below needs fewer coins than the largest that are left.
-        for (_, coin) in selector.unselected() {
-            value = value.saturating_add(coin.value);
-            count = count.saturating_add(1);
-            if count > self.terms.max_inputs {
-                return None;
-            }
-            if value >= self.terms.needed(count) {
-                return self.rank(self.terms.fee(count, false));
-            }
-        }
-        None
-    }
 }
 
 #[cfg(test)]
@@ -402,6 +327,14 @@ mod tests {
     }
 
     #[test]
+    fn one_coin_more_may_save_the_change_but_not_two() {
+        // At 0.1 sat/vB coins cost six satoshis each: without the bound, small change would buy many.
+        let exact = |parts: &[u64]| choose(&candidates(&[&[200_000], parts].concat()), 199_000, 100, 25);
+        assert_eq!(exact(&[100_000, 99_018]).unwrap().change, Amount::ZERO);
+        assert_eq!(exact(&[100_000, 50_000, 49_025]).unwrap().coins, [fixture::outpoint(0)]);
+    }
+
+    #[test]
     fn a_wallet_of_many_coins_is_searched_in_bounded_steps() {
         let values: Vec<u64> = (0..256).map(|index| 100_000 + 37 * index).collect();
         let found = choose(&candidates(&values), 1_234_567, 1_000, 25).unwrap();
@@ -410,7 +343,7 @@ mod tests {
 
     /// Coins from dust to hundreds of bitcoin.
     fn any_coins() -> impl Strategy<Value = Vec<Candidate>> {
-        let value = prop_oneof![300u64..5_000, 5_000..1_000_000, 1_000_000..50_000_000_000];
+        let value = prop_oneof![300..5_000u64, 5_000..1_000_000u64, 1_000_000..50_000_000_000u64];
         prop::collection::vec((value, any::<bool>()), 0..40).prop_map(|coins| {
             let mut found = candidates(&coins.iter().map(|(value, _)| *value).collect::<Vec<_>>());
             for (coin, (_, confirmed)) in found.iter_mut().zip(coins) {
