@@ -418,8 +418,13 @@ impl Node {
         let script = wallet.script();
         let mut seen = BTreeSet::new();
         let mut candidates = Vec::new();
+        // A proposal asks for its coins before anyone has committed them.
+        let proposed: BTreeSet<OutPoint> =
+            self.state.open().flat_map(|(_, tx)| tx.proposal.body.coins().collect::<Vec<_>>()).collect();
         let free = |outpoint: &OutPoint| {
-            self.state.holder_of(outpoint).is_none() && !self.payments.granted.contains_key(outpoint)
+            self.state.holder_of(outpoint).is_none()
+                && !self.payments.granted.contains_key(outpoint)
+                && !proposed.contains(outpoint)
         };
         for coin in self.settling.coins() {
             let mature = match coin.height {
