@@ -45,6 +45,16 @@ pub trait Transport: Send + Sync + 'static {
     fn ban(&self, peer: NodeId, until: Timestamp);
 }
 
+impl<T: Transport> Transport for std::sync::Arc<T> {
+    fn send(&self, to: NodeId, channel: Channel, payload: Vec<u8>) {
+        T::send(self, to, channel, payload);
+    }
+
+    fn ban(&self, peer: NodeId, until: Timestamp) {
+        T::ban(self, peer, until);
+    }
+}
+
 /// Why the journal cannot promise durability. The node must stop: what is on disk is unknown.
 #[derive(Debug, thiserror::Error)]
 #[error("journal: {0}")]

@@ -46,9 +46,15 @@ pub(super) struct Payments {
     /// At the coordinator: who waits, in order of arrival.
     queue: Vec<Waiting>,
     /// At the coordinator: coins promised to payments not yet proposed.
-    granted: BTreeMap<OutPoint, (PaymentId, Timestamp)>,
+    granted: BTreeMap<PaymentId, (CoinGrant, Timestamp)>,
     /// Grants of this node to itself, taken with entropy at hand.
     own_grants: Vec<CoinGrant>,
+}
+
+impl Payments {
+    fn granted_coins(&self) -> impl Iterator<Item = OutPoint> + '_ {
+        self.granted.values().flat_map(|(grant, _)| grant.inputs.iter().map(|coin| coin.outpoint))
+    }
 }
 
 struct Asking {
@@ -280,6 +286,16 @@ impl Node {
         if self.state.proposed_for(request.payment).is_some() {
             return;
         }
+        if let Some((grant, _)) = self.payments.granted.get(&request.payment).cloned() {
+            // Asked again: the grant was lost, or refused because a coin of it is taken.
+            let proposed = self.proposed_coins();
+            let free = |coin: &OutPoint| self.state.holder_of(coin).is_none() && !proposed.contains(coin);
+            if grant.inputs.iter().all(|coin| free(&coin.outpoint)) {
+                self.hand_over(from, grant);
+                return;
+            }
+            self.payments.granted.remove(&request.payment);
+        }
         let give_up = self.now.plus(self.config.timing.coin_wait);
         let known = self.payments.queue.iter().any(|w| w.request.payment == request.payment);
         if !known {
@@ -311,7 +327,7 @@ impl Node {
         let state = &self.state;
         self.payments
             .granted
-            .retain(|_, (payment, until)| *until > now && state.proposed_for(*payment).is_none());
+            .retain(|payment, (_, until)| *until > now && state.proposed_for(*payment).is_none());
         for waiting in std::mem::take(&mut self.payments.queue) {
             match self.choose_coins(&waiting.request) {
                 Ok(grant) => self.grant(waiting.from, grant),
@@ -331,16 +347,23 @@ impl Node {
 
     fn grant(&mut self, to: NodeId, grant: CoinGrant) {
         let until = self.now.plus(GRANT_LIFE);
-        for coin in &grant.inputs {
-            self.payments.granted.insert(coin.outpoint, (grant.payment, until));
-        }
+        self.payments.granted.insert(grant.payment, (grant.clone(), until));
+        self.hand_over(to, grant);
+    }
+
+    fn hand_over(&mut self, to: NodeId, grant: CoinGrant) {
         if to == self.config.me {
-            // Served on the next tick, with entropy at hand.
+            // Taken by a timer of this very step, with entropy at hand.
             self.payments.own_grants.push(grant);
             self.timers.set(Timer::OwnGrants, self.now);
         } else {
             self.send(to, Message::CoinGrant(grant));
         }
+    }
+
+    /// Coins that open transactions ask for; a proposal does so before anyone has committed them.
+    fn proposed_coins(&self) -> BTreeSet<OutPoint> {
+        self.state.open().flat_map(|(_, tx)| tx.proposal.body.coins().collect::<Vec<_>>()).collect()
     }
 
     pub(super) fn take_own_grants(&mut self, entropy: &mut dyn CryptoRngCore) {
@@ -407,7 +430,9 @@ impl Node {
         let estimate = wallet::fee_rate_for(self.settling.fee_estimates(), CONFIRMATION_TARGET, floor);
         match self.config.cluster.network() {
             Network::Bitcoin => estimate,
-            _ => Some(estimate.unwrap_or(floor)),
+            Network::Testnet | Network::Testnet4 | Network::Signet | Network::Regtest => {
+                Some(estimate.unwrap_or(floor))
+            }
         }
         .map(|rate| rate.min(self.config.policy.fee_rate_ceiling))
     }
@@ -418,14 +443,10 @@ impl Node {
         let script = wallet.script();
         let mut seen = BTreeSet::new();
         let mut candidates = Vec::new();
-        // A proposal asks for its coins before anyone has committed them.
-        let proposed: BTreeSet<OutPoint> =
-            self.state.open().flat_map(|(_, tx)| tx.proposal.body.coins().collect::<Vec<_>>()).collect();
-        let free = |outpoint: &OutPoint| {
-            self.state.holder_of(outpoint).is_none()
-                && !self.payments.granted.contains_key(outpoint)
-                && !proposed.contains(outpoint)
-        };
+        let mut taken = self.proposed_coins();
+        taken.extend(self.payments.granted_coins());
+        let free =
+            |outpoint: &OutPoint| self.state.holder_of(outpoint).is_none() && !taken.contains(outpoint);
         for coin in self.settling.coins() {
             let mature = match coin.height {
                 Some(height) => {
@@ -505,10 +526,10 @@ impl Node {
             .map(|output| output.value.to_sat())
             .sum();
         let granted: u64 = self
-            .settling
-            .coins()
-            .filter(|coin| self.payments.granted.contains_key(&coin.outpoint))
-            .map(|coin| coin.output.value.to_sat())
+            .payments
+            .granted
+            .values()
+            .flat_map(|(grant, _)| grant.inputs.iter().map(|coin| coin.output.value.to_sat()))
             .sum();
         let refusal = Refusal::InsufficientFunds {
             needed: needed.to_sat(),

@@ -11,7 +11,6 @@ use super::{Node, timers::Timer};
 use crate::{
     ids::{BootId, LogIndex, NodeId},
     message::{Heartbeat, Message},
-    record::Fact,
     step::{Alert, Effect},
     time::Timestamp,
 };
@@ -101,7 +100,7 @@ impl Node {
                 node: from,
                 detail: "its journal is shorter than it has been: it was restored from a backup".to_owned(),
             }));
-            self.record(Fact::Synced { peer: from, position: LogIndex(0) });
+            self.start_over_with(from);
         }
         if !was_live || rebooted {
             self.ask_for_changes(from);

@@ -29,6 +29,12 @@ use crate::{
 /// How long a member that was silent in a session is chosen last.
 const SUSPICION: Millis = Millis(15_000);
 
+/// Pause before the next attempt on a subject, for each attempt made.
+const RETRY_PAUSE: Millis = Millis(100);
+
+/// Longest such pause.
+const LONGEST_RETRY_PAUSE: Millis = Millis(2_000);
+
 /// A session says everything it has said again this many times within its life.
 const REPETITIONS: u64 = 6;
 
@@ -105,8 +111,9 @@ impl Node {
         let rank = line.iter().position(|node| *node == self.config.me).unwrap_or(line.len());
         let patience =
             self.config.timing.signing_session.0.saturating_mul(u64::try_from(rank).unwrap_or(u64::MAX));
-        let first_seen = *self.signing.last_try.entry(subject).or_insert(self.now);
-        let due = first_seen.plus(Millis(patience));
+        let pause = RETRY_PAUSE.0.saturating_mul(u64::from(self.tries(subject))).min(LONGEST_RETRY_PAUSE.0);
+        let last = *self.signing.last_try.entry(subject).or_insert(self.now);
+        let due = last.plus(Millis(patience.saturating_add(pause)));
         if self.now < due {
             if let Subject::Payment { txid, .. } = subject {
                 self.timers.set_by(Timer::Transaction(txid), due);
@@ -239,6 +246,7 @@ impl Node {
         let Ok(machine) = Suite::signing(share, params, seed) else { return };
         let tries = self.tries(subject).saturating_add(1);
         self.signing.tries.insert(subject, tries);
+        self.end_older_sessions(&session);
         let run = Run::new(id, self.config.me, session.signers.clone(), machine);
         if let Subject::Payment { txid, .. } = subject {
             let attempt = SubStatus::SigningAttempt(tries);
@@ -255,6 +263,22 @@ impl Node {
             self.hear_in_session(id, message);
         }
         self.give_work(id);
+    }
+
+    /// A leader that starts anew has given up its earlier sessions on the subject; so nobody can pile them up.
+    fn end_older_sessions(&mut self, newest: &SigningSession) {
+        let older: Vec<SessionId> = self
+            .signing
+            .sessions
+            .iter()
+            .filter(|(_, session)| {
+                session.what.subject == newest.subject && session.what.leader == newest.leader
+            })
+            .map(|(id, _)| *id)
+            .collect();
+        for id in older {
+            self.end_session(id);
+        }
     }
 
     /// What this node would sign in the session, if it consents: `t` valid approvals in hand for exactly this
@@ -461,9 +485,10 @@ impl Node {
         let subject = session.what.subject;
         let leads = session.what.leader == self.config.me;
         for node in session.run.silent() {
-            self.signing.suspects.insert(node, self.now.plus(SUSPICION));
-            // Who is here and yet says nothing is put on record; who is gone is just gone.
-            if leads && self.is_live(node) {
+            let until = self.now.plus(SUSPICION);
+            let known = self.signing.suspects.insert(node, until).is_some_and(|until| self.now < until);
+            // Who is here and yet says nothing is put on record, once in a while; who is gone is just gone.
+            if leads && !known && self.is_live(node) {
                 let txid = match subject {
                     Subject::Payment { txid, .. } => Some(txid),
                     Subject::KeyProof { .. } => None,

@@ -29,19 +29,34 @@ const LONGEST_PUSH_PAUSE: Millis = Millis(10_000);
 #[derive(Default)]
 pub(super) struct Sync {
     pushes: BTreeMap<Txid, u32>,
+    /// Positions of peers seen in this boot; only those that brought something are made durable.
+    seen: BTreeMap<NodeId, LogIndex>,
 }
 
 impl Node {
     pub(super) fn ask_for_changes(&mut self, peer: NodeId) {
-        let since = self.state.cursor(peer);
+        let since = self.seen_of(peer);
         self.send(peer, Message::SyncRequest { since });
+    }
+
+    fn seen_of(&self, peer: NodeId) -> LogIndex {
+        let seen = self.sync.seen.get(&peer).copied().unwrap_or_default();
+        seen.max(self.state.cursor(peer))
+    }
+
+    /// The peer's journal is not what it was: everything is asked for again.
+    pub(super) fn start_over_with(&mut self, peer: NodeId) {
+        self.sync.seen.remove(&peer);
+        if self.state.cursor(peer) > LogIndex(0) {
+            self.record(Fact::Synced { peer, position: LogIndex(0) });
+        }
     }
 
     pub(super) fn repair(&mut self) {
         let behind: Vec<NodeId> = self
             .live()
             .into_iter()
-            .filter(|node| self.peer(*node).is_some_and(|peer| peer.position > self.state.cursor(*node)))
+            .filter(|node| self.peer(*node).is_some_and(|peer| peer.position > self.seen_of(*node)))
             .collect();
         for peer in behind {
             self.ask_for_changes(peer);
@@ -81,11 +96,15 @@ impl Node {
         for evidence in page.evidence {
             self.on_accusation(from, evidence);
         }
+        let news = !page.bundles.is_empty();
         for bundle in page.bundles {
             self.merge(from, bundle, entropy);
         }
-        if page.next > self.state.cursor(from) {
-            self.record(Fact::Synced { peer: from, position: page.next });
+        if page.next > self.seen_of(from) {
+            self.sync.seen.insert(from, page.next);
+            if news {
+                self.record(Fact::Synced { peer: from, position: page.next });
+            }
             if page.more {
                 self.ask_for_changes(from);
             }

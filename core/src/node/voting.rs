@@ -212,7 +212,8 @@ impl Node {
         }
         let round_over = self.round_ends(tx.since).is_some_and(|end| self.now >= end);
         let expired = self.now >= tx.proposal.body.expires_at;
-        if tx.tally.approval_impossible(&self.config.cluster) || round_over || expired {
+        let given_up = tx.tally.promise_of(self.config.me).is_some();
+        if tx.tally.approval_impossible(&self.config.cluster) || round_over || expired || given_up {
             self.promise_never_to_sign(txid);
             self.set_sub_status(txid, SubStatus::Abandoning);
             if self.state.transaction(txid).is_some_and(|tx| tx.tally.is_dead(&self.config.cluster)) {

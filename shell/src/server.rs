@@ -1,0 +1,156 @@
+//! A node in production: every adapter behind its port, one driver loop, one HTTP face, one orderly end.
+
+use std::{net::SocketAddr, path::PathBuf, sync::Arc};
+
+use mpc_wallet_core::{
+    Node,
+    node::{ReplayError, SealedShare},
+};
+use tokio::{
+    net::TcpListener,
+    sync::{mpsc, watch},
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    config::Settings,
+    driver::{self, DriverError, Lines, Ports},
+    esplora::Esplora,
+    handle::NodeHandle,
+    host::{EmbeddedCoordination, SystemClock, ThreadWorkers},
+    journal::{OpenError, Store},
+    ports::TransportEvent,
+    quic::{self, Quic, QuicConfig, QuicError, TlsFiles},
+    rest::{self, ApiOptions, ApiState},
+    secrets::{SealedShares, SecretsError},
+};
+
+/// Frames and connection changes that may wait for the loop; beyond it QUIC's flow control holds the peers back.
+const TRANSPORT_EVENTS: usize = 1_024;
+
+/// Client commands that may wait for the loop; beyond it clients wait.
+const REQUESTS: usize = 256;
+
+/// Why a node does not start, or stops by itself.
+#[derive(Debug, thiserror::Error)]
+pub enum ServerError {
+    /// Nobody can write there.
+    #[error("data directory {path}: {source}; create it or correct [node] data_dir", path = path.display())]
+    DataDirectory {
+        /// Which.
+        path: PathBuf,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// The journal cannot be opened.
+    #[error(transparent)]
+    Journal(#[from] OpenError),
+    /// The key shares cannot be opened.
+    #[error(transparent)]
+    Secrets(#[from] SecretsError),
+    /// The journal does not make a node.
+    #[error(transparent)]
+    Replay(#[from] ReplayError),
+    /// The peers' door cannot be opened.
+    #[error(transparent)]
+    Quic(#[from] QuicError),
+    /// The clients' door cannot be opened.
+    #[error("cannot serve HTTP on {address}: {source}; free the port or change [rest] listen")]
+    Rest {
+        /// Where.
+        address: SocketAddr,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// The chain backend's settings are unusable.
+    #[error("chain backend: {0}")]
+    Chain(String),
+    /// The loop ended.
+    #[error(transparent)]
+    Driver(#[from] DriverError),
+}
+
+/// Runs a node until `stop`, then ends in order: no new clients, signing drained, peers told, everything on disk.
+///
+/// # Errors
+/// [`ServerError`], with what to do about it.
+pub async fn run(settings: Settings, stop: CancellationToken) -> Result<(), ServerError> {
+    let me = settings.core.me;
+    let cluster = settings.core.cluster.id();
+    let data_dir = settings.data_dir.clone();
+    std::fs::create_dir_all(&data_dir)
+        .map_err(|source| ServerError::DataDirectory { path: data_dir.clone(), source })?;
+    let (journal, records) = Store::open(&data_dir, cluster, me)?;
+    let read_model = Arc::new(journal.read_model()?);
+    let secrets = SealedShares::open(&data_dir, &settings.secret_key_file, cluster, me)?;
+    let shares = secrets
+        .load_all()?
+        .into_iter()
+        .map(|(ceremony, key, share)| SealedShare { ceremony, key, share: Arc::new(share) })
+        .collect();
+    let options = ApiOptions::from_settings(&settings);
+    let (replayed, network) = (records.len(), settings.core.cluster.network());
+    let node = Node::replay(settings.core, settings.identity, records, shares)?;
+
+    let esplora =
+        Esplora::new(&settings.chain.esplora, network).map_err(|error| ServerError::Chain(error.to_string()))?;
+    let (events, transport_events) = quic_events();
+    let tls = TlsFiles { ca: settings.tls.ca, cert: settings.tls.cert, key: settings.tls.key };
+    let peers = settings.peers.into_iter().filter(|(peer, _)| *peer != me).collect();
+    let limits = quic::Limits::default();
+    let quic = Quic::start(QuicConfig { me, listen: settings.quic.listen, peers, tls, limits }, events)?;
+    let transport = Arc::new(quic);
+
+    let address = settings.rest.listen;
+    let listener =
+        TcpListener::bind(address).await.map_err(|source| ServerError::Rest { address, source })?;
+    let (requests, request_line) = mpsc::channel(REQUESTS);
+    let (overview, overview_line) = watch::channel(Arc::new(node.overview()));
+    let handle = NodeHandle::new(requests, overview_line, read_model);
+    let api = ApiState::new(handle, options);
+    tracing::info!(node = %me, cluster = %cluster, network = %network, rest = %address,
+        quic = %transport.local_addr(), records = replayed, version = env!("CARGO_PKG_VERSION"), "node is up");
+
+    let api_stop = stop.clone();
+    let api = tokio::spawn(rest::serve(listener, api, async move { api_stop.cancelled().await }));
+    let ports = Ports {
+        transport: Arc::clone(&transport),
+        journal,
+        secrets: Arc::new(secrets),
+        chain: Arc::new(esplora),
+        coordination: EmbeddedCoordination,
+        clock: Arc::new(SystemClock),
+        workers: Arc::new(ThreadWorkers::new()),
+        entropy: rand_core::OsRng,
+    };
+    let lines =
+        Lines { transport: transport_events, requests: request_line, overview, stop: stop.clone() };
+    let ended = driver::run(node, ports, lines).await;
+    // Whatever ended the loop, clients are told and peers see a closed connection rather than silence.
+    stop.cancel();
+    match api.await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::warn!(%error, "HTTP ended badly"),
+        Err(error) => tracing::warn!(%error, "HTTP ended badly"),
+    }
+    if let Ok(quic) = Arc::try_unwrap(transport) {
+        quic.shutdown().await;
+    }
+    ended?;
+    tracing::info!(node = %me, "node stopped in order");
+    Ok(())
+}
+
+/// The transport's events in the driver's words.
+fn quic_events() -> (mpsc::Sender<quic::Event>, mpsc::Receiver<TransportEvent>) {
+    let (events, mut incoming) = mpsc::channel::<quic::Event>(TRANSPORT_EVENTS);
+    let (outgoing, transport_events) = mpsc::channel(TRANSPORT_EVENTS);
+    tokio::spawn(async move {
+        while let Some(event) = incoming.recv().await {
+            if outgoing.send(TransportEvent::from(event)).await.is_err() {
+                return;
+            }
+        }
+    });
+    (events, transport_events)
+}
