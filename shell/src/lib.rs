@@ -6,6 +6,8 @@
 pub mod driver;
 pub mod handle;
 pub mod host;
+pub mod journal;
 pub mod ports;
 pub mod quic;
 pub mod read;
+pub mod secrets;

@@ -1,0 +1,151 @@
+//! Reading: a few connections that cannot write, each used by one thread at a time.
+
+use std::{
+    collections::BTreeSet,
+    path::Path,
+    sync::{
+        Mutex, MutexGuard, PoisonError, TryLockError,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use mpc_wallet_core::tx::State;
+use rusqlite::{Connection, OpenFlags, OptionalExtension};
+
+use super::{
+    rows::{self, transaction_columns},
+    schema::BUSY_TIMEOUT,
+};
+use crate::read::{Filter, Queries, ReadError, TransactionDetail, TransactionRow, ViolationRow};
+
+/// Queries at once. Each takes well below a millisecond, so a few serve many clients.
+const CONNECTIONS: usize = 4;
+
+/// The read model of one node. It sees every committed record and never holds up the writer.
+pub struct ReadModel {
+    connections: Vec<Mutex<Connection>>,
+    turn: AtomicUsize,
+}
+
+impl ReadModel {
+    pub(super) fn open(database: &Path) -> rusqlite::Result<Self> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connections = (0..CONNECTIONS)
+            .map(|_| {
+                let connection = Connection::open_with_flags(database, flags)?;
+                connection.busy_timeout(BUSY_TIMEOUT)?;
+                Ok(Mutex::new(connection))
+            })
+            .collect::<rusqlite::Result<_>>()?;
+        Ok(Self { connections, turn: AtomicUsize::new(0) })
+    }
+
+    /// A free connection, or the next in turn.
+    fn connection(&self) -> Result<MutexGuard<'_, Connection>, ReadError> {
+        for connection in &self.connections {
+            match connection.try_lock() {
+                Ok(free) => return Ok(free),
+                // A reader has nothing half-done that a panic could leave behind.
+                Err(TryLockError::Poisoned(poisoned)) => return Ok(poisoned.into_inner()),
+                Err(TryLockError::WouldBlock) => {}
+            }
+        }
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
+        let next = turn.checked_rem(self.connections.len()).and_then(|next| self.connections.get(next));
+        next.map(|connection| connection.lock().unwrap_or_else(PoisonError::into_inner))
+            .ok_or_else(|| ReadError("no connection".to_owned()))
+    }
+
+    /// Asks within one snapshot, so that the parts of an answer fit together.
+    fn ask<T>(&self, question: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, ReadError> {
+        let mut connection = self.connection()?;
+        let snapshot = connection.transaction().map_err(|error| ReadError(error.to_string()))?;
+        question(&snapshot).map_err(|error| ReadError(error.to_string()))
+    }
+}
+
+impl Queries for ReadModel {
+    fn transaction(&self, txid: &str) -> Result<Option<TransactionDetail>, ReadError> {
+        self.ask(|db| {
+            let row = db
+                .prepare_cached(concat!(
+                    "SELECT ",
+                    transaction_columns!(),
+                    " FROM transactions WHERE txid = ?1"
+                ))?
+                .query_row([txid], rows::transaction)
+                .optional()?;
+            let Some(row) = row else { return Ok(None) };
+            let votes = db
+                .prepare_cached(
+                    "SELECT node, round, approve, reason, signature, received_at FROM votes
+                     WHERE txid = ?1 ORDER BY round, node",
+                )?
+                .query_map([txid], rows::vote)?
+                .collect::<rusqlite::Result<_>>()?;
+            let timeline = db
+                .prepare_cached(
+                    "SELECT from_state, to_state, sub_status, cause, at FROM transitions
+                     WHERE txid = ?1 ORDER BY sequence",
+                )?
+                .query_map([txid], rows::transition)?
+                .collect::<rusqlite::Result<_>>()?;
+            Ok(Some(TransactionDetail { row, votes, timeline }))
+        })
+    }
+
+    fn transactions(&self, filter: &Filter) -> Result<Vec<TransactionRow>, ReadError> {
+        let before = filter.before.unwrap_or(i64::MAX);
+        let limit = i64::try_from(filter.limit).unwrap_or(i64::MAX);
+        let states: BTreeSet<State> = filter.states.iter().copied().collect();
+        self.ask(|db| {
+            if states.is_empty() {
+                return db
+                    .prepare_cached(concat!(
+                        "SELECT ",
+                        transaction_columns!(),
+                        " FROM transactions WHERE sequence < ?1 ORDER BY sequence DESC LIMIT ?2"
+                    ))?
+                    .query_map((before, limit), rows::transaction)?
+                    .collect();
+            }
+            // One walk along the index for each state: the cost is that of the page, whatever the history.
+            let mut page = Vec::new();
+            for state in states {
+                let mut statement = db.prepare_cached(concat!(
+                    "SELECT ",
+                    transaction_columns!(),
+                    " FROM transactions WHERE state = ?1 AND sequence < ?2 ORDER BY sequence DESC LIMIT ?3"
+                ))?;
+                for row in statement.query_map((state.name(), before, limit), rows::transaction)? {
+                    page.push(row?);
+                }
+            }
+            page.sort_unstable_by_key(|row| std::cmp::Reverse(row.sequence));
+            page.truncate(filter.limit);
+            Ok(page)
+        })
+    }
+
+    fn counts(&self) -> Result<Vec<(State, u64)>, ReadError> {
+        let mut counts: Vec<_> = self.ask(|db| {
+            db.prepare_cached("SELECT state, count(*) FROM transactions GROUP BY state")?
+                .query_map([], rows::state_count)?
+                .collect::<rusqlite::Result<_>>()
+        })?;
+        counts.sort_unstable();
+        Ok(counts)
+    }
+
+    fn violations(&self, before: Option<i64>, limit: usize) -> Result<Vec<ViolationRow>, ReadError> {
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        self.ask(|db| {
+            db.prepare_cached(
+                "SELECT sequence, node, violation, txid, detail, evidence, detected_at FROM violations
+                 WHERE sequence < ?1 ORDER BY sequence DESC LIMIT ?2",
+            )?
+            .query_map((before.unwrap_or(i64::MAX), limit), rows::violation)?
+            .collect()
+        })
+    }
+}
