@@ -4,6 +4,7 @@
 //! outside system has one adapter behind a port.
 
 pub mod driver;
+pub mod esplora;
 pub mod handle;
 pub mod host;
 pub mod journal;
