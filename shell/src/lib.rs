@@ -3,6 +3,7 @@
 //! [`driver`] is the one loop; it is generic over [`ports`], so production and simulation run the same code. Each
 //! outside system has one adapter behind a port.
 
+pub mod config;
 pub mod driver;
 pub mod esplora;
 pub mod handle;
@@ -11,4 +12,8 @@ pub mod journal;
 pub mod ports;
 pub mod quic;
 pub mod read;
+pub mod rest;
 pub mod secrets;
+pub mod server;
+pub mod telemetry;
+pub mod units;

@@ -1,6 +1,6 @@
 //! A node in production: every adapter behind its port, one driver loop, one HTTP face, one orderly end.
 
-use std::{net::SocketAddr, path::PathBuf, sync::Arc};
+use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use mpc_wallet_core::{
     Node,
@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     config::Settings,
     driver::{self, DriverError, Lines, Ports},
-    esplora::Esplora,
+    esplora::{ConnectError, Esplora, EsploraConfig},
     handle::NodeHandle,
     host::{EmbeddedCoordination, SystemClock, ThreadWorkers},
     journal::{OpenError, Store},
@@ -30,6 +30,9 @@ const TRANSPORT_EVENTS: usize = 1_024;
 
 /// Client commands that may wait for the loop; beyond it clients wait.
 const REQUESTS: usize = 256;
+
+/// Longest a question to the chain backend may take: the core counts an answer as lost after 20 s.
+const CHAIN_ANSWER: Duration = Duration::from_secs(15);
 
 /// Why a node does not start, or stops by itself.
 #[derive(Debug, thiserror::Error)]
@@ -63,8 +66,8 @@ pub enum ServerError {
         source: std::io::Error,
     },
     /// The chain backend's settings are unusable.
-    #[error("chain backend: {0}")]
-    Chain(String),
+    #[error(transparent)]
+    Chain(#[from] ConnectError),
     /// The loop ended.
     #[error(transparent)]
     Driver(#[from] DriverError),
@@ -93,7 +96,8 @@ pub async fn run(settings: Settings, stop: CancellationToken) -> Result<(), Serv
     let node = Node::replay(settings.core, settings.identity, records, shares)?;
 
     let esplora =
-        Esplora::new(&settings.chain.esplora, network).map_err(|error| ServerError::Chain(error.to_string()))?;
+        EsploraConfig { answer_timeout: CHAIN_ANSWER, ..EsploraConfig::new(settings.chain.esplora) };
+    let esplora = Esplora::connect(esplora, network).await?;
     let (events, transport_events) = quic_events();
     let tls = TlsFiles { ca: settings.tls.ca, cert: settings.tls.cert, key: settings.tls.key };
     let peers = settings.peers.into_iter().filter(|(peer, _)| *peer != me).collect();
@@ -123,8 +127,7 @@ pub async fn run(settings: Settings, stop: CancellationToken) -> Result<(), Serv
         workers: Arc::new(ThreadWorkers::new()),
         entropy: rand_core::OsRng,
     };
-    let lines =
-        Lines { transport: transport_events, requests: request_line, overview, stop: stop.clone() };
+    let lines = Lines { transport: transport_events, requests: request_line, overview, stop: stop.clone() };
     let ended = driver::run(node, ports, lines).await;
     // Whatever ended the loop, clients are told and peers see a closed connection rather than silence.
     stop.cancel();
