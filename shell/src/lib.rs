@@ -3,6 +3,7 @@
 //! [`driver`] is the one loop; it is generic over [`ports`], so production and simulation run the same code. Each
 //! outside system has one adapter behind a port.
 
+pub mod config;
 pub mod driver;
 pub mod esplora;
 pub mod handle;
@@ -12,3 +13,5 @@ pub mod ports;
 pub mod quic;
 pub mod read;
 pub mod secrets;
+pub mod telemetry;
+pub mod units;

@@ -1,0 +1,358 @@
+//! `node.toml`: one node's own settings, ready to start from.
+
+use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use axum::http::Uri;
+use bitcoin::Network;
+use mpc_wallet_core::{Config, Millis, NodeId, VoteKey, config::ConfigError, mpc::Suite};
+
+use super::{
+    keys::{read_identity, read_secret},
+    manifest::{Manifest, parse_id},
+    policy::{parse_millis, read_limits, read_policy, read_timing},
+    problem::ConfigErrors,
+    reader::{Reader, settle},
+};
+
+/// Everything a node starts from.
+pub struct Settings {
+    /// For the core.
+    pub core: Config,
+    /// The node's vote key; it matches the manifest.
+    pub identity: VoteKey,
+    /// The other members' QUIC addresses, `host:port`.
+    pub peers: BTreeMap<NodeId, String>,
+    /// Where journal and sealed shares live.
+    pub data_dir: PathBuf,
+    /// File of the key that seals shares; [`read_secret`] has read it once.
+    pub secret_key_file: PathBuf,
+    /// The peers' door.
+    pub quic: QuicSettings,
+    /// Certificates.
+    pub tls: TlsSettings,
+    /// The clients' door.
+    pub rest: RestSettings,
+    /// The chain backend.
+    pub chain: ChainSettings,
+    /// What is logged, and how.
+    pub log: LogSettings,
+}
+
+/// `[quic]`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct QuicSettings {
+    /// Where peers connect.
+    pub listen: SocketAddr,
+}
+
+/// `[tls]`, all PEM files.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsSettings {
+    /// The cluster's certificate authority.
+    pub ca: PathBuf,
+    /// This node's certificate, common name `node-N`.
+    pub cert: PathBuf,
+    /// Its private key.
+    pub key: PathBuf,
+}
+
+/// `[rest]`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RestSettings {
+    /// Where clients connect.
+    pub listen: SocketAddr,
+    /// Largest request body, in bytes.
+    pub body_limit: usize,
+    /// After this long a request is answered, whatever it waits for.
+    pub request_timeout: Duration,
+}
+
+/// `[chain]`; the poll interval is in [`Config::timing`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChainSettings {
+    /// Base URL of an Esplora API.
+    pub esplora: String,
+}
+
+/// `log` and `log_format` of `[node]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogSettings {
+    /// Directives as in `RUST_LOG`, which wins over them.
+    pub filter: String,
+    /// How lines look.
+    pub format: LogFormat,
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// One JSON object a line.
+    Json,
+    /// For people.
+    Text,
+    /// For people on a terminal, JSON elsewhere.
+    Auto,
+}
+
+/// What `[rest]` does without being told.
+const BODY_LIMIT: usize = 64 * 1024;
+/// Longer than a payment waits for coins.
+const REQUEST_TIMEOUT: Millis = Millis(15_000);
+/// Time that an answer needs beyond the wait for coins.
+const ANSWER_MARGIN: Millis = Millis(1_000);
+/// Every section of `node.toml`.
+const SECTIONS: [&str; 10] =
+    ["node", "cluster", "quic", "tls", "rest", "chain", "secrets", "policy", "timing", "limits"];
+
+/// Blocks until a payment counts as confirmed, unless configured: reorganisations are rare and shallow on mainnet,
+/// free on the others.
+const fn default_confirmations(network: Network) -> u32 {
+    match network {
+        Network::Bitcoin => 6,
+        Network::Testnet | Network::Testnet4 | Network::Signet => 2,
+        Network::Regtest => 1,
+    }
+}
+
+impl Settings {
+    /// Reads `node.toml`, the manifest and key files it names, and the process's environment.
+    ///
+    /// # Errors
+    /// Every problem found, not only the first.
+    pub fn load(file: &Path) -> Result<Self, ConfigErrors> {
+        // Lossy: a variable that is not Unicode is no valid setting, and its problem will quote it.
+        let environment = std::env::vars_os()
+            .map(|(key, value)| (key.to_string_lossy().into_owned(), value.to_string_lossy().into_owned()));
+        Self::load_with(file, environment)
+    }
+
+    /// As [`Settings::load`], with another environment.
+    ///
+    /// # Errors
+    /// Every problem found, not only the first.
+    pub fn load_with(
+        file: &Path,
+        environment: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<Self, ConfigErrors> {
+        let mut reader = Reader::open(file, true);
+        reader.overlay(&SECTIONS, environment);
+
+        let (manifest, manifest_problems) = read_manifest(&mut reader);
+        let node = read_node(&mut reader);
+        let quic = read_listen(&mut reader, "quic", |_| Some(()));
+        let tls = read_tls(&mut reader);
+        let timing = read_timing(&mut reader);
+        let rest = read_rest(&mut reader, timing.coin_wait);
+        let network = manifest.as_ref().map(|manifest| manifest.cluster.network());
+        let policy = read_policy(&mut reader, network);
+        let limits = read_limits(&mut reader);
+        let chain = read_chain(&mut reader, timing);
+        let secret_key_file = read_key_path(&mut reader, "secrets", "key_file");
+
+        let settings = (|| {
+            let (manifest, node, chain) = (manifest?, node?, chain?);
+            check_identity(&mut reader, &manifest, node.id, &node.identity);
+            let Manifest { cluster, mut addresses } = manifest;
+            addresses.remove(&node.id);
+            let confirmations =
+                chain.confirmations.unwrap_or_else(|| default_confirmations(cluster.network()));
+            Some(Self {
+                core: Config {
+                    me: node.id,
+                    cluster,
+                    policy,
+                    timing: chain.timing,
+                    limits,
+                    confirmations_required: confirmations,
+                    suite: Suite::Givre,
+                },
+                identity: node.identity,
+                peers: addresses,
+                data_dir: node.data_dir,
+                secret_key_file: secret_key_file?,
+                quic: QuicSettings { listen: quic?.0 },
+                tls: tls?,
+                rest: rest?,
+                chain: ChainSettings { esplora: chain.esplora },
+                log: node.log,
+            })
+        })();
+        settle(settings, reader.finish().into_iter().chain(manifest_problems))
+    }
+}
+
+fn read_manifest(reader: &mut Reader) -> (Option<Manifest>, Vec<super::ConfigProblem>) {
+    let mut section = reader.section("cluster");
+    let path = section.required("manifest", "the path of cluster.toml", non_empty);
+    section.finish();
+    path.map_or((None, Vec::new()), |path| Manifest::read(&reader.resolve(&path)))
+}
+
+struct Node {
+    id: NodeId,
+    data_dir: PathBuf,
+    identity: VoteKey,
+    log: LogSettings,
+}
+
+fn read_node(reader: &mut Reader) -> Option<Node> {
+    let mut section = reader.section("node");
+    let id = section.required("id", "this node's number in the manifest, from 1", parse_id);
+    let data_dir = section.required("data_dir", "a folder for the journal", non_empty);
+    let identity = section.required("identity", "the path of the identity key", non_empty);
+    let filter = section.optional("log", "log directives such as info or info,quinn=warn", |text| {
+        text.parse::<tracing_subscriber::filter::Targets>().ok().map(|_| text.to_owned())
+    });
+    let format = section.optional("log_format", "json, text or auto", |text| match text {
+        "json" => Some(LogFormat::Json),
+        "text" => Some(LogFormat::Text),
+        "auto" => Some(LogFormat::Auto),
+        _ => None,
+    });
+    section.finish();
+    let identity = identity.and_then(|path| {
+        let resolved = reader.resolve(&path);
+        read_identity(&resolved)
+            .map_err(|error| reader.note("node.identity", Some(&path), error.to_string()))
+            .ok()
+    });
+    Some(Node {
+        id: id?,
+        data_dir: reader.resolve(&data_dir?),
+        identity: identity?,
+        log: LogSettings {
+            filter: filter.unwrap_or_else(|| "info".to_owned()),
+            format: format.unwrap_or(LogFormat::Auto),
+        },
+    })
+}
+
+/// A section with a listening address and perhaps more.
+fn read_listen<T>(
+    reader: &mut Reader,
+    name: &'static str,
+    more: impl FnOnce(&mut super::reader::Section<'_>) -> Option<T>,
+) -> Option<(SocketAddr, T)> {
+    let mut section = reader.section(name);
+    let listen = section.required("listen", "an IP address and port, as in 127.0.0.1:9101", |text| {
+        text.parse::<SocketAddr>().ok()
+    });
+    let rest = more(&mut section);
+    section.finish();
+    Some((listen?, rest?))
+}
+
+fn read_rest(reader: &mut Reader, coin_wait: Millis) -> Option<RestSettings> {
+    let (listen, (body_limit, timeout)) = read_listen(reader, "rest", |section| {
+        let body_limit =
+            section.optional("body_limit_bytes", "a number of bytes from 1024 to 16777216", |text| {
+                text.parse::<usize>().ok().filter(|limit| (1_024..=16 * 1024 * 1024).contains(limit))
+            });
+        let timeout = section
+            .optional("request_timeout_ms", "milliseconds, a whole number from 1", parse_millis)
+            .unwrap_or(REQUEST_TIMEOUT);
+        let least = Millis(coin_wait.0.saturating_add(ANSWER_MARGIN.0));
+        if timeout < least {
+            section.note(
+                "request_timeout_ms",
+                Some(&timeout.0.to_string()),
+                format!(
+                    "a payment may wait timing.coin_wait = {} for coins; give at least {}",
+                    coin_wait.0, least.0
+                ),
+            );
+        }
+        Some((body_limit.unwrap_or(BODY_LIMIT), timeout))
+    })?;
+    Some(RestSettings { listen, body_limit, request_timeout: Duration::from_millis(timeout.0) })
+}
+
+fn read_tls(reader: &mut Reader) -> Option<TlsSettings> {
+    let mut section = reader.section("tls");
+    let paths = ["ca", "cert", "key"].map(|key| section.required(key, "the path of a PEM file", non_empty));
+    section.finish();
+    let [ca, cert, key] = paths;
+    let mut existing = |key: &str, path: Option<String>| {
+        let path = path?;
+        let resolved = reader.resolve(&path);
+        if let Err(error) = std::fs::File::open(&resolved) {
+            let remedy = format!("cannot be read ({error}); scripts/generate-certs.sh makes certificates");
+            reader.note(&format!("tls.{key}"), Some(&path), remedy);
+        }
+        Some(resolved)
+    };
+    let (ca, cert, key) = (existing("ca", ca), existing("cert", cert), existing("key", key));
+    Some(TlsSettings { ca: ca?, cert: cert?, key: key? })
+}
+
+struct Chain {
+    esplora: String,
+    timing: mpc_wallet_core::Timing,
+    confirmations: Option<u32>,
+}
+
+fn read_chain(reader: &mut Reader, mut timing: mpc_wallet_core::Timing) -> Option<Chain> {
+    let mut section = reader.section("chain");
+    let esplora = section.required("esplora", "an http(s) URL of an Esplora API", parse_url);
+    let poll = section.optional("poll_ms", "milliseconds, a whole number from 1", parse_millis);
+    timing.chain_poll = poll.unwrap_or(timing.chain_poll);
+    if timing.chain_stale <= timing.chain_poll {
+        section.note(
+            "poll_ms",
+            Some(&timing.chain_poll.0.to_string()),
+            format!(
+                "must be below timing.chain_stale = {}, or the view is always stale",
+                timing.chain_stale.0
+            ),
+        );
+    }
+    let confirmations =
+        section.optional("confirmations_required", "a number of blocks from 1 to 100", |text| {
+            text.parse::<u32>().ok().filter(|blocks| (1..=100).contains(blocks))
+        });
+    section.finish();
+    Some(Chain { esplora: esplora?, timing, confirmations })
+}
+
+fn read_key_path(reader: &mut Reader, section: &'static str, key: &str) -> Option<PathBuf> {
+    let mut table = reader.section(section);
+    let path = table.required(key, "the path of the key that seals shares", non_empty);
+    table.finish();
+    let path = path?;
+    let resolved = reader.resolve(&path);
+    if let Err(error) = read_secret(&resolved) {
+        reader.note(&format!("{section}.{key}"), Some(&path), error.to_string());
+    }
+    Some(resolved)
+}
+
+/// The node must be a member, under the key it holds.
+fn check_identity(reader: &mut Reader, manifest: &Manifest, me: NodeId, identity: &VoteKey) {
+    let actual = identity.public();
+    match manifest.cluster.key(me) {
+        None => reader.note(
+            "node.id",
+            Some(&me.get().to_string()),
+            format!("{}; the manifest lists 1 to {}", ConfigError::NotAMember(me), manifest.cluster.total()),
+        ),
+        Some(listed) if *listed != actual => {
+            reader.note_file(ConfigError::WrongKey { node: me, actual, listed: *listed }.to_string());
+        }
+        Some(_) => {}
+    }
+}
+
+fn non_empty(text: &str) -> Option<String> {
+    (!text.is_empty()).then(|| text.to_owned())
+}
+
+fn parse_url(text: &str) -> Option<String> {
+    let uri: Uri = text.parse().ok()?;
+    let web = matches!(uri.scheme_str(), Some("http" | "https"));
+    (web && uri.host().is_some_and(|host| !host.is_empty())).then(|| text.trim_end_matches('/').to_owned())
+}

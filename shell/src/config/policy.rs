@@ -1,0 +1,131 @@
+//! The sections that fill the core's own structures: policy, timing, limits.
+
+use std::collections::BTreeSet;
+
+use bitcoin::{Address, Amount, Network, ScriptBuf, address::NetworkUnchecked};
+use mpc_wallet_core::{Limits, Millis, Timing, policy::Policy};
+
+use super::{
+    manifest::network_name,
+    reader::{Reader, Section},
+};
+use crate::units::{fee_rate_from_decimal, fee_rate_to_decimal};
+
+const SATS: &str = "a whole number of satoshis, at most 21 million bitcoin";
+const FEE_RATE: &str = "a fee rate in sat/vB with at most three decimals, as in 1 or \"1.5\"";
+
+/// Satoshis that can exist.
+fn parse_sats(text: &str) -> Option<Amount> {
+    text.parse().ok().map(Amount::from_sat).filter(|amount| *amount <= Amount::MAX_MONEY)
+}
+
+/// `[policy]`: what this node approves. Without a network (the manifest was bad) the whitelist stays unchecked.
+pub(super) fn read_policy(reader: &mut Reader, network: Option<Network>) -> Policy {
+    let mut section = reader.section("policy");
+    let mut policy = Policy::default();
+    let rate = |text: &str| fee_rate_from_decimal(text).ok();
+    policy.max_amount = section.optional("max_amount_sats", SATS, parse_sats);
+    set(&mut policy.fee_rate_floor, section.optional("min_fee_rate_sat_vb", FEE_RATE, rate));
+    set(&mut policy.fee_rate_ceiling, section.optional("max_fee_rate_sat_vb", FEE_RATE, rate));
+    set(&mut policy.max_fee, section.optional("max_fee_sats", SATS, parse_sats));
+    set(&mut policy.min_output, section.optional("min_output_sats", SATS, parse_sats));
+    if policy.fee_rate_floor > policy.fee_rate_ceiling {
+        let floor = fee_rate_to_decimal(policy.fee_rate_floor);
+        let ceiling = fee_rate_to_decimal(policy.fee_rate_ceiling);
+        section.note(
+            "min_fee_rate_sat_vb",
+            Some(&floor),
+            format!("exceeds max_fee_rate_sat_vb = {ceiling}, so no payment could pass; lower it"),
+        );
+    }
+    policy.whitelist = read_whitelist(&mut section, network);
+    section.finish();
+    policy
+}
+
+fn read_whitelist(section: &mut Section<'_>, network: Option<Network>) -> Option<BTreeSet<ScriptBuf>> {
+    let listed = section.list("whitelist", "a list of addresses")?;
+    let network = network?;
+    let mut scripts = BTreeSet::new();
+    for text in listed {
+        let address = text.parse::<Address<NetworkUnchecked>>();
+        match address.ok().and_then(|address| address.require_network(network).ok()) {
+            Some(address) => {
+                scripts.insert(address.script_pubkey());
+            }
+            None => section.note(
+                "whitelist",
+                Some(&text),
+                format!("expected an address of this cluster's network, {}", network_name(network)),
+            ),
+        }
+    }
+    Some(scripts)
+}
+
+/// `[timing]`: milliseconds, all but the chain's poll, which stands in `[chain]`.
+pub(super) fn read_timing(reader: &mut Reader) -> Timing {
+    let mut section = reader.section("timing");
+    let mut timing = Timing::default();
+    for (key, slot) in [
+        ("heartbeat", &mut timing.heartbeat),
+        ("offline_after", &mut timing.offline_after),
+        ("coordinator_grace", &mut timing.coordinator_grace),
+        ("voting_round", &mut timing.voting_round),
+        ("proposal_life", &mut timing.proposal_life),
+        ("signing_session", &mut timing.signing_session),
+        ("key_generation", &mut timing.key_generation),
+        ("stalled", &mut timing.stalled),
+        ("coin_wait", &mut timing.coin_wait),
+        ("chain_stale", &mut timing.chain_stale),
+        ("recheck_after", &mut timing.recheck_after),
+        ("ban", &mut timing.ban),
+    ] {
+        set(slot, section.optional(key, "milliseconds, a whole number from 1", parse_millis));
+    }
+    if timing.offline_after <= timing.heartbeat {
+        section.note(
+            "offline_after",
+            Some(&timing.offline_after.0.to_string()),
+            format!("must exceed timing.heartbeat = {}, or every peer counts as offline", timing.heartbeat.0),
+        );
+    }
+    section.finish();
+    timing
+}
+
+/// A span that is not zero.
+pub(super) fn parse_millis(text: &str) -> Option<Millis> {
+    text.parse().ok().filter(|millis| *millis > 0).map(Millis)
+}
+
+/// `[limits]`.
+pub(super) fn read_limits(reader: &mut Reader) -> Limits {
+    let mut section = reader.section("limits");
+    let mut limits = Limits::default();
+    let count = |text: &str| text.parse::<usize>().ok().filter(|count| *count > 0);
+    for (key, slot) in [
+        ("open_transactions", &mut limits.open_transactions),
+        ("waiting_requests", &mut limits.waiting_requests),
+        ("sessions", &mut limits.sessions),
+        ("early_messages", &mut limits.early_messages),
+        ("inputs", &mut limits.inputs),
+        ("metadata_bytes", &mut limits.metadata_bytes),
+        ("unconfirmed_chain", &mut limits.unconfirmed_chain),
+    ] {
+        set(slot, section.optional(key, "a whole number from 1", count));
+    }
+    let strikes = section.optional("strikes", "a whole number from 1", |text| {
+        text.parse::<u32>().ok().filter(|strikes| *strikes > 0)
+    });
+    set(&mut limits.strikes, strikes);
+    section.finish();
+    limits
+}
+
+/// Overwrites a default.
+fn set<T>(slot: &mut T, value: Option<T>) {
+    if let Some(value) = value {
+        *slot = value;
+    }
+}
