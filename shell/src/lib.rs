@@ -12,6 +12,7 @@ pub mod journal;
 pub mod ports;
 pub mod quic;
 pub mod read;
+pub mod rest;
 pub mod secrets;
 pub mod telemetry;
 pub mod units;

@@ -1,0 +1,126 @@
+//! The cluster as this node sees it.
+
+use std::collections::BTreeMap;
+
+use axum::{Json, extract::State};
+use mpc_wallet_core::{
+    Timestamp,
+    overview::{ChainTip, MemberView, Overview},
+};
+use serde_json::{Value, json};
+
+use super::{problem::Problem, query::Parameters, state::ApiState, wallet::receive_address};
+use crate::{config::network_name, units::rfc3339};
+
+/// This software's version.
+pub(super) const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// `GET /api/v1/cluster/status`. `healthy`: a payment posted now would go through. `consensus_reached`: enough
+/// members are here to decide anything. `frozen`: they are not, so nothing can be signed.
+pub(super) async fn status(
+    State(state): State<ApiState>,
+    parameters: Parameters,
+) -> Result<Json<Value>, Problem> {
+    parameters.finish()?;
+    let (overview, now) = state.present();
+    let network = state.options().network;
+    let quorum = overview.has_quorum();
+    let keys: Vec<_> = overview
+        .wallets
+        .iter()
+        .map(|wallet| {
+            json!({
+                "key": wallet.key.to_string(),
+                "type": wallet.scheme().to_string(),
+                "epoch": wallet.key.epoch,
+                "public_key": wallet.internal_key.to_string(),
+                "address": receive_address(wallet, network).to_string(),
+            })
+        })
+        .collect();
+    Ok(Json(json!({
+        "healthy": quorum && !overview.wallets.is_empty() && !is_stale(&overview, now),
+        "node_id": overview.me.get(),
+        "network": network_name(network),
+        "total_nodes": overview.total,
+        "online_nodes": overview.online,
+        "threshold": overview.threshold,
+        "faults_tolerated": overview.faults_tolerated,
+        "consensus_reached": quorum,
+        "quorum_margin": i32::from(overview.online) - i32::from(overview.threshold),
+        "frozen": !quorum,
+        "coordinator": overview.coordinator.map(|node| node.get()),
+        "versions": versions(&overview),
+        "policy_version": overview.policy.to_string(),
+        "keys": keys,
+        "chain": overview.chain.as_ref().map(tip),
+        "chain_stale": is_stale(&overview, now),
+        "open_transactions": overview.open_transactions,
+        "signing_sessions": overview.sessions,
+        "journal_position": overview.position.0,
+    })))
+}
+
+/// Software version → members that run it.
+fn versions(overview: &Overview) -> BTreeMap<&str, u32> {
+    let mut versions = BTreeMap::new();
+    for version in overview.members.iter().filter_map(|member| version_of(member, overview)) {
+        *versions.entry(version).or_insert(0) += 1;
+    }
+    versions
+}
+
+fn version_of<'a>(member: &'a MemberView, overview: &Overview) -> Option<&'a str> {
+    if member.node == overview.me { Some(VERSION) } else { member.version.as_deref() }
+}
+
+/// `GET /api/v1/cluster/nodes`
+pub(super) async fn nodes(
+    State(state): State<ApiState>,
+    parameters: Parameters,
+) -> Result<Json<Value>, Problem> {
+    parameters.finish()?;
+    let (overview, now) = state.present();
+    let nodes: Vec<_> = overview.members.iter().map(|member| node(member, &overview, now)).collect();
+    Ok(Json(json!({
+        "total_nodes": overview.total,
+        "online_nodes": overview.online,
+        "threshold": overview.threshold,
+        "nodes": nodes,
+    })))
+}
+
+fn node(member: &MemberView, overview: &Overview, now: Timestamp) -> Value {
+    // A node hears itself at every moment.
+    let heard = if member.node == overview.me { Some(now) } else { member.last_heartbeat };
+    json!({
+        "node_id": member.node.get(),
+        "name": member.node.to_string(),
+        "status": member.status.name(),
+        "is_self": member.node == overview.me,
+        "is_coordinator": overview.coordinator == Some(member.node),
+        "last_heartbeat": heard.map(rfc3339),
+        "seconds_since_heartbeat": heard.map(|moment| now.since(moment).0 / 1_000),
+        "total_votes": member.total_votes,
+        "total_violations": member.total_violations,
+        "banned_until": member.banned_until.map(rfc3339),
+        "version": version_of(member, overview),
+        "tip_height": member.tip_height,
+        "policy_version": member.policy.map(|policy| policy.to_string()),
+    })
+}
+
+/// The best block, and when it was last heard of.
+pub(super) fn tip(chain: &ChainTip) -> Value {
+    json!({
+        "height": chain.tip.height,
+        "hash": chain.tip.hash.to_string(),
+        "time": rfc3339(Timestamp(chain.tip_time.saturating_mul(1_000))),
+        "observed_at": rfc3339(chain.as_of),
+    })
+}
+
+/// Whether the view of the chain is too old to approve anything on.
+pub(super) fn is_stale(overview: &Overview, now: Timestamp) -> bool {
+    overview.chain.as_ref().is_none_or(|chain| now.since(chain.as_of) > chain.stale_after)
+}

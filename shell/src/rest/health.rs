@@ -1,0 +1,83 @@
+//! Probes. Alive is not ready: an outage elsewhere must not make anybody restart this node.
+
+use axum::{Json, extract::State, http::StatusCode};
+use mpc_wallet_core::{Millis, Timestamp, overview::Overview};
+use serde_json::{Value, json};
+
+use super::{
+    cluster::{VERSION, is_stale},
+    state::ApiState,
+};
+use crate::units::rfc3339;
+
+/// A driver that has shown nothing for so long is stuck; it speaks several times a second.
+const DRIVER_SILENCE: Millis = Millis(10_000);
+
+/// `GET /health`: the process answers.
+pub(super) async fn alive(State(state): State<ApiState>) -> Json<Value> {
+    let (overview, now) = state.present();
+    Json(json!({
+        "status": "healthy",
+        "timestamp": rfc3339(now),
+        "version": VERSION,
+        "node_id": overview.me.get(),
+    }))
+}
+
+/// `GET /health/ready`: a payment posted now could be signed. 503 if not, with what is missing.
+pub(super) async fn ready(State(state): State<ApiState>) -> (StatusCode, Json<Value>) {
+    let (overview, now) = state.present();
+    let components = components(&overview, now);
+    let ready = components.iter().all(|component| component.ok);
+    let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let listed: serde_json::Map<_, _> = components
+        .into_iter()
+        .map(|component| {
+            (component.name.to_owned(), json!({ "ok": component.ok, "detail": component.detail }))
+        })
+        .collect();
+    let document = json!({
+        "status": if ready { "ready" } else { "not_ready" },
+        "timestamp": rfc3339(now),
+        "version": VERSION,
+        "node_id": overview.me.get(),
+        "components": listed,
+    });
+    (status, Json(document))
+}
+
+struct Component {
+    name: &'static str,
+    ok: bool,
+    detail: String,
+}
+
+fn components(overview: &Overview, now: Timestamp) -> [Component; 4] {
+    let silence = now.since(overview.now);
+    let chain = overview.chain.as_ref().map_or_else(
+        || "the chain backend has not answered yet".to_owned(),
+        |chain| format!("height {}, seen {} s ago", chain.tip.height, now.since(chain.as_of).0 / 1_000),
+    );
+    let keys: Vec<_> = overview.wallets.iter().map(|wallet| wallet.key.to_string()).collect();
+    [
+        Component {
+            name: "driver",
+            ok: silence <= DRIVER_SILENCE,
+            detail: format!("last step {} s ago", silence.0 / 1_000),
+        },
+        Component {
+            name: "quorum",
+            ok: overview.has_quorum(),
+            detail: format!(
+                "{} of {} nodes online, {} needed",
+                overview.online, overview.total, overview.threshold
+            ),
+        },
+        Component {
+            name: "key",
+            ok: !keys.is_empty(),
+            detail: if keys.is_empty() { "no key yet".to_owned() } else { keys.join(", ") },
+        },
+        Component { name: "chain", ok: !is_stale(overview, now), detail: chain },
+    ]
+}

@@ -1,0 +1,116 @@
+//! What Prometheus scrapes: this node's present, and whatever the other adapters registered.
+
+use axum::{
+    extract::State,
+    http::{HeaderName, header},
+};
+use mpc_wallet_core::{
+    Timestamp,
+    overview::{MemberStatus, Overview},
+    tx::State as TxState,
+};
+use prometheus::{IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder, core::Collector};
+
+use super::{cluster::VERSION, problem::Problem, state::ApiState};
+
+const TEXT_FORMAT: [(HeaderName, &str); 1] =
+    [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
+
+/// `GET /metrics`
+pub(super) async fn scrape(
+    State(state): State<ApiState>,
+) -> Result<([(HeaderName, &'static str); 1], String), Problem> {
+    let counts = state.read(|queries| queries.counts()).await?;
+    let (overview, now) = state.present();
+    let text = present(&overview, now, &counts).and_then(|registry| {
+        let mut families = registry.gather();
+        families.extend(state.options().registry.gather());
+        TextEncoder::new().encode_to_string(&families)
+    });
+    match text {
+        Ok(text) => Ok((TEXT_FORMAT, text)),
+        Err(error) => {
+            tracing::error!(%error, "metrics could not be encoded");
+            Err(Problem::internal())
+        }
+    }
+}
+
+/// The node's view of the present, made anew for each scrape: it is copied, not counted, so it cannot drift.
+fn present(
+    overview: &Overview,
+    now: Timestamp,
+    counts: &[(TxState, u64)],
+) -> Result<Registry, prometheus::Error> {
+    let registry = Registry::new();
+    let gauge = |name: &str, help: &str, value: i64| {
+        let gauge = IntGauge::new(name, help)?;
+        gauge.set(value);
+        add(&registry, gauge)
+    };
+    gauge(
+        "mpc_wallet_active_nodes",
+        "Members reachable and not banned, this node included.",
+        overview.online.into(),
+    )?;
+    gauge(
+        "mpc_wallet_threshold_status",
+        "1 if enough members are reachable to sign, else 0.",
+        overview.has_quorum().into(),
+    )?;
+    let banned = overview.members.iter().filter(|member| member.status == MemberStatus::Banned).count();
+    gauge("mpc_wallet_banned_nodes", "Members shut out for misbehaviour.", whole(banned))?;
+    gauge(
+        "mpc_wallet_open_transactions",
+        "Transactions that have not ended.",
+        whole(overview.open_transactions),
+    )?;
+    gauge("mpc_wallet_signing_sessions", "Signing sessions under way.", whole(overview.sessions))?;
+    if let Some(chain) = &overview.chain {
+        gauge("mpc_wallet_chain_tip_height", "Height of the best block.", chain.tip.height.into())?;
+        let tip = Timestamp(chain.tip_time.saturating_mul(1_000));
+        gauge(
+            "mpc_wallet_chain_tip_age_seconds",
+            "Seconds since the time in the best block's header.",
+            whole(now.since(tip).0 / 1_000),
+        )?;
+        gauge(
+            "mpc_wallet_chain_view_age_seconds",
+            "Seconds since the chain backend last answered.",
+            whole(now.since(chain.as_of).0 / 1_000),
+        )?;
+    }
+    let transactions = IntGaugeVec::new(
+        Opts::new("mpc_wallet_transactions_total", "Transactions this node knows, by state."),
+        &["state"],
+    )?;
+    for state in TxState::ALL {
+        let count = counts.iter().find(|(counted, _)| *counted == state).map_or(0, |(_, count)| *count);
+        transactions.get_metric_with_label_values(&[state.name()])?.set(whole(count));
+    }
+    add(&registry, transactions)?;
+    let votes = IntCounterVec::new(
+        Opts::new("mpc_wallet_votes_total", "Votes counted, by the member that cast them."),
+        &["node_id"],
+    )?;
+    for member in &overview.members {
+        let counter = votes.get_metric_with_label_values(&[member.node.get().to_string()])?;
+        counter.inc_by(member.total_votes);
+    }
+    add(&registry, votes)?;
+    let build = IntGaugeVec::new(
+        Opts::new("mpc_wallet_build_info", "Always 1; the labels tell the software."),
+        &["version"],
+    )?;
+    build.get_metric_with_label_values(&[VERSION])?.set(1);
+    add(&registry, build)?;
+    Ok(registry)
+}
+
+fn add(registry: &Registry, metric: impl Collector + 'static) -> Result<(), prometheus::Error> {
+    registry.register(Box::new(metric))
+}
+
+fn whole(value: impl TryInto<i64>) -> i64 {
+    value.try_into().unwrap_or(i64::MAX)
+}

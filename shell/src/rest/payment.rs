@@ -1,0 +1,170 @@
+//! A payment as clients ask for it, checked field by field, every error at once.
+
+use axum::{
+    body::Body,
+    http::{HeaderMap, StatusCode},
+};
+use bitcoin::{Amount, ScriptBuf};
+use mpc_wallet_core::{Scheme, step::PaymentRequest};
+use serde_json::Value;
+
+use super::{
+    address,
+    body::{Fields, invalid},
+    problem::Problem,
+    query::{NotAScheme, parse_scheme},
+    state::ApiOptions,
+};
+use crate::units::fee_rate_from_decimal;
+
+const IDEMPOTENCY_KEY: &str = "idempotency-key";
+/// Longest idempotency key.
+const LONGEST_KEY: usize = 255;
+const FIELDS: &str = "recipient, amount_sats, metadata, type and fee_rate";
+
+/// Reads a payment from a request.
+///
+/// # Errors
+/// 400, 413 or 415 for the form of the request, 422 for its content.
+pub(super) async fn read(
+    headers: &HeaderMap,
+    body: Body,
+    options: &ApiOptions,
+) -> Result<PaymentRequest, Problem> {
+    let mut fields = Fields::read(headers, body, options.body_limit).await?;
+    let idempotency_key = idempotency_key(headers)?;
+    let mut problems = Vec::new();
+    let recipient = keep(recipient(fields.take("recipient"), options), &mut problems);
+    let amount = keep(amount(fields.take("amount_sats")), &mut problems);
+    let metadata = keep(metadata(fields.take("metadata")), &mut problems);
+    let scheme = keep(scheme(fields.take("type")), &mut problems);
+    let fee_rate = keep(fee_rate(fields.take("fee_rate")), &mut problems);
+    problems.extend(fields.unknown(FIELDS));
+    match (Problem::merge(problems), recipient, amount, metadata, scheme, fee_rate) {
+        (None, Some(recipient), Some(amount), Some(metadata), Some(scheme), Some(fee_rate)) => {
+            Ok(PaymentRequest { scheme, recipient, amount, fee_rate, metadata, idempotency_key })
+        }
+        (problem, ..) => Err(problem.unwrap_or_else(Problem::internal)),
+    }
+}
+
+fn keep<T>(result: Result<T, Problem>, problems: &mut Vec<Problem>) -> Option<T> {
+    result.map_err(|problem| problems.push(problem)).ok()
+}
+
+fn recipient(value: Option<Value>, options: &ApiOptions) -> Result<ScriptBuf, Problem> {
+    const POINTER: &str = "/recipient";
+    match value {
+        None => Err(invalid(POINTER, "is required: the Bitcoin address to pay")),
+        Some(Value::String(text)) => {
+            address::parse(&text, options.network).map_err(|problem| problem.at(POINTER))
+        }
+        Some(_) => Err(invalid(POINTER, "must be a string: the Bitcoin address to pay")),
+    }
+}
+
+fn amount(value: Option<Value>) -> Result<Amount, Problem> {
+    let wrong = |message: String| invalid("/amount_sats", message);
+    let number = match value {
+        None => return Err(wrong("is required: a whole number of satoshis".to_owned())),
+        Some(Value::Number(number)) => number,
+        Some(Value::String(_)) => {
+            return Err(wrong(
+                "must be a number of satoshis, not a string; write 50000 without quotes".to_owned(),
+            ));
+        }
+        Some(_) => return Err(wrong("must be a whole number of satoshis".to_owned())),
+    };
+    let supply = Amount::MAX_MONEY;
+    match number.as_u64() {
+        Some(0) => Err(wrong("must be at least 1 satoshi".to_owned())),
+        Some(sats) if sats > supply.to_sat() => {
+            Err(wrong(format!("{sats} exceeds the {} satoshis that can ever exist", supply.to_sat())))
+        }
+        Some(sats) => Ok(Amount::from_sat(sats)),
+        None if number.as_i64().is_some() || number.to_string().starts_with('-') => {
+            Err(wrong(format!("must be at least 1 satoshi; {number} is negative")))
+        }
+        None => Err(wrong(format!(
+            "must be a whole number of satoshis; {number} is not (1 BTC is 100000000 satoshis)"
+        ))),
+    }
+}
+
+fn metadata(value: Option<Value>) -> Result<Option<String>, Problem> {
+    match value {
+        None => Ok(None),
+        Some(Value::String(text)) => Ok(Some(text)),
+        Some(_) => Err(invalid("/metadata", "must be a string")),
+    }
+}
+
+fn scheme(value: Option<Value>) -> Result<Scheme, Problem> {
+    const POINTER: &str = "/type";
+    match value {
+        None => Ok(Scheme::Taproot),
+        Some(Value::String(name)) => parse_scheme(&name).map_err(|what| match what {
+            NotAScheme::Unsupported(problem) => problem.at(POINTER),
+            NotAScheme::Unknown(message) => invalid(POINTER, message),
+        }),
+        Some(_) => Err(invalid(POINTER, "must be taproot")),
+    }
+}
+
+/// sat/vB as a number or a string, to sat/kvB.
+fn fee_rate(value: Option<Value>) -> Result<Option<u64>, Problem> {
+    let text = match value {
+        None => return Ok(None),
+        Some(Value::String(text)) => text,
+        // The shortest decimal that names the number, which is what the client wrote.
+        Some(Value::Number(number)) => number.to_string(),
+        Some(_) => return Err(invalid("/fee_rate", "must be a fee rate in sat/vB, as in 2 or 1.5")),
+    };
+    // A float that is whole prints with a needless ".0", which is no more than what was written.
+    fee_rate_from_decimal(&text).map(Some).map_err(|error| invalid("/fee_rate", error.to_string()))
+}
+
+/// Key generation takes one field.
+///
+/// # Errors
+/// As [`read`].
+pub(super) async fn read_keygen(
+    headers: &HeaderMap,
+    body: Body,
+    options: &ApiOptions,
+) -> Result<Scheme, Problem> {
+    let mut fields = Fields::read(headers, body, options.body_limit).await?;
+    let mut problems = Vec::new();
+    let given = fields.take("type").ok_or_else(|| invalid("/type", "is required: taproot"));
+    let scheme = keep(given.and_then(|value| scheme(Some(value))), &mut problems);
+    problems.extend(fields.unknown("type"));
+    match (Problem::merge(problems), scheme) {
+        (None, Some(scheme)) => Ok(scheme),
+        (problem, _) => Err(problem.unwrap_or_else(Problem::internal)),
+    }
+}
+
+/// The `Idempotency-Key` header, bare or as a quoted structured-field string.
+fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
+    let refused = |message: String| {
+        Problem::new(
+            StatusCode::BAD_REQUEST,
+            "invalid_idempotency_key",
+            format!("The Idempotency-Key header {message}."),
+        )
+    };
+    let mut values = headers.get_all(IDEMPOTENCY_KEY).iter();
+    let Some(value) = values.next() else { return Ok(None) };
+    if values.next().is_some() {
+        return Err(refused("is given twice".to_owned()));
+    }
+    let text = value.to_str().map_err(|_| refused("is not printable ASCII".to_owned()))?.trim();
+    let bare = text.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(text);
+    if !(1..=LONGEST_KEY).contains(&bare.len()) {
+        return Err(refused(format!("must have 1 to {LONGEST_KEY} characters")));
+    }
+    if bare.contains(['"', '\\']) {
+        return Err(refused("may not contain quotes or backslashes".to_owned()));
+    }
+    Ok(Some(bare.to_owned()))
+}

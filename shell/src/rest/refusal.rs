@@ -1,0 +1,111 @@
+//! The core's refusals as problems: status, sentence, numbers.
+
+use axum::http::StatusCode;
+use mpc_wallet_core::{policy::PolicyBreach, refusal::Refusal};
+
+use super::problem::Problem;
+use crate::units::fee_rate_to_decimal;
+
+/// Seconds after which a node that lacked something may have it.
+const SOON: u32 = 2;
+/// Seconds until a chain backend or a missing member may be back.
+const LATER: u32 = 10;
+
+impl From<Refusal> for Problem {
+    fn from(refusal: Refusal) -> Self {
+        let code = refusal.code();
+        let problem = |status, retry: Option<u32>| {
+            let problem = Self::new(status, code, sentence(&refusal.to_string()));
+            match retry {
+                Some(seconds) => problem.retry_after(seconds),
+                None => problem,
+            }
+        };
+        match &refusal {
+            Refusal::NoKey(_) | Refusal::KeygenRunning(_) | Refusal::KeyExists(_) => {
+                problem(StatusCode::CONFLICT, None)
+            }
+            Refusal::InProgress => problem(StatusCode::CONFLICT, Some(SOON)),
+            Refusal::InsufficientFunds { needed, spendable, locked, unconfirmed } => {
+                problem(StatusCode::UNPROCESSABLE_ENTITY, None)
+                    .with("needed_sats", *needed)
+                    .with("spendable_sats", *spendable)
+                    .with("missing_sats", needed.saturating_sub(*spendable))
+                    .with("locked_sats", *locked)
+                    .with("unconfirmed_sats", *unconfirmed)
+            }
+            Refusal::TooManyInputs { limit } => {
+                problem(StatusCode::UNPROCESSABLE_ENTITY, None).with("input_limit", *limit)
+            }
+            Refusal::Policy(breach) => policy(code, breach),
+            Refusal::KeyReused { txid } => {
+                problem(StatusCode::UNPROCESSABLE_ENTITY, None).with("txid", txid.to_string())
+            }
+            Refusal::MetadataTooLong { .. } => {
+                problem(StatusCode::UNPROCESSABLE_ENTITY, None).at("/metadata")
+            }
+            Refusal::ChainStale { .. } | Refusal::NoFeeEstimate => {
+                problem(StatusCode::SERVICE_UNAVAILABLE, Some(LATER))
+            }
+            Refusal::NoQuorum { online, total, needed } => {
+                problem(StatusCode::SERVICE_UNAVAILABLE, Some(SOON))
+                    .with("online_nodes", *online)
+                    .with("total_nodes", *total)
+                    .with("threshold", *needed)
+            }
+            Refusal::NotEveryoneOnline { online, total } => {
+                problem(StatusCode::SERVICE_UNAVAILABLE, Some(LATER))
+                    .with("online_nodes", *online)
+                    .with("total_nodes", *total)
+            }
+            Refusal::NoCoordinator | Refusal::Busy { .. } => {
+                problem(StatusCode::SERVICE_UNAVAILABLE, Some(SOON))
+            }
+            Refusal::Internal(what) => {
+                tracing::error!(what, "the core found an inconsistency");
+                Self::internal()
+            }
+        }
+    }
+}
+
+/// What the policy refuses: 403 where a person's permission is missing, 422 where other numbers would do.
+fn policy(code: &'static str, breach: &PolicyBreach) -> Problem {
+    let unfit = |detail: String| Problem::new(StatusCode::UNPROCESSABLE_ENTITY, code, detail);
+    match breach {
+        PolicyBreach::Amount { limit, .. } => {
+            Problem::new(StatusCode::FORBIDDEN, code, sentence(&breach.to_string()))
+                .at("/amount_sats")
+                .with("limit_sats", *limit)
+        }
+        PolicyBreach::NotWhitelisted => {
+            Problem::new(StatusCode::FORBIDDEN, code, sentence(&breach.to_string())).at("/recipient")
+        }
+        PolicyBreach::FeeRateTooLow { rate, floor } => unfit(format!(
+            "Fee rate {} sat/vB is below this cluster's floor of {} sat/vB.",
+            fee_rate_to_decimal(*rate),
+            fee_rate_to_decimal(*floor)
+        ))
+        .at("/fee_rate"),
+        PolicyBreach::FeeRateTooHigh { rate, ceiling } => unfit(format!(
+            "Fee rate {} sat/vB exceeds this cluster's ceiling of {} sat/vB.",
+            fee_rate_to_decimal(*rate),
+            fee_rate_to_decimal(*ceiling)
+        ))
+        .at("/fee_rate"),
+        PolicyBreach::FeeTooHigh { limit, .. } => {
+            unfit(sentence(&breach.to_string())).at("/fee_rate").with("limit_sats", *limit)
+        }
+        PolicyBreach::Dust { limit, .. } => {
+            unfit(sentence(&breach.to_string())).at("/amount_sats").with("minimum_sats", *limit)
+        }
+    }
+}
+
+/// A clause as a sentence: capital letter, full stop.
+fn sentence(clause: &str) -> String {
+    let mut letters = clause.chars();
+    letters
+        .next()
+        .map_or_else(String::new, |first| first.to_uppercase().chain(letters).chain(['.']).collect())
+}

@@ -1,0 +1,90 @@
+//! What every handler may use.
+
+use std::{sync::Arc, time::Duration};
+
+use bitcoin::Network;
+use mpc_wallet_core::{Timestamp, overview::Overview};
+use prometheus::Registry;
+
+use super::problem::Problem;
+use crate::{
+    config::Settings,
+    handle::NodeHandle,
+    read::{Queries, ReadError},
+    units,
+};
+
+/// What the API must know beside the running node.
+#[derive(Clone)]
+pub struct ApiOptions {
+    /// The network whose addresses are taken and shown.
+    pub network: Network,
+    /// Blocks until a payment is called confirmed.
+    pub confirmations_required: u32,
+    /// Largest request body, in bytes.
+    pub body_limit: usize,
+    /// After this long a request is answered, whatever it waits for.
+    pub request_timeout: Duration,
+    /// Metrics of the other adapters; `/metrics` shows them beside its own.
+    pub registry: Registry,
+}
+
+impl ApiOptions {
+    /// As configured, with an empty registry.
+    #[must_use]
+    pub fn from_settings(settings: &Settings) -> Self {
+        Self {
+            network: settings.core.cluster.network(),
+            confirmations_required: settings.core.confirmations_required,
+            body_limit: settings.rest.body_limit,
+            request_timeout: settings.rest.request_timeout,
+            registry: Registry::new(),
+        }
+    }
+}
+
+/// Shared by all handlers; cheap to clone.
+#[derive(Clone)]
+pub struct ApiState(Arc<(NodeHandle, ApiOptions)>);
+
+impl ApiState {
+    /// An API over a running node.
+    #[must_use]
+    pub fn new(node: NodeHandle, options: ApiOptions) -> Self {
+        Self(Arc::new((node, options)))
+    }
+
+    pub(super) fn node(&self) -> &NodeHandle {
+        &self.0.0
+    }
+
+    pub(super) fn options(&self) -> &ApiOptions {
+        &self.0.1
+    }
+
+    /// The present, and its moment: the machine's clock, but never before the node's own.
+    pub(super) fn present(&self) -> (Arc<Overview>, Timestamp) {
+        let overview = self.node().overview();
+        let now = units::now().max(overview.now);
+        (overview, now)
+    }
+
+    /// Asks the read model, off the event loop.
+    pub(super) async fn read<T: Send + 'static>(
+        &self,
+        question: impl FnOnce(&dyn Queries) -> Result<T, ReadError> + Send + 'static,
+    ) -> Result<T, Problem> {
+        let queries = self.node().queries();
+        match tokio::task::spawn_blocking(move || question(&*queries)).await {
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(error)) => {
+                tracing::error!(%error, "read model failed");
+                Err(Problem::storage_unavailable())
+            }
+            Err(error) => {
+                tracing::error!(%error, "read model query died");
+                Err(Problem::internal())
+            }
+        }
+    }
+}

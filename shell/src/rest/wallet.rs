@@ -1,0 +1,93 @@
+//! Money and where to send it.
+
+use axum::{Json, extract::State};
+use bitcoin::{Address, secp256k1::Secp256k1};
+use mpc_wallet_core::{
+    Scheme,
+    overview::{Overview, WalletView},
+    refusal::Refusal,
+};
+use serde_json::{Value, json};
+
+use super::{
+    cluster::{is_stale, tip},
+    descriptor,
+    problem::Problem,
+    query::Parameters,
+    state::ApiState,
+};
+use crate::config::network_name;
+
+/// `GET /api/v1/wallet/balance`. `total` is `confirmed` and `unconfirmed` together; block rewards too young to
+/// spend are in none of them.
+pub(super) async fn balance(
+    State(state): State<ApiState>,
+    mut parameters: Parameters,
+) -> Result<Json<Value>, Problem> {
+    let scheme = parameters.scheme()?;
+    parameters.finish()?;
+    let (overview, now) = state.present();
+    let wallet = wallet_of(&overview, scheme)?;
+    let balance = &wallet.balance;
+    let confirmed = balance.confirmed.to_sat();
+    let unconfirmed = balance.trusted_pending.to_sat().saturating_add(balance.untrusted_pending.to_sat());
+    Ok(Json(json!({
+        "type": scheme.to_string(),
+        "network": network_name(state.options().network),
+        "confirmed_balance_sats": confirmed,
+        "unconfirmed_balance_sats": unconfirmed,
+        "total_balance_sats": confirmed.saturating_add(unconfirmed),
+        "trusted_pending_sats": balance.trusted_pending.to_sat(),
+        "untrusted_pending_sats": balance.untrusted_pending.to_sat(),
+        "immature_sats": balance.immature.to_sat(),
+        "locked_sats": balance.locked.to_sat(),
+        "spendable_sats": balance.spendable.to_sat(),
+        "utxo_count": wallet.coins.len(),
+        "as_of": overview.chain.as_ref().map(tip),
+        "stale": is_stale(&overview, now),
+    })))
+}
+
+/// `GET /api/v1/wallet/address`
+pub(super) async fn address(
+    State(state): State<ApiState>,
+    mut parameters: Parameters,
+) -> Result<Json<Value>, Problem> {
+    let scheme = parameters.scheme()?;
+    parameters.finish()?;
+    let (overview, _) = state.present();
+    let wallet = wallet_of(&overview, scheme)?;
+    let network = state.options().network;
+    let address = receive_address(wallet, network);
+    let descriptor = format!("tr({})", wallet.internal_key);
+    Ok(Json(json!({
+        "type": scheme.to_string(),
+        "script_type": "p2tr",
+        "network": network_name(network),
+        "address": address.to_string(),
+        "script_pubkey": address.script_pubkey().to_hex_string(),
+        "public_key": wallet.internal_key.to_string(),
+        "key": wallet.key.to_string(),
+        "descriptor": descriptor::with_checksum(&descriptor).unwrap_or(descriptor),
+        "uri": format!("bitcoin:{address}"),
+        // One key, one address: whoever knows it can link its payments, and should be told.
+        "reused": true,
+    })))
+}
+
+/// The one address of a key.
+pub(super) fn receive_address(wallet: &WalletView, network: bitcoin::Network) -> Address {
+    match wallet.scheme() {
+        Scheme::Taproot => Address::p2tr(&Secp256k1::verification_only(), wallet.internal_key, None, network),
+    }
+}
+
+/// The newest wallet of a scheme.
+fn wallet_of(overview: &Overview, scheme: Scheme) -> Result<&WalletView, Problem> {
+    overview
+        .wallets
+        .iter()
+        .filter(|wallet| wallet.scheme() == scheme)
+        .max_by_key(|wallet| wallet.key)
+        .ok_or_else(|| Refusal::NoKey(scheme).into())
+}
