@@ -14,6 +14,5 @@ pub mod quic;
 pub mod read;
 pub mod rest;
 pub mod secrets;
-pub mod server;
 pub mod telemetry;
 pub mod units;

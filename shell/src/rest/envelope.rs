@@ -31,12 +31,12 @@ pub(super) async fn wrap(State(state): State<ApiState>, request: Request, next: 
         let response = tokio::time::timeout(limit, next.run(request))
             .await
             .unwrap_or_else(|_| too_late(&method).into_response());
-        let response = match problem_of(&response) {
+        let problem = problem_of(&response);
+        log(&method, response.status(), problem.as_ref().map_or("", Problem::code));
+        match problem {
             Some(problem) => render(response, &problem, &path, &id),
             None => response,
-        };
-        log(&response);
-        response
+        }
     }
     .instrument(span)
     .await;
@@ -76,16 +76,18 @@ fn render(response: Response, problem: &Problem, path: &str, id: &str) -> Respon
     let (mut parts, _) = response.into_parts();
     parts.headers.insert(header::CONTENT_TYPE, PROBLEM_JSON);
     parts.headers.remove(header::CONTENT_LENGTH);
-    tracing::debug!(code = problem.code(), "refused");
     Response::from_parts(parts, Body::from(problem.render(path, id).to_string()))
 }
 
-fn log(response: &Response) {
-    let status = response.status().as_u16();
-    if response.status().is_server_error() {
-        tracing::warn!(status, "answered");
+/// Failures of the node are warnings, writes are worth a line, reads are noise.
+fn log(method: &Method, status: StatusCode, code: &str) {
+    let number = status.as_u16();
+    if status.is_server_error() {
+        tracing::warn!(status = number, code, "answered");
+    } else if *method == Method::POST {
+        tracing::info!(status = number, code, "answered");
     } else {
-        tracing::debug!(status, "answered");
+        tracing::debug!(status = number, code, "answered");
     }
 }
 
@@ -117,4 +119,18 @@ pub(super) fn panicked(reason: Box<dyn Any + Send + 'static>) -> Response {
         .unwrap_or("no message");
     tracing::error!(reason, "handler panicked");
     Problem::internal().into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn a_panic_tells_the_client_nothing_but_that_it_happened() {
+        let response = panicked(Box::new("the secret is 42"));
+        assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
+        let document = problem_of(&response).unwrap().render("/x", "id").to_string();
+        assert!(document.contains("\"internal\"") && !document.contains("42"), "{document}");
+    }
 }

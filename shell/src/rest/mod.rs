@@ -1,8 +1,8 @@
 //! The HTTP face of a node: JSON for programs, RFC 9457 problems for what goes wrong, Prometheus for probes.
 //!
-//! Handlers ask the node through its [`NodeHandle`] and read its past through [`Queries`](crate::read::Queries); they
+//! Handlers ask the node through its [`NodeHandle`](crate::handle::NodeHandle) and read its past through [`Queries`](crate::read::Queries); they
 //! hold no state of their own. Everything that is the same for every request (id, span, time limit, headers, the
-//! form of errors) is in [`envelope`]; nothing else writes an error body.
+//! form of errors) is in `envelope`; nothing else writes an error body.
 
 mod address;
 mod body;

@@ -1,2 +1,67 @@
-//! Placeholder.
-fn main() {}
+//! `mpc-wallet-cli`: an operator's hands on a cluster, through the REST API of any of its nodes.
+//!
+//! Data goes to standard output, everything else to standard error; the exit code says what kind of end it was.
+
+mod amount;
+mod args;
+mod client;
+mod cluster;
+mod dkg;
+mod failure;
+mod local;
+mod output;
+mod send;
+mod tx;
+mod wait;
+mod wallet;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use args::{Arguments, ClusterCommand, Command, DkgCommand, IdentityCommand, TxCommand, WalletCommand};
+use client::Node;
+use failure::Failure;
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    match run(arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            output::note(&failure.to_string());
+            failure.exit.into()
+        }
+    }
+}
+
+fn run(arguments: Arguments) -> Result<(), Failure> {
+    let Arguments { node, output, command } = arguments;
+    let node = || Node::new(&node);
+    match command {
+        Command::Wallet(WalletCommand::Balance { wallet_type }) => {
+            wallet::balance(&node()?, &wallet_type, output)
+        }
+        Command::Wallet(WalletCommand::Address { wallet_type }) => {
+            wallet::address(&node()?, &wallet_type, output)
+        }
+        Command::Tx(TxCommand::Send(send)) => send::run(&node()?, &send, output),
+        Command::Tx(TxCommand::Status { txid }) => tx::status(&node()?, &txid, output),
+        Command::Tx(TxCommand::List { state, limit, cursor }) => {
+            tx::list(&node()?, state.as_deref(), limit, cursor.as_deref(), output)
+        }
+        Command::Tx(TxCommand::Approve { txid }) => tx::decide(&node()?, &txid, "approve", output),
+        Command::Tx(TxCommand::Reject { txid }) => tx::decide(&node()?, &txid, "reject", output),
+        Command::Cluster(ClusterCommand::Status) => cluster::status(&node()?, output),
+        Command::Cluster(ClusterCommand::Nodes) => cluster::nodes(&node()?, output),
+        Command::Cluster(ClusterCommand::Init(init)) => local::init(&init, output),
+        Command::Dkg(DkgCommand::Start { wallet_type, wait, timeout }) => {
+            dkg::start(&node()?, &wallet_type, wait.then_some(timeout), output)
+        }
+        Command::Dkg(DkgCommand::Status) => dkg::status(&node()?, output),
+        Command::Identity(IdentityCommand::Generate { file }) => local::generate_identity(&file, output),
+        Command::Completions { shell } => {
+            local::completions(shell);
+            Ok(())
+        }
+    }
+}

@@ -1,0 +1,242 @@
+//! The command line.
+
+use std::{net::IpAddr, path::PathBuf, time::Duration};
+
+use bitcoin::{Amount, Network};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use mpc_wallet_core::tx::State;
+use mpc_wallet_shell::{
+    config::{ClusterPlan, parse_network},
+    units::fee_rate_from_decimal,
+};
+
+use crate::amount::parse_amount;
+
+const AFTER_HELP: &str = "\
+Exit codes:
+  0  done
+  1  unexpected error
+  2  usage: the arguments, the request or an answer to a prompt
+  3  refused: by policy, votes, fee limits or lack of funds; or the payment failed
+  4  not found
+  5  conflict with the present state
+  6  unavailable: node, quorum or chain backend; nothing was changed
+  7  outcome unknown: time ran out; look before you repeat, or repeat with the same --idempotency-key";
+
+/// Operates a threshold Bitcoin wallet through any of its nodes.
+#[derive(Parser)]
+#[command(name = "mpc-wallet-cli", version, after_help = AFTER_HELP)]
+pub(crate) struct Arguments {
+    /// REST address of a node
+    #[arg(
+        long,
+        global = true,
+        env = "MPC_WALLET_NODE",
+        default_value = "http://127.0.0.1:8081",
+        value_name = "URL"
+    )]
+    pub(crate) node: String,
+    /// How results are printed
+    #[arg(long, global = true, value_enum, default_value_t = Output::Table)]
+    pub(crate) output: Output,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// How results are printed.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Output {
+    /// For people
+    Table,
+    /// For programs: the API's own documents
+    Json,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// Money and where to send it
+    #[command(subcommand)]
+    Wallet(WalletCommand),
+    /// Payments
+    #[command(subcommand)]
+    Tx(TxCommand),
+    /// Members and their health; making a new cluster
+    #[command(subcommand)]
+    Cluster(ClusterCommand),
+    /// Distributed key generation
+    #[command(subcommand)]
+    Dkg(DkgCommand),
+    /// A node's vote key
+    #[command(subcommand)]
+    Identity(IdentityCommand),
+    /// Print a completion script for a shell
+    Completions {
+        /// Which shell
+        shell: clap_complete::Shell,
+    },
+}
+
+#[derive(Subcommand)]
+pub(crate) enum WalletCommand {
+    /// Show the balance
+    Balance {
+        /// Which wallet
+        #[arg(long = "type", default_value = "taproot", value_name = "TYPE")]
+        wallet_type: String,
+    },
+    /// Show the address that receives
+    Address {
+        /// Which wallet
+        #[arg(long = "type", default_value = "taproot", value_name = "TYPE")]
+        wallet_type: String,
+    },
+}
+
+#[derive(Subcommand)]
+pub(crate) enum TxCommand {
+    /// Pay somebody
+    Send(SendArguments),
+    /// Show one payment with its votes and timeline
+    Status {
+        /// Transaction id
+        txid: String,
+    },
+    /// List payments, newest first
+    List {
+        /// Only these states, comma-separated
+        #[arg(long)]
+        state: Option<String>,
+        /// At most so many
+        #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..=200))]
+        limit: u16,
+        /// Continue where an earlier list ended
+        #[arg(long)]
+        cursor: Option<String>,
+    },
+    /// Approve a payment that waits for a person
+    Approve {
+        /// Transaction id
+        txid: String,
+    },
+    /// Reject a payment that waits for a person
+    Reject {
+        /// Transaction id
+        txid: String,
+    },
+}
+
+#[derive(Args)]
+pub(crate) struct SendArguments {
+    /// Bitcoin address to pay
+    pub(crate) recipient: String,
+    /// Amount with its unit: 50000sat or 0.0005btc
+    #[arg(value_parser = parse_amount)]
+    pub(crate) amount: Amount,
+    /// Fee rate in sat/vB, at most three decimals; estimated if not given
+    #[arg(long, value_parser = parse_fee_rate)]
+    pub(crate) fee_rate: Option<String>,
+    /// Your own reference, kept with the payment
+    #[arg(long)]
+    pub(crate) metadata: Option<String>,
+    /// Same key, same payment, however often it is sent; generated if not given
+    #[arg(long)]
+    pub(crate) idempotency_key: Option<String>,
+    /// Wait for a state, `confirmed` if none is named
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "confirmed", value_name = "STATE",
+          value_parser = parse_state)]
+    pub(crate) wait: Option<State>,
+    /// How long to wait
+    #[arg(long, default_value = "600", value_name = "SECONDS", value_parser = parse_seconds)]
+    pub(crate) timeout: Duration,
+    /// Do not ask
+    #[arg(long, short)]
+    pub(crate) yes: bool,
+    /// Check and show the payment, propose nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum ClusterCommand {
+    /// Show the cluster as the node sees it
+    Status,
+    /// Show every member
+    Nodes,
+    /// Write the files of a new cluster
+    Init(InitArguments),
+}
+
+#[derive(Args)]
+pub(crate) struct InitArguments {
+    /// Folder to make
+    pub(crate) dir: PathBuf,
+    /// Members
+    #[arg(long, default_value_t = ClusterPlan::default().nodes)]
+    pub(crate) nodes: u16,
+    /// Approvals that a payment needs
+    #[arg(long, default_value_t = ClusterPlan::default().threshold)]
+    pub(crate) threshold: u16,
+    /// Bitcoin network: mainnet, testnet, testnet4, signet or regtest
+    #[arg(long, value_parser = network)]
+    pub(crate) network: Network,
+    /// IP address the nodes listen on
+    #[arg(long, default_value_t = ClusterPlan::default().host)]
+    pub(crate) host: IpAddr,
+    /// Node N listens for peers at this port plus N
+    #[arg(long, default_value_t = ClusterPlan::default().quic_base_port)]
+    pub(crate) quic_base_port: u16,
+    /// Node N listens for clients at this port plus N
+    #[arg(long, default_value_t = ClusterPlan::default().rest_base_port)]
+    pub(crate) rest_base_port: u16,
+    /// Esplora API of the chain
+    #[arg(long, default_value_t = ClusterPlan::default().esplora, value_name = "URL")]
+    pub(crate) esplora: String,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum DkgCommand {
+    /// Have the members make a key
+    Start {
+        /// Which kind
+        #[arg(long = "type", default_value = "taproot", value_name = "TYPE")]
+        wallet_type: String,
+        /// Wait until the key is active
+        #[arg(long)]
+        wait: bool,
+        /// How long to wait
+        #[arg(long, default_value = "300", value_name = "SECONDS", value_parser = parse_seconds)]
+        timeout: Duration,
+    },
+    /// Show the key generation under way or the last one
+    Status,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum IdentityCommand {
+    /// Make a vote key; prints the public half for the manifest
+    Generate {
+        /// File to make, readable by its owner alone
+        file: PathBuf,
+    },
+}
+
+/// Kept as text: the API takes the same decimals.
+fn parse_fee_rate(text: &str) -> Result<String, String> {
+    fee_rate_from_decimal(text).map(|_| text.to_owned()).map_err(|error| error.to_string())
+}
+
+fn parse_state(name: &str) -> Result<State, String> {
+    State::ALL
+        .into_iter()
+        .find(|state| state.name() == name)
+        .ok_or_else(|| format!("the states are {}", State::ALL.map(State::name).join(", ")))
+}
+
+fn parse_seconds(text: &str) -> Result<Duration, String> {
+    text.parse().map(Duration::from_secs).map_err(|_| "write a whole number of seconds".to_owned())
+}
+
+fn network(name: &str) -> Result<Network, String> {
+    parse_network(name)
+        .ok_or_else(|| "the networks are mainnet, testnet, testnet4, signet, regtest".to_owned())
+}

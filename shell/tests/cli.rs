@@ -1,0 +1,276 @@
+//! The command line against a node whose answers are written here: output, and every exit code.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
+
+mod rest_support;
+
+use std::{
+    fs,
+    net::SocketAddr,
+    process::{Command as Process, Output, Stdio},
+    sync::{Arc, Mutex},
+};
+
+use axum::{
+    Json, Router,
+    http::StatusCode,
+    routing::{get, post},
+};
+use mpc_wallet_core::{
+    policy::PolicyBreach,
+    refusal::Refusal,
+    step::{Command, Outcome},
+    tx::State,
+};
+use mpc_wallet_shell::rest::router;
+use rest_support::{Past, REGTEST, Script, ScriptedNode, healthy, row, scripted, txid_of};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::net::TcpListener;
+
+/// Runs the program; nothing is on its standard input.
+fn cli(node: SocketAddr, arguments: &[&str]) -> Output {
+    Process::new(env!("CARGO_BIN_EXE_mpc-wallet-cli"))
+        .args(arguments)
+        .env("MPC_WALLET_NODE", format!("http://{node}"))
+        .stdin(Stdio::null())
+        .output()
+        .unwrap()
+}
+
+async fn run(node: SocketAddr, arguments: &[&str]) -> Output {
+    let arguments: Vec<_> = arguments.iter().map(|argument| (*argument).to_owned()).collect();
+    tokio::task::spawn_blocking(move || cli(node, &arguments.iter().map(String::as_str).collect::<Vec<_>>()))
+        .await
+        .unwrap()
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+#[track_caller]
+fn assert_exit(output: &Output, code: i32) {
+    assert_eq!(output.status.code(), Some(code), "{}{}", stdout(output), stderr(output));
+}
+
+async fn listen(router: Router) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+    address
+}
+
+/// A node with one transaction in a state, and its address.
+async fn node(state: State, script: Script) -> (ScriptedNode, SocketAddr) {
+    let node = scripted(healthy(), Past { rows: vec![row(1, state)], ..Past::default() }, script);
+    let address = listen(router(node.state.clone())).await;
+    (node, address)
+}
+
+fn proposing() -> Script {
+    Box::new(|_| Some(Outcome::Proposed { txid: txid_of(1).parse().unwrap(), replayed: false }))
+}
+
+fn refusing(refusal: Refusal) -> Script {
+    Box::new(move |_| Some(Outcome::Refused(refusal.clone())))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_reading_command_prints_a_table_and_the_apis_json() {
+    let (_node, address) = node(State::Voting, proposing()).await;
+    let txid = txid_of(1);
+    for (arguments, words) in [
+        (vec!["wallet", "balance"], "0.00100000 BTC (100,000 sat)"),
+        (vec!["wallet", "address", "--type", "taproot"], "bcrt 1p"),
+        (vec!["tx", "status", &txid], "awaiting_votes"),
+        (vec!["tx", "list", "--state", "voting,signed"], "voting"),
+        (vec!["cluster", "status"], "5 of 5 online, 4 needed (margin 1)"),
+        (vec!["cluster", "nodes"], "online"),
+        (vec!["dkg", "status"], "taproot-1"),
+    ] {
+        let output = run(address, &arguments).await;
+        assert_exit(&output, 0);
+        assert!(stdout(&output).contains(words), "{words} in {}", stdout(&output));
+        assert!(!stdout(&output).contains('\u{1b}'), "no colour in a pipe");
+        let output = run(address, &[arguments.as_slice(), &["--output", "json"]].concat()).await;
+        assert_exit(&output, 0);
+        assert!(serde_json::from_str::<Value>(&stdout(&output)).unwrap().is_object());
+        assert!(stderr(&output).is_empty());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_payment_is_shown_in_full_and_proposed_with_an_idempotency_key() {
+    let (node, address) = node(State::Voting, proposing()).await;
+    let send = ["tx", "send", REGTEST, "0.0005btc", "--fee-rate", "1.5", "--metadata", "invoice 7", "--yes"];
+    let output = run(address, &[send.as_slice(), &["--output", "json"]].concat()).await;
+    assert_exit(&output, 0);
+    let document: Value = serde_json::from_str(&stdout(&output)).unwrap();
+    assert_eq!(document["txid"], txid_of(1));
+    let shown = stderr(&output);
+    for words in ["REGTEST", "bcrt 1qw5 08d6", "0.00050000 BTC (50,000 sat)", "1.5 sat/vB", "4 of 5 votes"] {
+        assert!(shown.contains(words), "{words} in {shown}");
+    }
+    let commands = node.commands.lock().unwrap();
+    let [Command::Pay(asked)] = commands.as_slice() else { panic!("one payment") };
+    assert_eq!((asked.amount.to_sat(), asked.fee_rate), (50_000, Some(1_500)));
+    assert_eq!(asked.idempotency_key.as_ref().unwrap().len(), 36);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_terminal_nothing_is_sent_unless_yes_is_said() {
+    let (node, address) = node(State::Voting, proposing()).await;
+    let output = run(address, &["tx", "send", REGTEST, "50000sat"]).await;
+    assert_exit(&output, 2);
+    assert!(stderr(&output).contains("--yes"), "{}", stderr(&output));
+    let output = run(address, &["tx", "send", REGTEST, "50000sat", "--dry-run"]).await;
+    assert_exit(&output, 0);
+    assert!(stdout(&output).contains("nothing was proposed"));
+    let output = run(address, &["tx", "send", REGTEST, "80000sat", "--dry-run"]).await;
+    assert_exit(&output, 3);
+    assert!(node.commands.lock().unwrap().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn wrong_arguments_are_refused_before_anything_is_asked() {
+    let (node, address) = node(State::Voting, proposing()).await;
+    for (arguments, words) in [
+        (vec!["tx", "send", REGTEST, "50000", "--yes"], "could be satoshis or bitcoin"),
+        (vec!["tx", "send", REGTEST, "0sat", "--yes"], "at least 1sat"),
+        (vec!["tx", "send", REGTEST, "5sat", "--fee-rate", "fast", "--yes"], "not a fee rate"),
+        (vec!["tx", "send", REGTEST, "5sat", "--wait=lost", "--yes"], "the states are"),
+        (vec!["tx", "send", "nonsense", "5sat", "--yes"], "not a Bitcoin address"),
+        (vec!["tx", "send", "bc1qw508d6qejxtdg4y5r3zarvary0c5xw7kv8f3t4", "5sat", "--yes"], "mainnet"),
+        (vec!["--node", "127.0.0.1:1", "cluster", "status"], "not an http(s) URL"),
+        (vec!["tx", "status", "xyz"], "64 hexadecimal digits"),
+        (vec!["wallet", "balance", "--type", "segwit"], "no segwit"),
+    ] {
+        let output = run(address, &arguments).await;
+        assert_exit(&output, 2);
+        assert!(stderr(&output).contains(words), "{words} in {}", stderr(&output));
+        assert!(stdout(&output).is_empty());
+    }
+    assert!(node.commands.lock().unwrap().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn refusals_end_with_their_documented_exit_code() {
+    let dust = Refusal::Policy(PolicyBreach::Dust { amount: 5, limit: 546 });
+    let no_money = Refusal::InsufficientFunds { needed: 9, spendable: 1, locked: 0, unconfirmed: 0 };
+    for (refusal, code) in [
+        (dust, 3),
+        (no_money, 3),
+        (Refusal::Policy(PolicyBreach::NotWhitelisted), 3),
+        (Refusal::InProgress, 5),
+        (Refusal::KeyReused { txid: txid_of(1).parse().unwrap() }, 5),
+        (Refusal::NoQuorum { online: 3, total: 5, needed: 4 }, 6),
+        (Refusal::Internal("x".to_owned()), 1),
+    ] {
+        let name = refusal.code();
+        let (_node, address) = node(State::Voting, refusing(refusal)).await;
+        let output = run(address, &["tx", "send", REGTEST, "5sat", "--yes"]).await;
+        assert_exit(&output, code);
+        assert!(stderr(&output).contains(&format!("error[{name}]")), "{}", stderr(&output));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn not_found_conflict_and_unreachable_are_told_apart() {
+    let (_node, address) = node(State::Voting, proposing()).await;
+    assert_exit(&run(address, &["tx", "status", &txid_of(2)]).await, 4);
+    assert_exit(&run(address, &["tx", "approve", &txid_of(1)]).await, 5);
+    assert_exit(&run(address, &["tx", "reject", &txid_of(2)]).await, 4);
+    let gone = {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        listener.local_addr().unwrap()
+    };
+    assert_exit(&run(gone, &["cluster", "status"]).await, 6);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_payment_without_an_answer_has_an_unknown_outcome_and_says_how_to_be_sure() {
+    let (_node, address) = node(State::Voting, Box::new(|_| None)).await;
+    let send = ["tx", "send", REGTEST, "50000sat", "--yes", "--idempotency-key", "order-7"];
+    let output = run(address, &send).await;
+    assert_exit(&output, 7);
+    assert!(stderr(&output).contains("--idempotency-key order-7"), "{}", stderr(&output));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_that_breaks_after_sending_has_an_unknown_outcome() {
+    let status = || async { Json(json!({ "network": "regtest" })) };
+    let broken = Router::new().route("/api/v1/cluster/status", get(status)).route(
+        "/api/v1/transactions",
+        // The connection ends in the middle of the answer.
+        post(|| async {
+            let chunks = futures_util::stream::iter([Ok("{"), Err(std::io::Error::other("cut"))]);
+            (StatusCode::CREATED, axum::body::Body::from_stream(chunks))
+        }),
+    );
+    let address = listen(broken).await;
+    let output = run(address, &["tx", "send", REGTEST, "50000sat", "--yes"]).await;
+    assert_exit(&output, 7);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn waiting_follows_a_payment_to_its_end() {
+    let send = ["tx", "send", REGTEST, "50000sat", "--yes"];
+    for (state, wait, code) in [
+        (State::Confirmed, "--wait", 0),
+        (State::Broadcasting, "--wait=signed", 0),
+        (State::Rejected, "--wait", 3),
+        (State::Voting, "--wait=signed", 7),
+    ] {
+        let (_node, address) = node(state, proposing()).await;
+        let output = run(address, &[send.as_slice(), &[wait, "--timeout", "1"]].concat()).await;
+        assert_exit(&output, code);
+        assert!(stdout(&output).contains(state.name()), "{}", stdout(&output));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn key_generation_is_awaited() {
+    let key = healthy().wallets[0].key;
+    let seen = Arc::new(Mutex::new(0));
+    let count = Arc::clone(&seen);
+    let script: Script = Box::new(move |_| {
+        *count.lock().unwrap() += 1;
+        Some(Outcome::KeygenStarted { key })
+    });
+    let (_node, address) = node(State::Voting, script).await;
+    let output = run(address, &["dkg", "start", "--wait", "--timeout", "5"]).await;
+    assert_exit(&output, 0);
+    assert!(stdout(&output).contains("taproot-1"));
+    assert_eq!(*seen.lock().unwrap(), 1);
+}
+
+#[test]
+fn what_needs_no_node_works_without_one() {
+    let nowhere: SocketAddr = "127.0.0.1:1".parse().unwrap();
+    let dir = TempDir::new().unwrap();
+    let cluster = dir.path().join("cluster");
+    let init = ["cluster", "init", cluster.to_str().unwrap(), "--network", "regtest"];
+    let output = cli(nowhere, &init);
+    assert_exit(&output, 0);
+    assert!(cluster.join("node-5/node.toml").exists());
+    assert_exit(&cli(nowhere, &init), 5);
+
+    let identity = dir.path().join("identity.key");
+    let generate = ["identity", "generate", identity.to_str().unwrap()];
+    let output = cli(nowhere, &generate);
+    assert_exit(&output, 0);
+    assert_eq!(stdout(&output).trim().len(), 64);
+    assert_ne!(stdout(&output).trim(), fs::read_to_string(&identity).unwrap().trim());
+    assert_exit(&cli(nowhere, &generate), 5);
+
+    let output = cli(nowhere, &["completions", "bash"]);
+    assert_exit(&output, 0);
+    assert!(stdout(&output).contains("mpc-wallet-cli"));
+    let help = stdout(&cli(nowhere, &["--help"]));
+    assert!(help.contains("7  outcome unknown"), "{help}");
+}

@@ -1,0 +1,267 @@
+//! Configuration: what `init_cluster` writes loads, and what is wrong is told all at once.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
+
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use bitcoin::Network;
+use mpc_wallet_core::{Millis, NodeId, mpc::Suite};
+use mpc_wallet_shell::config::{
+    ClusterFiles, ClusterPlan, ConfigErrors, InitError, LogFormat, Manifest, Settings, generate_identity,
+    init_cluster, read_identity, read_secret,
+};
+use tempfile::TempDir;
+
+/// A fresh cluster with stand-ins for its certificates.
+fn cluster(plan: &ClusterPlan) -> (TempDir, ClusterFiles) {
+    let dir = TempDir::new().unwrap();
+    let files = init_cluster(dir.path(), plan).unwrap();
+    fs::create_dir(&files.certs).unwrap();
+    fs::write(files.certs.join("ca.crt"), "").unwrap();
+    for id in 1..=plan.nodes {
+        fs::write(files.certs.join(format!("node{id}.crt")), "").unwrap();
+        fs::write(files.certs.join(format!("node{id}.key")), "").unwrap();
+    }
+    (dir, files)
+}
+
+fn load(file: &Path, environment: &[(&str, &str)]) -> Result<Settings, ConfigErrors> {
+    Settings::load_with(file, environment.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())))
+}
+
+fn refused(file: &Path, environment: &[(&str, &str)]) -> ConfigErrors {
+    load(file, environment).err().expect("refused")
+}
+
+fn edit(file: &Path, from: &str, to: &str) {
+    let text = fs::read_to_string(file).unwrap();
+    assert!(text.contains(from), "{from}");
+    fs::write(file, text.replace(from, to)).unwrap();
+}
+
+#[test]
+fn a_new_cluster_loads_on_every_node() {
+    let (dir, files) = cluster(&ClusterPlan::default());
+    assert_eq!(files.nodes.len(), 5);
+    for (id, file) in (1..).zip(&files.nodes) {
+        let settings = load(file, &[]).map_err(|errors| errors.to_string()).unwrap();
+        assert_eq!(settings.core.me, NodeId::new(id));
+        assert_eq!(settings.core.cluster.network(), Network::Regtest);
+        assert_eq!((settings.core.cluster.threshold(), settings.core.cluster.total()), (4, 5));
+        assert_eq!(settings.core.suite, Suite::Givre);
+        assert_eq!(settings.core.confirmations_required, 1);
+        assert_eq!(settings.core.timing.chain_poll, Millis(500));
+        assert_eq!(settings.quic.listen.port(), 9_100 + id);
+        assert_eq!(settings.rest.listen.port(), 8_080 + id);
+        assert_eq!(settings.rest.body_limit, 65_536);
+        assert_eq!(settings.rest.request_timeout, Duration::from_secs(15));
+        assert_eq!(settings.peers.len(), 4);
+        assert!(!settings.peers.contains_key(&settings.core.me));
+        assert_eq!(Some(&settings.identity.public()), settings.core.cluster.key(settings.core.me));
+        assert_eq!(settings.data_dir, dir.path().join(format!("node-{id}/data")));
+        assert_eq!(settings.log.format, LogFormat::Auto);
+        assert_eq!(settings.chain.esplora, "http://127.0.0.1:3002");
+        read_secret(&settings.secret_key_file).unwrap();
+    }
+    let manifest = Manifest::load(&files.manifest).unwrap();
+    assert_eq!(manifest.addresses[&NodeId::new(3)], "127.0.0.1:9103");
+}
+
+#[test]
+fn keys_are_their_owners_alone_and_never_overwritten() {
+    let (dir, files) = cluster(&ClusterPlan::default());
+    for name in ["identity.key", "secrets.key"] {
+        let file = dir.path().join("node-1").join(name);
+        assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(fs::read_to_string(&file).unwrap().len(), 65);
+    }
+    let identity = dir.path().join("node-1/identity.key");
+    assert!(generate_identity(&identity).is_err());
+    let again = init_cluster(dir.path(), &ClusterPlan::default());
+    assert!(matches!(again, Err(InitError::Exists(path)) if path == files.manifest));
+
+    fs::set_permissions(&identity, fs::Permissions::from_mode(0o640)).unwrap();
+    let error = read_identity(&identity).err().unwrap().to_string();
+    assert!(error.contains("0640") && error.contains("chmod 600"), "{error}");
+}
+
+#[test]
+fn an_unsafe_plan_writes_nothing() {
+    let dir = TempDir::new().unwrap();
+    for plan in [
+        ClusterPlan { threshold: 2, ..ClusterPlan::default() },
+        ClusterPlan { threshold: 6, ..ClusterPlan::default() },
+        ClusterPlan { nodes: 1, threshold: 1, ..ClusterPlan::default() },
+        ClusterPlan { rest_base_port: 65_533, ..ClusterPlan::default() },
+    ] {
+        assert!(init_cluster(dir.path(), &plan).is_err(), "{plan:?}");
+    }
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn every_mistake_is_told_at_once_with_its_remedy() {
+    let (dir, files) = cluster(&ClusterPlan::default());
+    let file = &files.nodes[0];
+    fs::write(
+        file,
+        r#"
+colour = "red"
+[node]
+id = 0
+data_dir = "data"
+identity = "nowhere.key"
+log_format = "loud"
+[cluster]
+manifest = "../cluster.toml"
+[quic]
+listen = "localhost"
+[tls]
+ca = "../certs/ca.crt"
+cert = "../certs/missing.crt"
+[rest]
+listen = "127.0.0.1:8081"
+lisen = "127.0.0.1:8082"
+request_timeout_ms = 5000
+[chain]
+esplora = "ftp://user:hunter2@example"
+confirmations_required = 0
+[secrets]
+key_file = "secrets.key"
+api_token = "abc"
+[policy]
+max_amount_sats = -1
+min_fee_rate_sat_vb = "1.2345"
+whitelist = ["bcrt1qw508d6qejxtdg4y5r3zarvary0c5xw7kygt080", "bc1qw508d6qejxtdg4y5r3zarvary0c5xw7kv8f3t4"]
+[timing]
+heartbeat = 0
+chain_poll = 5
+[limits]
+inputs = "many"
+"#,
+    )
+    .unwrap();
+    let errors = refused(file, &[]);
+    let keys: Vec<_> = errors.0.iter().map(|problem| problem.key.as_str()).collect();
+    for key in [
+        "colour",
+        "node.id",
+        "node.identity",
+        "node.log_format",
+        "quic.listen",
+        "tls.key",
+        "tls.cert",
+        "rest.lisen",
+        "rest.request_timeout_ms",
+        "chain.esplora",
+        "chain.confirmations_required",
+        "secrets.api_token",
+        "policy.max_amount_sats",
+        "policy.min_fee_rate_sat_vb",
+        "policy.whitelist",
+        "timing.heartbeat",
+        "timing.chain_poll",
+        "limits.inputs",
+    ] {
+        assert!(keys.contains(&key), "{key} in {errors}");
+    }
+    assert_eq!(keys.len(), 18, "{errors}");
+    let text = errors.to_string();
+    assert!(text.starts_with("18 problems in the configuration:\n"));
+    assert!(text.contains(
+        "node.toml: quic.listen = \"localhost\": expected an IP address and port, as in 127.0.0.1:9101 \
+         (environment: MPC_WALLET_QUIC_LISTEN)"
+    ));
+    assert!(text.contains("tls.key is missing: expected the path of a PEM file"));
+    assert!(!text.contains("hunter2") && !text.contains("abc"), "secrets are masked: {text}");
+    drop(dir);
+}
+
+#[test]
+fn the_environment_overrides_the_file() {
+    let (_dir, files) = cluster(&ClusterPlan::default());
+    let settings = load(
+        &files.nodes[0],
+        &[
+            ("MPC_WALLET_REST_LISTEN", "127.0.0.1:7000"),
+            ("MPC_WALLET_NODE_DATA_DIR", "/var/lib/wallet"),
+            ("MPC_WALLET_CHAIN_CONFIRMATIONS_REQUIRED", "3"),
+            ("MPC_WALLET_POLICY_MAX_FEE_RATE_SAT_VB", "12.5"),
+            ("MPC_WALLET_POLICY_WHITELIST", "bcrt1qw508d6qejxtdg4y5r3zarvary0c5xw7kygt080"),
+            ("MPC_WALLET_TIMING_VOTING_ROUND", "60000"),
+            ("MPC_WALLET_LIMITS_INPUTS", "10"),
+            // The command line's variable, and somebody else's.
+            ("MPC_WALLET_NODE", "http://127.0.0.1:8081"),
+            ("MPC_WALLET_UNRELATED_THING", "x"),
+        ],
+    )
+    .map_err(|errors| errors.to_string())
+    .unwrap();
+    assert_eq!(settings.rest.listen.port(), 7_000);
+    assert_eq!(settings.data_dir, PathBuf::from("/var/lib/wallet"));
+    assert_eq!(settings.core.confirmations_required, 3);
+    assert_eq!(settings.core.policy.fee_rate_ceiling, 12_500);
+    assert_eq!(settings.core.policy.whitelist.as_ref().unwrap().len(), 1);
+    assert_eq!(settings.core.timing.voting_round, Millis(60_000));
+    assert_eq!(settings.core.limits.inputs, 10);
+
+    let errors = refused(&files.nodes[0], &[("MPC_WALLET_REST_LISEN", "127.0.0.1:7000")]);
+    assert_eq!(errors.0[0].key, "rest.lisen");
+}
+
+#[test]
+fn a_node_that_does_not_belong_is_told_so() {
+    let (dir, files) = cluster(&ClusterPlan::default());
+    let errors = refused(&files.nodes[0], &[("MPC_WALLET_NODE_ID", "9")]);
+    assert!(errors.to_string().contains("node-9 is not a member"), "{errors}");
+    let errors = refused(&files.nodes[0], &[("MPC_WALLET_NODE_ID", "2")]);
+    assert!(errors.to_string().contains("the identity key of node-2 belongs to"), "{errors}");
+    drop(dir);
+}
+
+#[test]
+fn mistakes_in_the_manifest_are_told_with_the_file() {
+    let (_dir, files) = cluster(&ClusterPlan::default());
+    edit(&files.manifest, "network = \"regtest\"", "network = \"moon\"");
+    edit(&files.manifest, "address = \"127.0.0.1:9102\"", "address = \"127.0.0.1\"\nweight = 2");
+    let errors = refused(&files.nodes[0], &[]);
+    let keys: Vec<_> = errors.0.iter().map(|problem| problem.key.as_str()).collect();
+    assert_eq!(keys, ["network", "members[1].address", "members[1].weight"]);
+    assert!(
+        errors.0.iter().all(|problem| problem.file.ends_with("cluster.toml") && problem.variable.is_none())
+    );
+}
+
+#[test]
+fn an_unsafe_threshold_is_refused_with_the_remedy() {
+    let (_dir, files) = cluster(&ClusterPlan::default());
+    edit(&files.manifest, "threshold = 4", "threshold = 2");
+    let errors = refused(&files.nodes[0], &[]);
+    assert!(errors.to_string().contains("choose at least 3"), "{errors}");
+}
+
+#[test]
+fn a_file_that_is_no_toml_or_is_missing_is_told_with_the_line() {
+    let dir = TempDir::new().unwrap();
+    let file = dir.path().join("node.toml");
+    fs::write(&file, "[node]\nid = \n").unwrap();
+    let errors = refused(&file, &[]);
+    assert!(errors.to_string().contains("line 2 is not TOML"), "{errors}");
+    let errors = refused(&dir.path().join("other.toml"), &[]);
+    assert!(errors.0[0].expected.contains("cannot be read"), "{errors}");
+}
+
+#[test]
+fn confirmations_depend_on_the_network() {
+    for (network, blocks) in [(Network::Bitcoin, 6), (Network::Signet, 2), (Network::Testnet4, 2)] {
+        let (_dir, files) = cluster(&ClusterPlan { network, ..ClusterPlan::default() });
+        let settings = load(&files.nodes[0], &[]).map_err(|errors| errors.to_string()).unwrap();
+        assert_eq!(settings.core.confirmations_required, blocks);
+        assert_eq!(settings.core.timing.chain_poll, Millis(10_000));
+    }
+}

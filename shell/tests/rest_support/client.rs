@@ -1,0 +1,74 @@
+//! Asks a scripted node through the router, without a socket.
+
+use axum::{
+    body::Body,
+    http::{HeaderMap, Request, StatusCode},
+};
+use bitcoin::Txid;
+use mpc_wallet_core::{refusal::Refusal, step::Outcome, tx::State};
+use mpc_wallet_shell::rest::router;
+use serde_json::{Value, json};
+use tower::ServiceExt as _;
+
+use super::{Past, REGTEST, ScriptedNode, healthy, row, scripted, txid_of};
+
+pub struct Answer {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    pub text: String,
+    pub json: Value,
+}
+
+pub async fn ask(node: &ScriptedNode, request: Request<Body>) -> Answer {
+    let response = router(node.state.clone()).oneshot(request).await.unwrap();
+    let (parts, body) = response.into_parts();
+    let bytes = axum::body::to_bytes(body, 1 << 20).await.unwrap();
+    let text = String::from_utf8(bytes.to_vec()).unwrap();
+    let json = serde_json::from_str(&text).unwrap_or(Value::Null);
+    Answer { status: parts.status, headers: parts.headers, text, json }
+}
+
+pub async fn get(node: &ScriptedNode, path: &str) -> Answer {
+    ask(node, Request::get(path).body(Body::empty()).unwrap()).await
+}
+
+pub async fn post(node: &ScriptedNode, path: &str, body: &str) -> Answer {
+    let request = Request::post(path).header("content-type", "application/json");
+    ask(node, request.body(Body::from(body.to_owned())).unwrap()).await
+}
+
+pub async fn pay(node: &ScriptedNode, body: &Value) -> Answer {
+    post(node, "/api/v1/transactions", &body.to_string()).await
+}
+
+pub fn payment() -> Value {
+    json!({ "recipient": REGTEST, "amount_sats": 50_000 })
+}
+
+pub fn txid(number: u8) -> Txid {
+    txid_of(number).parse().unwrap()
+}
+
+/// A healthy node that proposes whatever it is asked to, as transaction 1.
+pub fn accepting() -> ScriptedNode {
+    let past = Past { rows: vec![row(1, State::Voting)], ..Past::default() };
+    scripted(healthy(), past, Box::new(|_| Some(Outcome::Proposed { txid: txid(1), replayed: false })))
+}
+
+pub fn refusing(refusal: Refusal) -> ScriptedNode {
+    let script = move |_| Some(Outcome::Refused(refusal.clone()));
+    scripted(healthy(), Past::default(), Box::new(script))
+}
+
+#[track_caller]
+pub fn assert_problem(answer: &Answer, status: u16, code: &str) {
+    assert_eq!(answer.status.as_u16(), status, "{}", answer.text);
+    assert_eq!(answer.headers["content-type"], "application/problem+json");
+    assert_eq!(answer.json["code"], code, "{}", answer.text);
+    assert_eq!(answer.json["status"], status);
+    assert_eq!(answer.json["type"], format!("urn:mpc-wallet:problem:{code}"));
+    for member in ["title", "detail", "instance", "request_id"] {
+        assert!(!answer.json[member].as_str().unwrap().is_empty(), "{member}");
+    }
+    assert_eq!(answer.headers["x-request-id"], answer.json["request_id"].as_str().unwrap());
+}

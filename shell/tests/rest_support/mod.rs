@@ -1,0 +1,240 @@
+//! A scripted node behind a [`NodeHandle`]: it answers every command as told, and its past is a list in memory.
+
+#![allow(dead_code, unreachable_pub, clippy::unwrap_used, clippy::indexing_slicing)]
+
+pub mod client;
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+    time::{Duration, UNIX_EPOCH},
+};
+
+use bitcoin::{Amount, BlockHash, Network, OutPoint, XOnlyPublicKey, hashes::Hash as _};
+use mpc_wallet_core::{
+    KeyId, LogIndex, Millis, NodeId, PolicyVersion, Scheme, Timestamp,
+    overview::{
+        Balance, ChainTip, CoinView, KeygenPhase, KeygenView, MemberStatus, MemberView, Overview, WalletView,
+    },
+    record::BlockRef,
+    step::{Command, Outcome},
+    tx::State,
+};
+use mpc_wallet_shell::{
+    handle::{NodeHandle, Request},
+    read::{
+        Filter, Queries, ReadError, TransactionDetail, TransactionRow, TransitionRow, ViolationRow, VoteRow,
+    },
+    rest::{ApiOptions, ApiState},
+};
+use tokio::sync::{mpsc, watch};
+
+/// The P2WPKH address of BIP-173's examples, as regtest writes it.
+pub const REGTEST: &str = "bcrt1qw508d6qejxtdg4y5r3zarvary0c5xw7kygt080";
+/// The internal key of BIP-341's first key-path vector.
+pub const INTERNAL_KEY: &str = "d6889cb081036e0faefa3a35157ad71086b123b2b144b649798b494c300a961d";
+
+pub fn now() -> Timestamp {
+    Timestamp(u64::try_from(UNIX_EPOCH.elapsed().unwrap().as_millis()).unwrap())
+}
+
+/// Five nodes, all online, a key, a fresh chain, some money.
+pub fn healthy() -> Overview {
+    let key = KeyId { scheme: Scheme::Taproot, epoch: 1 };
+    let member = |id| MemberView {
+        node: NodeId::new(id),
+        status: MemberStatus::Online,
+        last_heartbeat: (id != 1).then(now),
+        version: (id != 1).then(|| env!("CARGO_PKG_VERSION").to_owned()),
+        tip_height: Some(101),
+        policy: Some(PolicyVersion::from_bytes([7; 32])),
+        total_votes: 3,
+        total_violations: 0,
+        banned_until: None,
+    };
+    Overview {
+        me: NodeId::new(1),
+        now: now(),
+        total: 5,
+        threshold: 4,
+        faults_tolerated: 1,
+        online: 5,
+        coordinator: Some(NodeId::new(1)),
+        policy: PolicyVersion::from_bytes([7; 32]),
+        position: LogIndex(42),
+        members: (1..=5).map(member).collect(),
+        wallets: vec![WalletView {
+            key,
+            internal_key: INTERNAL_KEY.parse::<XOnlyPublicKey>().unwrap(),
+            balance: Balance {
+                confirmed: Amount::from_sat(100_000),
+                trusted_pending: Amount::from_sat(20_000),
+                untrusted_pending: Amount::from_sat(3_000),
+                immature: Amount::ZERO,
+                locked: Amount::from_sat(40_000),
+                spendable: Amount::from_sat(80_000),
+            },
+            coins: vec![CoinView {
+                outpoint: OutPoint::null(),
+                value: Amount::from_sat(100_000),
+                confirmations: 1,
+                locked_by: None,
+            }],
+        }],
+        keygen: Some(KeygenView {
+            key,
+            phase: KeygenPhase::Active,
+            waiting_for: Vec::new(),
+            started: Timestamp(1_000),
+        }),
+        chain: Some(ChainTip {
+            tip: BlockRef { height: 101, hash: BlockHash::all_zeros() },
+            tip_time: now().0 / 1_000 - 60,
+            as_of: now(),
+            stale_after: Millis(120_000),
+            fee_estimates: BTreeMap::new(),
+        }),
+        open_transactions: 1,
+        sessions: 0,
+    }
+}
+
+pub fn txid_of(number: u8) -> String {
+    format!("{number:02x}").repeat(32)
+}
+
+/// A transaction in the past of the node.
+pub fn row(number: u8, state: State) -> TransactionRow {
+    TransactionRow {
+        sequence: i64::from(number),
+        txid: txid_of(number),
+        state,
+        sub_status: "awaiting_votes".to_owned(),
+        scheme: "taproot".to_owned(),
+        recipient_script: REGTEST
+            .parse::<bitcoin::Address<_>>()
+            .unwrap()
+            .require_network(Network::Regtest)
+            .unwrap()
+            .script_pubkey()
+            .into_bytes(),
+        amount_sats: 50_000,
+        fee_sats: 154,
+        metadata: Some("invoice 7".to_owned()),
+        origin: NodeId::new(1),
+        digest: "00".repeat(32),
+        unsigned_tx: Vec::new(),
+        signed_tx: None,
+        confirmations: 0,
+        block_height: None,
+        block_hash: None,
+        created_at: Timestamp(1_700_000_000_000),
+        updated_at: Timestamp(1_700_000_000_500),
+        expires_at: Timestamp(1_700_086_400_000),
+    }
+}
+
+/// The past, newest last.
+#[derive(Default)]
+pub struct Past {
+    pub rows: Vec<TransactionRow>,
+    pub violations: Vec<ViolationRow>,
+    pub broken: bool,
+}
+
+pub struct Memory(pub Mutex<Past>);
+
+impl Memory {
+    fn past(&self) -> Result<std::sync::MutexGuard<'_, Past>, ReadError> {
+        let past = self.0.lock().unwrap();
+        if past.broken { Err(ReadError("SELECT secret FROM t".to_owned())) } else { Ok(past) }
+    }
+}
+
+impl Queries for Memory {
+    fn transaction(&self, txid: &str) -> Result<Option<TransactionDetail>, ReadError> {
+        let row = self.past()?.rows.iter().find(|row| row.txid == txid).cloned();
+        Ok(row.map(|row| TransactionDetail {
+            votes: vec![VoteRow {
+                node: NodeId::new(2),
+                round: 1,
+                approve: true,
+                reason: None,
+                signature: "ab".repeat(64),
+                received_at: row.created_at,
+            }],
+            timeline: vec![TransitionRow {
+                from: None,
+                to: State::Pending,
+                sub_status: row.sub_status.clone(),
+                cause: "client".to_owned(),
+                at: row.created_at,
+            }],
+            row,
+        }))
+    }
+
+    fn transactions(&self, filter: &Filter) -> Result<Vec<TransactionRow>, ReadError> {
+        let past = self.past()?;
+        let wanted = past.rows.iter().rev().filter(|row| {
+            (filter.states.is_empty() || filter.states.contains(&row.state))
+                && filter.before.is_none_or(|before| row.sequence < before)
+        });
+        Ok(wanted.take(filter.limit).cloned().collect())
+    }
+
+    fn counts(&self) -> Result<Vec<(State, u64)>, ReadError> {
+        let past = self.past()?;
+        Ok(State::ALL
+            .map(|state| (state, past.rows.iter().filter(|row| row.state == state).count() as u64))
+            .to_vec())
+    }
+
+    fn violations(&self, before: Option<i64>, limit: usize) -> Result<Vec<ViolationRow>, ReadError> {
+        let past = self.past()?;
+        let wanted =
+            past.violations.iter().rev().filter(|row| before.is_none_or(|before| row.sequence < before));
+        Ok(wanted.take(limit).cloned().collect())
+    }
+}
+
+/// What the node does with a command.
+pub type Script = Box<dyn FnMut(Command) -> Option<Outcome> + Send>;
+
+/// A node that follows a script; a command the script has no answer for is never answered.
+pub struct ScriptedNode {
+    pub state: ApiState,
+    pub overview: watch::Sender<Arc<Overview>>,
+    pub memory: Arc<Memory>,
+    pub commands: Arc<Mutex<Vec<Command>>>,
+}
+
+pub fn scripted(overview: Overview, past: Past, mut script: Script) -> ScriptedNode {
+    let (requests, mut inbox) = mpsc::channel::<Request>(8);
+    let (overview, view) = watch::channel(Arc::new(overview));
+    let memory = Arc::new(Memory(Mutex::new(past)));
+    let commands = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&commands);
+    tokio::spawn(async move {
+        let mut unanswered = Vec::new();
+        while let Some(request) = inbox.recv().await {
+            seen.lock().unwrap().push(request.command.clone());
+            match script(request.command) {
+                Some(outcome) => drop(request.reply.send(outcome)),
+                None => unanswered.push(request.reply),
+            }
+        }
+    });
+    let queries: Arc<dyn Queries> = Arc::<Memory>::clone(&memory);
+    let state = ApiState::new(
+        NodeHandle::new(requests, view, queries),
+        ApiOptions {
+            network: Network::Regtest,
+            confirmations_required: 1,
+            body_limit: 64 * 1024,
+            request_timeout: Duration::from_millis(500),
+            registry: prometheus::Registry::new(),
+        },
+    );
+    ScriptedNode { state, overview, memory, commands }
+}
