@@ -1,7 +1,9 @@
 //! Binds the wallet core to the world: QUIC, disk, Esplora, HTTP.
 //!
 //! [`driver`] is the one loop; it is generic over [`ports`], so production and simulation run the same code. Each
-//! outside system has one adapter behind a port.
+//! outside system has one adapter behind a port: [`quic`] to the peers, [`journal`] and [`secrets`] on disk, [`esplora`]
+//! to the chain, [`host`] for clock and processors. [`rest`] serves people through a [`handle`]. [`server`] puts it all
+//! together from a [`config`].
 
 pub mod config;
 pub mod driver;
@@ -14,5 +16,6 @@ pub mod quic;
 pub mod read;
 pub mod rest;
 pub mod secrets;
+pub mod server;
 pub mod telemetry;
 pub mod units;
