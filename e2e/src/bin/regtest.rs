@@ -49,7 +49,8 @@ async fn main() -> anyhow::Result<()> {
                 .context("the bitcoind backend needs --bitcoind-dir (see scripts/install-bitcoind.sh)")?,
         },
     };
-    let options = RegtestOptions { auto_mine: arguments.auto_mine_ms.map(Duration::from_millis), keep: arguments.data };
+    let options =
+        RegtestOptions { auto_mine: arguments.auto_mine_ms.map(Duration::from_millis), keep: arguments.data };
     let regtest = Regtest::start(backend, arguments.listen, options)?;
     let url = regtest.url();
     eprintln!("Esplora face on {url} (Ctrl-C ends)");

@@ -100,9 +100,7 @@ impl Bitcoind {
     /// ends early or stays silent for a minute. With `keep` its data stays there.
     pub(crate) fn start(dir: &Path, keep: Option<&Path>) -> anyhow::Result<Self> {
         let data = match keep {
-            None => {
-                Data::Temporary(tempfile::Builder::new().prefix("mpc-wallet-bitcoind-").tempdir()?)
-            }
+            None => Data::Temporary(tempfile::Builder::new().prefix("mpc-wallet-bitcoind-").tempdir()?),
             Some(keep) => {
                 std::fs::create_dir_all(keep).with_context(|| format!("cannot make {}", keep.display()))?;
                 Data::Kept(keep.to_owned())

@@ -38,7 +38,11 @@ impl BlockFile {
         let (mut blocks, mut offsets, mut rest) = (Vec::new(), vec![0], bytes.as_slice());
         while let Some((block, after)) = next_block(rest) {
             let block = deserialize(block).with_context(|| {
-                format!("{}: block {} is unreadable; remove the folder to start anew", path.display(), blocks.len())
+                format!(
+                    "{}: block {} is unreadable; remove the folder to start anew",
+                    path.display(),
+                    blocks.len()
+                )
             })?;
             blocks.push(block);
             rest = after;

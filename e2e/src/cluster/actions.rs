@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use bitcoin::address::NetworkUnchecked;
 use bitcoin::{Address, Amount, Network, Txid};
 
-use super::view::{AddressView, PaymentView, TransactionView, number_of};
+use super::view::{AddressView, PaymentView, TransactionView};
 use super::wait::wait_for;
 use super::{Cluster, NodeProcess};
 
@@ -32,7 +32,7 @@ impl Cluster {
                     node.id(),
                     view.online_nodes
                 );
-                coordinators.push(number_of(&view.coordinator));
+                coordinators.push(view.coordinator);
             }
             coordinators.dedup();
             match coordinators.as_slice() {
@@ -49,8 +49,8 @@ impl Cluster {
         let started = node.api().start_dkg()?;
         anyhow::ensure!((200..300).contains(&started.status), "DKG: {} {}", started.status, started.text);
         wait_for("the key to be active", DKG_WITHIN, || {
-            let phase = node.api().dkg()?.phase;
-            anyhow::ensure!(phase == "active", "node 1 says {phase}");
+            let dkg = node.api().dkg()?;
+            anyhow::ensure!(!dkg.active_keys.is_empty(), "node 1 says {:?}", dkg.keygen);
             Ok(())
         })?;
         self.address()
@@ -122,6 +122,16 @@ impl Cluster {
         })?;
         anyhow::ensure!(seen.state == state, "{txid} ended as {}, not {state}", seen.standing());
         Ok(seen)
+    }
+
+    /// Waits until a node shows that a confirmed transaction is on its way again, after a reorganisation.
+    pub fn wait_reopened(&self, node: u16, txid: &str, within: Duration) -> anyhow::Result<TransactionView> {
+        let node = self.node(node)?;
+        wait_for(&format!("{txid} to be reopened at node {}", node.id()), within, || {
+            let seen = node.api().transaction(txid)?;
+            anyhow::ensure!(seen.state == "broadcasting", "it is {}", seen.standing());
+            Ok(seen)
+        })
     }
 
     /// Waits until a node shows the end of a transaction.

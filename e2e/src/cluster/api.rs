@@ -7,7 +7,8 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::view::{
-    AddressView, BalanceView, ClusterView, KeygenView, NodesView, PaymentView, TransactionView, TransactionsView,
+    AddressView, BalanceView, ClusterView, KeygenView, NodesView, PaymentView, TransactionView,
+    TransactionsView,
 };
 
 /// Longer than any request may take by the server's own limit.
@@ -42,7 +43,8 @@ impl Reply {
     /// Reads the body of a success. Errors on any other status, with the body.
     pub fn read<T: DeserializeOwned>(&self) -> anyhow::Result<T> {
         anyhow::ensure!((200..300).contains(&self.status), "status {}: {}", self.status, self.text.trim());
-        serde_json::from_value(self.body.clone()).with_context(|| format!("unexpected answer: {}", self.text.trim()))
+        serde_json::from_value(self.body.clone())
+            .with_context(|| format!("unexpected answer: {}", self.text.trim()))
     }
 }
 
@@ -95,7 +97,8 @@ impl Api {
 
     /// Asks for a payment.
     pub fn pay(&self, recipient: &str, amount_sats: u64) -> anyhow::Result<PaymentView> {
-        self.post("/api/v1/transactions", &json!({ "recipient": recipient, "amount_sats": amount_sats }))?.read()
+        self.post("/api/v1/transactions", &json!({ "recipient": recipient, "amount_sats": amount_sats }))?
+            .read()
     }
 
     /// Asks for a payment under an idempotency key; the reply may be of any status.
@@ -115,7 +118,7 @@ impl Api {
         let mut path = "/api/v1/transactions?limit=100".to_owned();
         loop {
             let page: TransactionsView = self.get(&path)?.read()?;
-            all.extend(page.transactions);
+            all.extend(page.items);
             let Some(cursor) = page.next_cursor else { return Ok(all) };
             path = format!("/api/v1/transactions?limit=100&cursor={cursor}");
         }
@@ -143,7 +146,7 @@ impl Api {
 
     /// Starts key generation; the reply may be of any status.
     pub fn start_dkg(&self) -> anyhow::Result<Reply> {
-        self.post("/api/v1/dkg", &json!({}))
+        self.post("/api/v1/dkg", &json!({ "type": "taproot" }))
     }
 
     /// How key generation is getting on.
@@ -155,7 +158,8 @@ impl Api {
 fn reply(mut response: ureq::http::Response<ureq::Body>) -> anyhow::Result<Reply> {
     let status = response.status().as_u16();
     let media_type = response.headers().get("content-type").and_then(|value| value.to_str().ok());
-    let media_type = media_type.and_then(|value| value.split(';').next()).unwrap_or_default().trim().to_owned();
+    let media_type =
+        media_type.and_then(|value| value.split(';').next()).unwrap_or_default().trim().to_owned();
     let text = response.body_mut().with_config().limit(MAX_ANSWER).read_to_string()?;
     Ok(Reply { status, body: serde_json::from_str(&text).unwrap_or(Value::Null), text, media_type })
 }

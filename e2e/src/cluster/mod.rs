@@ -35,10 +35,10 @@ pub use binary::{repository, server_binary};
 pub use node::NodeProcess;
 pub use options::{ClusterOptions, Place, Ports};
 pub use view::{
-    AddressView, BalanceView, ClusterView, KeygenView, NodeView, PaymentView, TransactionView, TransitionView,
-    VoteView,
+    AddressView, BalanceView, ClusterView, KeygenRun, KeygenView, NodeView, NodesView, PaymentView,
+    TransactionView, TransitionView, VoteView,
 };
-pub use wait::{poll_until, wait_for};
+pub use wait::{hold_for, wait_for};
 
 use ports::Reservation;
 
@@ -94,7 +94,8 @@ impl Cluster {
             }
         };
         let dir = folder.path().to_owned();
-        let reservation = matches!(options.ports, Ports::Free).then(|| ports::reserve(options.nodes)).transpose()?;
+        let reservation =
+            matches!(options.ports, Ports::Free).then(|| ports::reserve(options.nodes)).transpose()?;
         let (rest, quic) = match (&options.ports, &reservation) {
             (Ports::Fixed { rest, quic }, _) => (*rest, *quic),
             (Ports::Free, Some(reserved)) => (reserved.base(), reserved.base()),
@@ -119,8 +120,7 @@ impl Cluster {
         let nodes = (1..=options.nodes)
             .map(|id| NodeProcess::new(id, &dir, &binary, rest, quic, environment.clone()))
             .collect();
-        let cluster =
-            Self { nodes, chain, folder, threshold: options.threshold, _ports: reservation };
+        let cluster = Self { nodes, chain, folder, threshold: options.threshold, _ports: reservation };
         progress("starting the nodes");
         cluster.start_all()?;
         Ok(cluster)

@@ -71,7 +71,8 @@ impl NodeProcess {
 
     /// Everything it has logged, over all its lives.
     pub fn log(&self) -> String {
-        std::fs::read(&self.log).map_or_else(|_| String::new(), |log| String::from_utf8_lossy(&log).into_owned())
+        std::fs::read(&self.log)
+            .map_or_else(|_| String::new(), |log| String::from_utf8_lossy(&log).into_owned())
     }
 
     /// How many log lines hold all these words.
@@ -116,7 +117,11 @@ impl NodeProcess {
             Some(status) => {
                 let log = self.log();
                 let last: Vec<&str> = log.lines().rev().take(5).collect();
-                anyhow::bail!("node {} ended ({status}): {}", self.id, last.into_iter().rev().collect::<Vec<_>>().join("\n"))
+                anyhow::bail!(
+                    "node {} ended ({status}): {}",
+                    self.id,
+                    last.into_iter().rev().collect::<Vec<_>>().join("\n")
+                )
             }
         }
     }
@@ -160,7 +165,8 @@ impl NodeProcess {
     pub(super) fn signal(&self, name: &str) -> anyhow::Result<()> {
         let pid = self.pid().with_context(|| format!("node {} is not running", self.id))?;
         // The shell's own `kill`: the program of that name is missing on small systems.
-        let status = Command::new("sh").args(["-c", "kill -s \"$0\" \"$1\"", name, &pid.to_string()]).status()?;
+        let status =
+            Command::new("sh").args(["-c", "kill -s \"$0\" \"$1\"", name, &pid.to_string()]).status()?;
         anyhow::ensure!(status.success(), "cannot send SIG{name} to node {}", self.id);
         Ok(())
     }

@@ -49,7 +49,8 @@ pub(super) fn reserve(nodes: u16) -> anyhow::Result<Reservation> {
 /// Checks that every node's ports are free. Errors with the first that is not, and what to do.
 pub(super) fn check_free(rest: u16, quic: u16, nodes: u16) -> anyhow::Result<()> {
     let port = |base: u16, id: u16| {
-        base.checked_add(id).with_context(|| format!("port {base} + {id} does not exist; choose a lower base port"))
+        base.checked_add(id)
+            .with_context(|| format!("port {base} + {id} does not exist; choose a lower base port"))
     };
     for id in 1..=nodes {
         let tcp = port(rest, id)?;

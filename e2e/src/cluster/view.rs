@@ -2,7 +2,6 @@
 //! because a client's programmer reads the documentation, too, and not our types.
 
 use serde::Deserialize;
-use serde_json::Value;
 
 /// `POST /api/v1/transactions`
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -15,15 +14,14 @@ pub struct PaymentView {
     pub recipient: String,
     /// What the payee gets.
     pub amount_sats: u64,
-    /// What the miners get.
-    pub fee_sats: u64,
+    /// What the miners get; `None` if the node took the payment but could not read it back.
+    pub fee_sats: Option<u64>,
 }
 
 /// `GET /api/v1/transactions`
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub(super) struct TransactionsView {
-    pub(super) transactions: Vec<TransactionView>,
-    #[serde(default)]
+    pub(super) items: Vec<TransactionView>,
     pub(super) next_cursor: Option<String>,
 }
 
@@ -35,16 +33,16 @@ pub struct TransactionView {
     /// Where it stands.
     pub state: String,
     /// Why.
-    #[serde(default)]
-    pub sub_status: Option<String>,
+    pub sub_status: String,
     /// Address of the payee.
     pub recipient: String,
     /// What the payee gets.
     pub amount_sats: u64,
     /// What the miners get.
     pub fee_sats: u64,
+    /// The node that proposed it.
+    pub proposed_by: u16,
     /// Depth in the chain.
-    #[serde(default)]
     pub confirmations: u32,
     /// Votes counted.
     #[serde(default)]
@@ -57,7 +55,7 @@ pub struct TransactionView {
 impl TransactionView {
     /// State and sub-status in a word, for messages.
     pub fn standing(&self) -> String {
-        format!("{} ({})", self.state, self.sub_status.as_deref().unwrap_or("-"))
+        format!("{} ({})", self.state, self.sub_status)
     }
 
     /// Whether its story is over.
@@ -74,8 +72,8 @@ impl TransactionView {
 /// One vote.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct VoteView {
-    /// Who: a number or `node-N`.
-    pub node_id: Value,
+    /// Who.
+    pub node_id: u16,
     /// Yes or no.
     pub approve: bool,
 }
@@ -84,13 +82,11 @@ pub struct VoteView {
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct TransitionView {
     /// Before; `None` at the beginning.
-    #[serde(default)]
     pub from: Option<String>,
     /// After.
     pub to: String,
     /// Why.
-    #[serde(default)]
-    pub sub_status: Option<String>,
+    pub sub_status: String,
     /// When, RFC 3339 with milliseconds.
     pub at: String,
 }
@@ -113,8 +109,8 @@ pub struct ClusterView {
     pub online_nodes: u16,
     /// t
     pub threshold: u16,
-    /// The coordinator: a number or `node-N`; null while there is none.
-    pub coordinator: Value,
+    /// The coordinator; `None` while there is none.
+    pub coordinator: Option<u16>,
 }
 
 /// `GET /api/v1/cluster/nodes`
@@ -127,15 +123,13 @@ pub struct NodesView {
 /// One member.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct NodeView {
-    /// Who: a number or `node-N`.
-    pub node_id: Value,
+    /// Who.
+    pub node_id: u16,
     /// `online`, `offline`, `degraded` or `banned`.
     pub status: String,
     /// Votes seen of it.
-    #[serde(default)]
     pub total_votes: u64,
     /// Violations recorded of it.
-    #[serde(default)]
     pub total_violations: u64,
 }
 
@@ -158,17 +152,19 @@ pub struct AddressView {
 }
 
 /// `GET /api/v1/dkg`
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct KeygenView {
-    /// `running`, `confirming`, `proving`, `active`, `failed`.
-    #[serde(alias = "status", alias = "state")]
-    pub phase: String,
+    /// The key generation under way or the last that ended; `None` if the node saw none since its start.
+    pub keygen: Option<KeygenRun>,
+    /// The keys that can be used.
+    pub active_keys: Vec<String>,
 }
 
-/// A member's number, however it is written.
-pub(crate) fn number_of(node: &Value) -> Option<u16> {
-    match node.as_str() {
-        Some(name) => name.strip_prefix("node-").unwrap_or(name).parse().ok(),
-        None => node.as_u64().and_then(|id| u16::try_from(id).ok()),
-    }
+/// One key generation.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct KeygenRun {
+    /// `running`, `confirming`, `proving`, `active` or `failed`.
+    pub status: String,
+    /// Why it failed.
+    pub error: Option<String>,
 }

@@ -27,17 +27,18 @@ pub fn wait_for<T>(
     }
 }
 
-/// As [`wait_for`], for a condition without a value; `describe` says what is seen.
-pub fn poll_until(
+/// Looks for the whole of `span` and errors at once when `probe` does: for what must not happen meanwhile.
+pub fn hold_for(
     what: &str,
-    within: Duration,
-    mut holds: impl FnMut() -> anyhow::Result<bool>,
-    describe: impl Fn() -> String,
+    span: Duration,
+    mut probe: impl FnMut() -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
-    wait_for(what, within, || {
-        anyhow::ensure!(holds()?, "{}", describe());
-        Ok(())
-    })
+    let end = Instant::now().checked_add(span).context("the end is beyond the clock")?;
+    while Instant::now() < end {
+        probe().with_context(|| format!("did not last {span:?}: {what}"))?;
+        std::thread::sleep(BETWEEN);
+    }
+    Ok(())
 }
 
 #[cfg(test)]
