@@ -1,3 +1,11 @@
-//! Real clusters on one machine: the regtest chain they run on, `devnet` and the end-to-end suites.
+//! Real clusters on one machine: what `devnet`, the benchmark and the end-to-end suites stand on.
+//!
+//! - [`chain`]: a regtest chain with an Esplora face.
+//! - [`cluster`]: five server processes on it, and the handles by which a test or a person drives them.
+//! - [`suite`]: what the suites share: their chain, payees, and oracles that read the chain and not the wallet.
+//! - [`hostile`]: a peer that follows no rule.
 
 pub mod chain;
+pub mod cluster;
+pub mod hostile;
+pub mod suite;

@@ -32,6 +32,9 @@ struct Arguments {
     /// Mine a block this often while transactions wait; without it blocks come only on request.
     #[arg(long, value_name = "MS")]
     auto_mine_ms: Option<u64>,
+    /// Folder in which the chain is kept; without it every start is a new chain.
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
 }
 
 #[tokio::main]
@@ -46,7 +49,8 @@ async fn main() -> anyhow::Result<()> {
                 .context("the bitcoind backend needs --bitcoind-dir (see scripts/install-bitcoind.sh)")?,
         },
     };
-    let options = RegtestOptions { auto_mine: arguments.auto_mine_ms.map(Duration::from_millis) };
+    let options =
+        RegtestOptions { auto_mine: arguments.auto_mine_ms.map(Duration::from_millis), keep: arguments.data };
     let regtest = Regtest::start(backend, arguments.listen, options)?;
     let url = regtest.url();
     eprintln!("Esplora face on {url} (Ctrl-C ends)");

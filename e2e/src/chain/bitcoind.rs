@@ -1,11 +1,11 @@
 //! A real node in regtest, driven over RPC: the validator that is not ours.
 //!
 //! It is started from the folder that `scripts/install-bitcoind.sh` fills, with a private data
-//! directory, no peers and no wallet. It has no address index, so its blocks and mempool are copied
+//! directory (or one that is kept), no peers and no wallet. It has no address index, so its blocks and mempool are copied
 //! into a [`Ledger`] before every answer.
 
 use std::net::{Ipv4Addr, TcpListener};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -22,6 +22,8 @@ use super::rpc::{Rpc, RpcError};
 
 /// How long the node may take until it answers RPC.
 const START_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long it may take to write its state when it is told to stop.
+const STOP_TIMEOUT: Duration = Duration::from_secs(20);
 /// How often its answer is awaited meanwhile.
 const START_POLL: Duration = Duration::from_millis(20);
 
@@ -56,22 +58,54 @@ pub(crate) struct Bitcoind {
 
 struct Process {
     child: Child,
-    data: TempDir,
+    data: Data,
+}
+
+/// Where the node writes.
+enum Data {
+    Temporary(TempDir),
+    Kept(PathBuf),
+}
+
+impl Data {
+    fn path(&self) -> &Path {
+        match self {
+            Self::Temporary(dir) => dir.path(),
+            Self::Kept(dir) => dir,
+        }
+    }
 }
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // Nothing of its data outlives it, so it need not end in order.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
+impl Drop for Bitcoind {
+    fn drop(&mut self) {
+        // Where nothing of its data outlives it, it need not end in order.
+        if matches!(self.process.data, Data::Kept(_)) && self.rpc.call::<Value>("stop", json!([])).is_ok() {
+            let patience = Instant::now().checked_add(STOP_TIMEOUT);
+            while matches!(self.process.child.try_wait(), Ok(None)) && patience > Some(Instant::now()) {
+                std::thread::sleep(START_POLL);
+            }
+        }
+    }
+}
+
 impl Bitcoind {
     /// Starts `dir/bitcoind` on a free port and waits until it answers. Errors when it is missing,
-    /// ends early or stays silent for a minute.
-    pub(crate) fn start(dir: &Path) -> anyhow::Result<Self> {
-        let data = tempfile::Builder::new().prefix("mpc-wallet-bitcoind-").tempdir()?;
+    /// ends early or stays silent for a minute. With `keep` its data stays there.
+    pub(crate) fn start(dir: &Path, keep: Option<&Path>) -> anyhow::Result<Self> {
+        let data = match keep {
+            None => Data::Temporary(tempfile::Builder::new().prefix("mpc-wallet-bitcoind-").tempdir()?),
+            Some(keep) => {
+                std::fs::create_dir_all(keep).with_context(|| format!("cannot make {}", keep.display()))?;
+                Data::Kept(keep.to_owned())
+            }
+        };
         let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port();
         let program = dir.join("bitcoind");
         let child = Command::new(&program)
@@ -255,7 +289,7 @@ mod tests {
         // Past the first halving.
         embedded.mine(60, faucet.script()).unwrap();
 
-        let node = Bitcoind::start(Path::new(&dir)).unwrap();
+        let node = Bitcoind::start(Path::new(&dir), None).unwrap();
         for (height, record) in embedded.ledger().blocks().iter().enumerate().skip(1) {
             let verdict: Option<String> =
                 node.rpc.call("submitblock", json!([serialize_hex(&record.block)])).unwrap();

@@ -4,6 +4,7 @@
 //! whose door is [`super::policy`]. Blocks are complete (BIP34 height, witness commitment, merkle
 //! root, regtest proof of work), and start from the genesis block that the bitcoin crate defines.
 
+use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::Context as _;
@@ -17,6 +18,7 @@ use bitcoin::{
     TxOut, Txid, Weight, Witness, WitnessMerkleNode, constants, transaction,
 };
 
+use super::blockfile::BlockFile;
 use super::ledger::Ledger;
 use super::node::{Node, SubmitError};
 use super::policy;
@@ -30,6 +32,7 @@ const RESERVED: Weight = Weight::from_wu(4_000);
 pub(crate) struct Embedded {
     ledger: Ledger,
     clock: BlockClock,
+    kept: Option<BlockFile>,
 }
 
 /// Timestamps for mined blocks. Each batch begins later than every block before it, whether still in
@@ -60,7 +63,33 @@ impl Embedded {
     pub(crate) fn new() -> Self {
         let mut ledger = Ledger::default();
         ledger.connect(constants::genesis_block(Network::Regtest));
-        Self { ledger, clock: BlockClock::default() }
+        Self { ledger, clock: BlockClock::default(), kept: None }
+    }
+
+    /// The chain that `dir/blocks` holds, or a new one that will be kept there. Errors when the file is unreadable.
+    pub(crate) fn kept_in(dir: &Path) -> anyhow::Result<Self> {
+        std::fs::create_dir_all(dir).with_context(|| format!("cannot make {}", dir.display()))?;
+        let (kept, blocks) = BlockFile::open(&dir.join("blocks"))?;
+        let mut node = Self::new();
+        for block in blocks {
+            node.clock.mined(block.header.time);
+            node.ledger.connect(block);
+        }
+        node.kept = Some(kept);
+        Ok(node)
+    }
+
+    /// Brings the file in line with the chain, whose genesis block it lacks.
+    fn keep(&mut self) -> anyhow::Result<()> {
+        let Some(kept) = &mut self.kept else { return Ok(()) };
+        let height = usize::try_from(self.ledger.tip_height())?;
+        if height < kept.len() {
+            kept.cut(height)?;
+        }
+        for record in self.ledger.blocks().iter().skip(kept.len().saturating_add(1)) {
+            kept.append(&record.block)?;
+        }
+        Ok(())
     }
 
     /// Puts back into the mempool what it still allows, parents before children.
@@ -180,7 +209,7 @@ impl Node for Embedded {
             self.clock.mined(block.header.time);
             self.ledger.connect(block);
         }
-        Ok(())
+        self.keep()
     }
 
     fn invalidate(&mut self, depth: u32) -> anyhow::Result<()> {
@@ -200,7 +229,7 @@ impl Node for Embedded {
             }
         }
         self.readmit(returning);
-        Ok(())
+        self.keep()
     }
 
     fn evict(&mut self, txid: &Txid) -> anyhow::Result<Vec<Txid>> {

@@ -20,10 +20,11 @@
 //! | `POST /regtest/faults` | [`Faults`] | `{}` |
 //! | `POST /regtest/fee-estimates` | `{"1":2.0,"6":1.0}` in sat/vB | `{}` |
 //!
-//! Parts: `ledger` indexes, `policy` decides, `embedded` and `bitcoind` are nodes (`node`, `rpc`),
+//! Parts: `ledger` indexes, `policy` decides, `embedded` and `bitcoind` are nodes (`node`, `blockfile`, `rpc`),
 //! `faucet` pays, `esplora` and `control` are the faces, `faults` breaks them, `regtest` is the handle.
 
 mod bitcoind;
+mod blockfile;
 mod control;
 mod embedded;
 mod esplora;

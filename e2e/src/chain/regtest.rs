@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::{SocketAddr, TcpListener};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -43,6 +43,9 @@ pub enum Backend {
 pub struct RegtestOptions {
     /// Mine a block this often while the mempool is not empty; `None`: only on request.
     pub auto_mine: Option<Duration>,
+    /// Folder in which the chain outlives the process; `None`: it ends with the handle. Of the embedded chain only
+    /// the blocks are kept, not the mempool. One process at a time may use it.
+    pub keep: Option<PathBuf>,
 }
 
 /// The best block.
@@ -81,13 +84,15 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Chain {
-    fn start(backend: Backend) -> anyhow::Result<Self> {
+    fn start(backend: Backend, keep: Option<&Path>) -> anyhow::Result<Self> {
         let mut node: Box<dyn Node> = match backend {
-            Backend::Embedded => Box::new(Embedded::new()),
-            Backend::Bitcoind { dir } => Box::new(Bitcoind::start(&dir)?),
+            Backend::Embedded => Box::new(keep.map_or_else(|| Ok(Embedded::new()), Embedded::kept_in)?),
+            Backend::Bitcoind { dir } => Box::new(Bitcoind::start(&dir, keep)?),
         };
         let faucet = Faucet::new();
-        faucet.prepare(&mut *node)?;
+        if node.ledger().tip_height() == 0 {
+            faucet.prepare(&mut *node)?;
+        }
         let fees = FeeEstimates::from([(1, 2.0), (6, 1.0)]);
         Ok(Self { node: Mutex::new(node), faucet, faults: Mutex::default(), fees: Mutex::new(fees) })
     }
@@ -168,13 +173,14 @@ pub struct Regtest {
 }
 
 impl Regtest {
-    /// Starts a chain with twenty mature coinbases and its face on `bind` (port 0 picks a free one).
+    /// Starts a chain with twenty mature coinbases, or the one that was kept, and its face on `bind` (port 0
+    /// picks a free one).
     /// Errors when the address is taken or the node does not start.
     pub fn start(backend: Backend, bind: SocketAddr, options: RegtestOptions) -> anyhow::Result<Self> {
         let listener = TcpListener::bind(bind).with_context(|| format!("cannot listen on {bind}"))?;
         listener.set_nonblocking(true)?;
         let address = listener.local_addr()?;
-        let chain = Arc::new(Chain::start(backend)?);
+        let chain = Arc::new(Chain::start(backend, options.keep.as_deref())?);
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .thread_name("regtest-face")

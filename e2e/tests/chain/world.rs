@@ -125,7 +125,7 @@ fn evicted_transaction_is_gone_with_its_descendants_and_can_come_back() {
 
 #[test]
 fn auto_mining_confirms_what_waits_and_then_rests() {
-    let chain = embedded(RegtestOptions { auto_mine: Some(Duration::from_millis(20)) });
+    let chain = embedded(RegtestOptions { auto_mine: Some(Duration::from_millis(20)), keep: None });
     let wallet = Wallet::new(36);
     let coin = wallet.coin(&chain, &wallet.taproot(), 100_000);
     let before = chain.tip().unwrap().height;

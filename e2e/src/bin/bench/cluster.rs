@@ -1,0 +1,175 @@
+//! Payments on a real cluster, timed from outside and by the nodes themselves.
+
+use std::fmt::Write as _;
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use mpc_wallet_e2e::cluster::{Cluster, ClusterOptions};
+use mpc_wallet_e2e::suite::payee;
+
+use super::machine::{cpu_time, memory};
+use super::sample::{Samples, millis};
+
+/// A block comes this often while a transaction waits.
+const BLOCK_EVERY: Duration = Duration::from_secs(1);
+/// What each payment sends.
+const PAYMENT_SATS: u64 = 5_000;
+/// What each coin holds; there is one for each payment.
+const COIN_SATS: u64 = 20_000;
+/// Between two looks of a client.
+const LOOK_EVERY: Duration = Duration::from_millis(5);
+/// Longest that one payment may take.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// How long the cluster's idle cost is watched.
+const IDLE: Duration = Duration::from_secs(5);
+
+/// What one way of paying cost.
+#[derive(Default)]
+struct Phase {
+    node: Samples,
+    client: Samples,
+    cpu: Duration,
+    took: Duration,
+}
+
+/// What was measured.
+pub(crate) struct Measured {
+    sequential: Phase,
+    crowded: Phase,
+    idle_cpu: Duration,
+    memory: Vec<(u64, u64)>,
+    nodes: u32,
+}
+
+/// Starts a cluster and has it pay.
+pub(crate) fn measure(sequential: u32, in_flight: u32, each: u32) -> anyhow::Result<Measured> {
+    let options = ClusterOptions { auto_mine: Some(BLOCK_EVERY), ..ClusterOptions::default() };
+    let cluster = Cluster::start(&options)?;
+    cluster.run_dkg()?;
+    let payments = sequential.saturating_add(in_flight.saturating_mul(each));
+    // Some more, because a coin is busy until its payment is in a block.
+    cluster.fund(COIN_SATS, payments.saturating_add(in_flight).saturating_add(10).min(1_000))?;
+    pay(&cluster, "warm-up", 0)?;
+
+    let before = total_cpu(&cluster)?;
+    let end = Instant::now().checked_add(IDLE).context("the clock is at its end")?;
+    std::thread::sleep(end.saturating_duration_since(Instant::now()));
+    let idle_cpu = total_cpu(&cluster)?.saturating_sub(before);
+
+    let sequential = phase(&cluster, || {
+        let mut samples = (Samples::default(), Samples::default());
+        for number in 0..sequential {
+            let (node, client) = pay(&cluster, "sequential", number)?;
+            samples.0.add(node);
+            samples.1.add(client);
+        }
+        Ok(samples)
+    })?;
+    let crowded = phase(&cluster, || crowd(&cluster, in_flight, each))?;
+    let memory = cluster.nodes().iter().map(|node| memory(node.pid().context("a node ended")?));
+    let memory = memory.collect::<anyhow::Result<_>>()?;
+    let nodes = u32::try_from(cluster.nodes().len())?;
+    cluster.stop()?;
+    Ok(Measured { sequential, crowded, idle_cpu, memory, nodes })
+}
+
+fn phase(
+    cluster: &Cluster,
+    work: impl FnOnce() -> anyhow::Result<(Samples, Samples)>,
+) -> anyhow::Result<Phase> {
+    let (before, began) = (total_cpu(cluster)?, Instant::now());
+    let (node, client) = work()?;
+    Ok(Phase { node, client, took: began.elapsed(), cpu: total_cpu(cluster)?.saturating_sub(before) })
+}
+
+fn crowd(cluster: &Cluster, in_flight: u32, each: u32) -> anyhow::Result<(Samples, Samples)> {
+    let mut samples = (Samples::default(), Samples::default());
+    std::thread::scope(|scope| {
+        let clients: Vec<_> = (0..in_flight)
+            .map(|client| {
+                scope.spawn(move || {
+                    let mut samples = (Samples::default(), Samples::default());
+                    for turn in 0..each {
+                        let number = client.saturating_mul(each).saturating_add(turn);
+                        let (node, wall) = pay(cluster, "crowd", number)?;
+                        samples.0.add(node);
+                        samples.1.add(wall);
+                    }
+                    Ok::<_, anyhow::Error>(samples)
+                })
+            })
+            .collect();
+        for client in clients {
+            let (node, wall) = client.join().map_err(|_| anyhow::anyhow!("a client panicked"))??;
+            samples.0.extend(node);
+            samples.1.extend(wall);
+        }
+        Ok(samples)
+    })
+}
+
+/// One payment, at the node whose turn it is: from pending to signed by that node's clock, and from POST to the
+/// answer that says so by ours.
+fn pay(cluster: &Cluster, tag: &str, number: u32) -> anyhow::Result<(Duration, Duration)> {
+    let nodes = u32::try_from(cluster.nodes().len())?;
+    let node = cluster.nodes().get(usize::try_from(number % nodes)?).context("no such node")?;
+    let payee = payee(tag, number)?.to_string();
+    let began = Instant::now();
+    let txid = node.api().pay(&payee, PAYMENT_SATS)?.txid;
+    loop {
+        let seen = node.api().transaction(&txid)?;
+        if let (Some(pending), Some(signed)) = (seen.entered("pending"), seen.entered("signed")) {
+            let millis = u64::try_from(signed.saturating_sub(pending))?;
+            return Ok((Duration::from_millis(millis), began.elapsed()));
+        }
+        anyhow::ensure!(!seen.is_final() && began.elapsed() < PATIENCE, "{txid} is {}", seen.standing());
+        std::thread::sleep(LOOK_EVERY);
+    }
+}
+
+/// CPU time of all nodes together.
+fn total_cpu(cluster: &Cluster) -> anyhow::Result<Duration> {
+    cluster.nodes().iter().map(|node| cpu_time(node.pid().context("a node ended")?)).sum()
+}
+
+impl Measured {
+    /// The measurements as a Markdown table.
+    pub(crate) fn table(&self, in_flight: u32) -> String {
+        let micros = |span: Duration| u64::try_from(span.as_micros()).unwrap_or(u64::MAX);
+        let idle_share = micros(self.idle_cpu)
+            .saturating_mul(10_000)
+            .checked_div(micros(IDLE).saturating_mul(self.nodes.into()))
+            .unwrap_or(0);
+        let cost = |phase: &Phase| {
+            let payments = u64::try_from(phase.node.len()).unwrap_or(u64::MAX);
+            let shares = payments.saturating_mul(self.nodes.into());
+            millis(micros(phase.cpu).checked_div(shares).unwrap_or(0))
+        };
+        let rate = |phase: &Phase| {
+            let payments = u64::try_from(phase.node.len()).unwrap_or(u64::MAX);
+            payments.saturating_mul(10_000_000).checked_div(micros(phase.took)).unwrap_or(0)
+        };
+        let mut text = format!("| POST → signed | one at a time | {in_flight} in flight |\n|---|---|---|\n");
+        let mut row = |name: &str, value: &dyn Fn(&Phase) -> String| {
+            let _ = writeln!(text, "| {name} | {} | {} |", value(&self.sequential), value(&self.crowded));
+        };
+        row("payments", &|phase| phase.node.len().to_string());
+        row("p50, node's clock", &|phase| phase.node.percentile(50));
+        row("p99, node's clock", &|phase| phase.node.percentile(99));
+        row("p50, client's clock", &|phase| phase.client.percentile(50));
+        row("p99, client's clock", &|phase| phase.client.percentile(99));
+        row("payments a second", &|phase| format!("{}.{}", rate(phase) / 10, rate(phase) % 10));
+        row("CPU per payment and node, all work included", &cost);
+        let (low, high) = (self.memory.iter().map(|at| at.0).min(), self.memory.iter().map(|at| at.1).max());
+        let megabytes = |kilobytes: Option<u64>| kilobytes.unwrap_or(0) / 1_024;
+        let _ = writeln!(
+            text,
+            "\nIdle CPU per node: {}.{:02} % of a processor. Memory (RSS) per node: {} MB at least, {} MB at its highest.",
+            idle_share / 100,
+            idle_share % 100,
+            megabytes(low),
+            megabytes(high),
+        );
+        text
+    }
+}

@@ -1,0 +1,42 @@
+//! `mpc-wallet-bench`: what a payment costs on this machine, as a table for docs/performance.md.
+//!
+//! A fresh cluster of five on the embedded chain pays, first one payment after the other, then with twenty in flight.
+//! Times from POST to signed are the proposing node's own (its timeline) and the client's (its clock, polling). CPU
+//! time and memory are the kernel's, by process. Beside them, in the same run: the same cryptography in one process
+//! and one thread, without network, disk or votes of others.
+
+mod cluster;
+mod machine;
+mod raw;
+mod sample;
+
+use std::io::Write as _;
+
+use clap::Parser;
+
+/// Measures the cost of payments and prints a Markdown table.
+#[derive(Parser)]
+#[command(version)]
+struct Arguments {
+    /// Payments one after the other.
+    #[arg(long, default_value_t = 50)]
+    sequential: u32,
+    /// Payments of each client while several pay at once.
+    #[arg(long, default_value_t = 4)]
+    each: u32,
+    /// Clients that pay at once.
+    #[arg(long, default_value_t = 20)]
+    in_flight: u32,
+}
+
+fn main() -> anyhow::Result<()> {
+    let Arguments { sequential, each, in_flight } = Arguments::parse();
+    anyhow::ensure!(sequential > 0 && each > 0 && in_flight > 0, "every count must be at least 1");
+    eprintln!("measuring the cryptography alone");
+    let raw = raw::measure()?;
+    eprintln!("measuring a cluster: {sequential} payments in turn, then {in_flight} × {each}");
+    let cluster = cluster::measure(sequential, in_flight, each)?;
+    let report = format!("{}\n{}\n{}", machine::facts()?, cluster.table(in_flight), raw.table());
+    std::io::stdout().write_all(report.as_bytes())?;
+    Ok(())
+}

@@ -1,0 +1,82 @@
+//! The command line of `cargo devnet`.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use clap::{Parser, ValueEnum};
+use mpc_wallet_e2e::chain::Backend;
+use mpc_wallet_e2e::cluster::{ClusterOptions, Place, Ports};
+
+/// While transactions wait, a block comes this often.
+const BLOCK_EVERY: Duration = Duration::from_secs(2);
+
+#[derive(Clone, Copy, ValueEnum)]
+enum ChainName {
+    /// A chain inside this process; nothing to download.
+    Embedded,
+    /// A real node, unpacked by scripts/install-bitcoind.sh.
+    Bitcoind,
+}
+
+/// Starts a wallet cluster on this machine, makes its key, funds it, sends a payment, and stays up until Ctrl-C.
+#[derive(Parser)]
+#[command(name = "cargo devnet", version)]
+pub(crate) struct Arguments {
+    /// Keep everything in this folder, and resume what is there; without it a temporary folder is used and removed.
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// Number of nodes.
+    #[arg(long, default_value_t = 5)]
+    nodes: u16,
+    /// Approvals and signers that a payment needs.
+    #[arg(long, default_value_t = 4)]
+    threshold: u16,
+    /// Which node keeps the chain.
+    #[arg(long, value_enum, default_value = "embedded")]
+    chain: ChainName,
+    /// The folder that scripts/install-bitcoind.sh filled; needed by the bitcoind chain.
+    #[arg(long, value_name = "DIR", env = "MPC_WALLET_BITCOIND_DIR")]
+    bitcoind_dir: Option<PathBuf>,
+    /// Node N serves REST at this plus N.
+    #[arg(long, value_name = "PORT", default_value_t = 8_080)]
+    rest_base_port: u16,
+    /// Node N listens for its peers (QUIC, UDP) at this plus N.
+    #[arg(long, value_name = "PORT", default_value_t = 9_100)]
+    quic_base_port: u16,
+    /// End after the confirmed payment, for scripts.
+    #[arg(long)]
+    pub(crate) once: bool,
+    /// Make the key and fund the wallet, but pay nobody.
+    #[arg(long)]
+    no_payment: bool,
+}
+
+impl Arguments {
+    /// Whether to send the first payment.
+    pub(crate) fn payment(&self) -> bool {
+        !self.no_payment
+    }
+
+    /// What the launcher is to do.
+    pub(crate) fn cluster(&self) -> anyhow::Result<ClusterOptions> {
+        let chain = match self.chain {
+            ChainName::Embedded => Backend::Embedded,
+            ChainName::Bitcoind => {
+                let dir = self.bitcoind_dir.clone();
+                let remedy =
+                    "--chain bitcoind needs --bitcoind-dir DIR; scripts/install-bitcoind.sh DIR fills it";
+                Backend::Bitcoind { dir: dir.context(remedy)? }
+            }
+        };
+        Ok(ClusterOptions {
+            nodes: self.nodes,
+            threshold: self.threshold,
+            chain,
+            ports: Ports::Fixed { rest: self.rest_base_port, quic: self.quic_base_port },
+            place: self.data.clone().map_or(Place::Temporary, Place::Folder),
+            auto_mine: Some(BLOCK_EVERY),
+            environment: Vec::new(),
+        })
+    }
+}

@@ -1,0 +1,117 @@
+//! The way from an empty cluster to a confirmed payment, shown as it happens.
+
+use std::time::Duration;
+
+use mpc_wallet_e2e::cluster::{Api, Cluster, TransactionView, wait_for};
+use mpc_wallet_e2e::suite::payee;
+
+use super::screen::Screen;
+
+/// The first coins: several, so that payments need not wait for change.
+const COINS: (u64, u32) = (10_000_000, 10);
+/// What the first payment sends.
+const PAYMENT_SATS: u64 = 50_000;
+/// Longest that one state of the first payment may last before the tour gives up.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Makes a key and funds it if that was not done in an earlier run, and pays once if asked to. Returns the payment's
+/// transaction id.
+pub(crate) fn take(cluster: &Cluster, screen: &Screen, pay: bool) -> anyhow::Result<Option<String>> {
+    let api = cluster.node(1)?.api();
+    let stage = screen.stage("generating the wallet's key (five nodes compute, none holds it whole)");
+    let address = if api.dkg()?.active_keys.is_empty() {
+        let address = cluster.run_dkg()?;
+        stage.done(&format!("key generated; the wallet's address is {address}"));
+        address
+    } else {
+        let address = cluster.address()?;
+        stage.done(&format!("key found; the wallet's address is {address}"));
+        address
+    };
+
+    let stage = screen.stage("funding the wallet");
+    if cluster.chain().balance(&address.script_pubkey())?.to_sat() < 2 * PAYMENT_SATS {
+        let (sats, coins) = COINS;
+        cluster.fund(sats, coins)?;
+        stage.done(&format!("wallet funded with {coins} coins of {sats} sat"));
+    } else {
+        stage.done("wallet has coins");
+    }
+    if !pay {
+        return Ok(None);
+    }
+
+    // The highest node, to show that any will do.
+    let last = u16::try_from(cluster.nodes().len())?;
+    let proposer = last.saturating_sub(1).max(1);
+    let api = cluster.node(proposer)?.api();
+    let number = u32::try_from(api.transactions()?.len())?;
+    let stage = screen.stage(&format!("paying {PAYMENT_SATS} sat through node {proposer}"));
+    let payment = cluster.pay(proposer, &payee("devnet", number)?, PAYMENT_SATS)?;
+    stage.line(&format!("  payment {} posted at node {proposer}", payment.txid));
+    let seen = follow(api, &payment.txid, |text| stage.line(text))?;
+    anyhow::ensure!(seen.state == "confirmed", "the payment ended as {}", seen.standing());
+    let approvals = seen.votes.iter().filter(|vote| vote.approve).count();
+    stage.done(&format!(
+        "{} sat paid for a fee of {} sat; {approvals} of {last} nodes approved",
+        seen.amount_sats, seen.fee_sats
+    ));
+    Ok(Some(payment.txid))
+}
+
+/// Shows each state as it is entered, with the time since the first by the node's own clock, until the last.
+fn follow(api: &Api, txid: &str, show: impl Fn(&str)) -> anyhow::Result<TransactionView> {
+    let mut shown = 0;
+    loop {
+        let seen = wait_for("the payment's next state", PATIENCE, || {
+            let seen = api.transaction(txid)?;
+            anyhow::ensure!(seen.timeline.len() > shown || seen.is_final(), "it is {}", seen.standing());
+            Ok(seen)
+        })?;
+        let start = seen.timeline.first().and_then(|step| step.at_ms()).unwrap_or_default();
+        for step in seen.timeline.iter().skip(shown) {
+            let since = step.at_ms().unwrap_or(start).saturating_sub(start);
+            let (whole, millis) = (since / 1_000, since % 1_000);
+            let text = format!("  {whole:>3}.{millis:03} s  {:<18} {}", step.to, step.sub_status);
+            show(text.trim_end());
+        }
+        shown = seen.timeline.len();
+        if seen.is_final() {
+            return Ok(seen);
+        }
+    }
+}
+
+/// Says where everything is and what can be done with it.
+pub(crate) fn explain(cluster: &Cluster, screen: &Screen, paid: Option<&str>) -> anyhow::Result<()> {
+    let url = cluster.node(1)?.url();
+    let (chain, address) = (cluster.chain().url(), cluster.address()?);
+    screen.line("");
+    for node in cluster.nodes() {
+        screen.line(&format!("  node {}   {}", node.id(), node.url()));
+    }
+    screen.line(&format!("  chain    {chain} (Esplora; a block comes while a transaction waits)"));
+    screen.line(&format!("  folder   {} (logs in logs/)", cluster.folder().display()));
+    screen.line("\n  look:  ");
+    if let Some(txid) = paid {
+        screen.line(&format!("    curl -s {url}/api/v1/transactions/{txid}"));
+    }
+    screen.line(&format!("    curl -s {url}/api/v1/cluster/status"));
+    screen.line(&format!("    curl -s {url}/api/v1/wallet/balance"));
+    screen.line("  pay:");
+    screen.line(&format!(
+        "    curl -s {url}/api/v1/transactions -H 'content-type: application/json' \\\n      \
+         -d '{{\"recipient\":\"{}\",\"amount_sats\":25000}}'",
+        payee("devnet by hand", 0)?
+    ));
+    screen.line(&format!(
+        "    cargo run -q -p mpc-wallet-shell --bin mpc-wallet-cli -- --node {url} wallet balance"
+    ));
+    screen.line("  more coins:");
+    screen.line(&format!(
+        "    curl -s {chain}/regtest/faucet -H 'content-type: application/json' \\\n      \
+         -d '{{\"address\":\"{address}\",\"amount_sats\":1000000}}'"
+    ));
+    screen.line("\nCtrl-C ends everything.");
+    Ok(())
+}

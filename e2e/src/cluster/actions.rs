@@ -1,0 +1,154 @@
+//! What a wallet is for, on a whole cluster.
+
+use std::time::Duration;
+
+use anyhow::Context as _;
+use bitcoin::address::NetworkUnchecked;
+use bitcoin::{Address, Amount, Network, Txid};
+
+use super::view::{AddressView, PaymentView, TransactionView};
+use super::wait::wait_for;
+use super::{Cluster, NodeProcess};
+
+/// Until five processes have found each other.
+const CONNECT_WITHIN: Duration = Duration::from_secs(20);
+/// Until a key is made; seconds on an idle machine.
+const DKG_WITHIN: Duration = Duration::from_secs(90);
+/// Until the nodes have looked at the chain.
+const SEE_WITHIN: Duration = Duration::from_secs(20);
+
+impl Cluster {
+    /// Waits until every running node sees all running nodes online and the same coordinator. Returns its number.
+    pub fn wait_until_connected(&self) -> anyhow::Result<u16> {
+        let running: Vec<&NodeProcess> = self.nodes().iter().filter(|node| node.is_running()).collect();
+        let expected = u16::try_from(running.len())?;
+        wait_for("every node to see every other and one coordinator", CONNECT_WITHIN, || {
+            let mut coordinators = Vec::new();
+            for node in &running {
+                let view = node.api().cluster()?;
+                anyhow::ensure!(
+                    view.online_nodes == expected,
+                    "node {} sees {} of {expected} nodes online",
+                    node.id(),
+                    view.online_nodes
+                );
+                coordinators.push(view.coordinator);
+            }
+            coordinators.dedup();
+            match coordinators.as_slice() {
+                [Some(coordinator)] => Ok(*coordinator),
+                several => anyhow::bail!("the nodes name as coordinator: {several:?}"),
+            }
+        })
+    }
+
+    /// Makes the wallet's key and waits until every node shows the same address.
+    pub fn run_dkg(&self) -> anyhow::Result<Address> {
+        self.wait_until_connected()?;
+        let node = self.node(1)?;
+        let started = node.api().start_dkg()?;
+        anyhow::ensure!((200..300).contains(&started.status), "DKG: {} {}", started.status, started.text);
+        wait_for("the key to be active", DKG_WITHIN, || {
+            let dkg = node.api().dkg()?;
+            anyhow::ensure!(!dkg.active_keys.is_empty(), "node 1 says {:?}", dkg.keygen);
+            Ok(())
+        })?;
+        self.address()
+    }
+
+    /// The wallet's address, once every running node shows the same. Errors before key generation.
+    pub fn address(&self) -> anyhow::Result<Address> {
+        let address = wait_for("one address at all nodes", SEE_WITHIN, || {
+            let mut shown: Vec<String> = Vec::new();
+            for node in self.nodes().iter().filter(|node| node.is_running()) {
+                let AddressView { address } = node.api().address()?;
+                shown.push(address);
+            }
+            shown.dedup();
+            match shown.as_slice() {
+                [address] => Ok(address.clone()),
+                several => anyhow::bail!("the nodes show {several:?}"),
+            }
+        })?;
+        Ok(address.parse::<Address<NetworkUnchecked>>()?.require_network(Network::Regtest)?)
+    }
+
+    /// Gives the wallet `count` confirmed coins of `sats` each, and waits until every running node sees them.
+    pub fn fund(&self, sats: u64, count: u32) -> anyhow::Result<()> {
+        let address = self.address()?;
+        self.chain().fund_many(&address, Amount::from_sat(sats), count)?;
+        let expected = self.chain().balance(&address.script_pubkey())?.to_sat();
+        self.wait_for_balance(expected)
+    }
+
+    /// Waits until every running node shows this confirmed balance, and nothing unconfirmed.
+    pub fn wait_for_balance(&self, sats: u64) -> anyhow::Result<()> {
+        wait_for(&format!("a balance of {sats} sat at every node"), SEE_WITHIN, || {
+            for node in self.nodes().iter().filter(|node| node.is_running()) {
+                let balance = node.api().balance()?;
+                anyhow::ensure!(
+                    (balance.confirmed_balance_sats, balance.total_balance_sats) == (sats, sats),
+                    "node {} shows {balance:?}",
+                    node.id()
+                );
+            }
+            Ok(())
+        })
+    }
+
+    /// Has a node propose a payment.
+    pub fn pay(&self, node: u16, address: &Address, sats: u64) -> anyhow::Result<PaymentView> {
+        self.node(node)?.api().pay(&address.to_string(), sats)
+    }
+
+    /// A transaction as a node sees it.
+    pub fn transaction(&self, node: u16, txid: &str) -> anyhow::Result<TransactionView> {
+        self.node(node)?.api().transaction(txid)
+    }
+
+    /// Waits until a node shows a transaction in a state. Errors at once when it ends in another.
+    pub fn wait_state(
+        &self,
+        node: u16,
+        txid: &str,
+        state: &str,
+        within: Duration,
+    ) -> anyhow::Result<TransactionView> {
+        let node = self.node(node)?;
+        let seen = wait_for(&format!("{txid} to be {state} at node {}", node.id()), within, || {
+            let seen = node.api().transaction(txid)?;
+            anyhow::ensure!(seen.state == state || seen.is_final(), "it is {}", seen.standing());
+            Ok(seen)
+        })?;
+        anyhow::ensure!(seen.state == state, "{txid} ended as {}, not {state}", seen.standing());
+        Ok(seen)
+    }
+
+    /// Waits until a node shows that a confirmed transaction is on its way again, after a reorganisation.
+    pub fn wait_reopened(&self, node: u16, txid: &str, within: Duration) -> anyhow::Result<TransactionView> {
+        let node = self.node(node)?;
+        wait_for(&format!("{txid} to be reopened at node {}", node.id()), within, || {
+            let seen = node.api().transaction(txid)?;
+            anyhow::ensure!(seen.state == "broadcasting", "it is {}", seen.standing());
+            Ok(seen)
+        })
+    }
+
+    /// Waits until a node shows the end of a transaction.
+    pub fn wait_final(&self, node: u16, txid: &str, within: Duration) -> anyhow::Result<TransactionView> {
+        let node = self.node(node)?;
+        wait_for(&format!("{txid} to end at node {}", node.id()), within, || {
+            let seen = node.api().transaction(txid)?;
+            anyhow::ensure!(seen.is_final(), "it is {}", seen.standing());
+            Ok(seen)
+        })
+    }
+
+    /// Waits until a transaction stands in a mempool or block of the chain.
+    pub fn wait_on_chain(&self, txid: &str, within: Duration) -> anyhow::Result<bitcoin::Transaction> {
+        let txid: Txid = txid.parse()?;
+        wait_for(&format!("{txid} to reach the chain"), within, || {
+            self.chain().transaction(&txid)?.context("the chain does not know it")
+        })
+    }
+}

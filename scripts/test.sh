@@ -1,0 +1,40 @@
+#!/usr/bin/env bash
+# Everything that has to hold: format, lints, unit and property tests, simulator, and the suites on real processes.
+# Installs what is missing (Debian). Honours CARGO_TARGET_DIR. Ends with the first failure.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+. scripts/packages.sh
+
+step() { printf '\n== %s\n' "$*"; }
+
+step "tools"
+require_programs cc:gcc g++:g++ openssl:openssl
+require_cargo
+
+step "format"
+cargo fmt --all --check
+
+step "lints"
+cargo clippy --workspace --all-targets --locked -- -D warnings
+
+step "unit, property and simulator tests"
+cargo test --workspace --exclude mpc-wallet-e2e --locked
+
+step "a real node for the suites' chain"
+if [ -n "${MPC_WALLET_BITCOIND_DIR:-}" ]; then
+    echo "MPC_WALLET_BITCOIND_DIR is set: $MPC_WALLET_BITCOIND_DIR"
+else
+    dir=${XDG_CACHE_HOME:-$HOME/.cache}/mpc-wallet/bitcoind
+    if scripts/install-bitcoind.sh "$dir"; then
+        export MPC_WALLET_BITCOIND_DIR=$dir
+    else
+        echo "no real node here: the suites run on the embedded chain"
+    fi
+fi
+
+step "server"
+cargo build --locked -p mpc-wallet-shell -p mpc-wallet-e2e --bins
+
+# Each test runs a cluster of five processes: two at a time keep their deadlines on a small machine.
+step "suites on real processes"
+exec cargo test --locked -p mpc-wallet-e2e -- --test-threads=2
