@@ -19,8 +19,11 @@ enum Words {
 }
 use Words::{Anywhere, Reason};
 
+/// Makes an outcome of the server's text.
+type Meaning = fn(String) -> BroadcastOutcome;
+
 /// The first rule that matches decides, so exceptions stand before `bad txns`. Spellings of Bitcoin Core up to 31.
-const RULES: &[(Words, fn(String) -> BroadcastOutcome)] = &[
+const RULES: &[(Words, Meaning)] = &[
     (
         Anywhere(&["txn already in mempool", "txn already known", "txn same nonwitness data in mempool"]),
         |_| Accepted,

@@ -56,3 +56,15 @@ impl Health {
         std::mem::replace(&mut *state, to) != to
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_change_of_state_is_told_once() {
+        let health = Health::new("http://host");
+        let told = [State::Up, State::Up, State::Down, State::Down, State::Wrong, State::Up];
+        assert_eq!(told.map(|to| health.change(to)), [true, false, true, false, true, true]);
+    }
+}

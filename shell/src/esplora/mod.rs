@@ -172,8 +172,10 @@ impl Esplora {
         let hash_of = |network: Network| genesis_block(network).block_hash();
         if found != hash_of(self.network) {
             let name = KNOWN_NETWORKS.into_iter().find(|network| hash_of(*network) == found);
-            let found =
-                name.map_or_else(|| format!("an unknown chain with genesis {found}"), |network| network.to_string());
+            let found = name.map_or_else(
+                || format!("an unknown chain with genesis {found}"),
+                |network| network.to_string(),
+            );
             return Err(BackendError::WrongNetwork { expected: self.network, found });
         }
         self.network_verified.store(true, Ordering::Relaxed);
