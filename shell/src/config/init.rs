@@ -10,9 +10,10 @@ use mpc_wallet_core::{Cluster, NodeId, VotePublicKey, config::ConfigError};
 use toml::Value;
 
 use super::{
-    keys::{KeyFileError, generate_identity, generate_secret},
+    keys::{KeyFileError, generate_identity},
     manifest::network_name,
 };
+use crate::secrets::{SealedShares, SecretsError};
 
 /// What the new cluster should be.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -84,9 +85,12 @@ pub enum InitError {
         /// Why.
         source: io::Error,
     },
-    /// A key file could not be made.
+    /// An identity could not be made.
     #[error(transparent)]
-    Key(#[from] KeyFileError),
+    Identity(#[from] KeyFileError),
+    /// The key that seals shares could not be made.
+    #[error(transparent)]
+    Secrets(#[from] SecretsError),
 }
 
 /// Makes `dir` with `cluster.toml` and `node-N/{node.toml, identity.key, secrets.key}`. Certificates are expected in
@@ -115,7 +119,7 @@ pub fn init_cluster(dir: &Path, plan: &ClusterPlan) -> Result<ClusterFiles, Init
         let folder = file.parent().unwrap_or(dir);
         fs::create_dir_all(folder).map_err(|source| InitError::Io { path: folder.to_owned(), source })?;
         keys.push(generate_identity(&folder.join("identity.key"))?);
-        generate_secret(&folder.join("secrets.key"))?;
+        SealedShares::generate_key_file(&folder.join("secrets.key"))?;
         write(file, &node_file(plan, id))?;
     }
     write(&files.manifest, &manifest_file(plan, &keys))?;

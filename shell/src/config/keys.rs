@@ -56,7 +56,10 @@ pub fn read_secret(path: &Path) -> Result<Zeroizing<[u8; 32]>, KeyFileError> {
         return Err(KeyFileError::Permissions { path: path.to_owned(), mode });
     }
     let text = Zeroizing::new(std::fs::read_to_string(path).map_err(io)?);
-    <[u8; 32]>::from_hex(text.trim()).map(Zeroizing::new).map_err(|_| KeyFileError::Form(path.to_owned()))
+    // As the store of key shares reads its own: one line, nothing around the digits.
+    let digits = text.strip_suffix('\n').unwrap_or(&text);
+    let digits = digits.strip_suffix('\r').unwrap_or(digits);
+    <[u8; 32]>::from_hex(digits).map(Zeroizing::new).map_err(|_| KeyFileError::Form(path.to_owned()))
 }
 
 /// Reads a node's identity.
@@ -81,14 +84,6 @@ pub fn generate_identity(path: &Path) -> Result<VotePublicKey, KeyFileError> {
             return Ok(key.public());
         }
     }
-}
-
-/// Makes a new file of 32 random bytes, as the store of key shares uses for its encryption.
-///
-/// # Errors
-/// If the file exists or cannot be written.
-pub fn generate_secret(path: &Path) -> Result<(), KeyFileError> {
-    write_new(path, &*random_bytes(path)?)
 }
 
 fn random_bytes(path: &Path) -> Result<Zeroizing<[u8; 32]>, KeyFileError> {

@@ -39,7 +39,8 @@ pub(crate) fn init(init: &InitArguments, output: Output) -> Result<(), Failure> 
             config::InitError::Plan(_)
             | config::InitError::Ports { .. }
             | config::InitError::Io { .. }
-            | config::InitError::Key(_) => Exit::Usage,
+            | config::InitError::Identity(_)
+            | config::InitError::Secrets(_) => Exit::Usage,
         };
         Failure::new(exit, "cluster_init", error.to_string())
     })?;
