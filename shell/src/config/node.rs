@@ -154,9 +154,12 @@ impl Settings {
         let chain = read_chain(&mut reader, timing);
         let secret_key_file = read_key_path(&mut reader, "secrets", "key_file");
 
+        if let (Some(manifest), Some(node)) = (&manifest, &node) {
+            check_identity(&mut reader, manifest, node.id, &node.identity);
+        }
+
         let settings = (|| {
             let (manifest, node, chain) = (manifest?, node?, chain?);
-            check_identity(&mut reader, &manifest, node.id, &node.identity);
             let Manifest { cluster, mut addresses } = manifest;
             addresses.remove(&node.id);
             let confirmations =
