@@ -1,2 +1,7 @@
-//! Placeholder.
-fn main() {}
+//! `mpc-wallet-sim`: runs, replays and sweeps fault plans.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    mpc_wallet_sim::command::main()
+}

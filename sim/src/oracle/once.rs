@@ -1,0 +1,83 @@
+//! I4: one-time secrets are used once.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use mpc_wallet_core::{
+    NodeId, SessionId,
+    message::{Message, Subject},
+    record::Fact,
+};
+
+use super::{Observed, Oracle};
+use crate::trace::short_hash;
+
+/// Sequence of the first message of a signing run that holds signature shares: before it come the commitments.
+pub(super) const FIRST_SHARE: u32 = 1;
+
+type Place = (NodeId, SessionId, Option<NodeId>, u32);
+
+/// A node says one thing at each place of a run, across crashes; its shares leave after their nonces are burnt on
+/// disk, and a session's nonces are burnt once.
+#[derive(Default)]
+pub struct Once {
+    said: BTreeMap<Place, Vec<u8>>,
+    burnt: BTreeSet<(NodeId, SessionId)>,
+    payments: BTreeSet<SessionId>,
+}
+
+impl Oracle for Once {
+    fn name(&self) -> &'static str {
+        "once"
+    }
+
+    fn observe(&mut self, seen: &Observed<'_>) -> Result<(), String> {
+        match seen {
+            Observed::Durable { node, record } => {
+                if let Fact::ShareReleased { session, .. } = &record.fact {
+                    self.payments.insert(*session);
+                    if !self.burnt.insert((*node, *session)) {
+                        return Err(format!("{node} made a second share set in session {session}"));
+                    }
+                }
+                Ok(())
+            }
+            Observed::Sent { from, message, .. } => {
+                if let Message::SignRequest(request) = message
+                    && matches!(request.session.subject, Subject::Payment { .. })
+                {
+                    self.payments.insert(request.session.id());
+                }
+                let Message::Mpc(mpc) = message else { return Ok(()) };
+                let body = &mpc.body;
+                if body.from != *from {
+                    return Err(format!("{from} speaks in the name of {}", body.from));
+                }
+                let place = (body.from, body.session, body.to, body.sequence);
+                let first = self.said.entry(place).or_insert_with(|| body.payload.clone());
+                if *first != body.payload {
+                    return Err(format!(
+                        "{from} said {} and then {} at place {} of session {}",
+                        short_hash(first),
+                        short_hash(&body.payload),
+                        body.sequence,
+                        body.session
+                    ));
+                }
+                let share = body.sequence >= FIRST_SHARE && self.payments.contains(&body.session);
+                if share && !self.burnt.contains(&(*from, body.session)) {
+                    return Err(format!(
+                        "{from} sent a share in session {} without a durable record that its nonces are burnt",
+                        body.session
+                    ));
+                }
+                Ok(())
+            }
+            Observed::Released { .. }
+            | Observed::Promised { .. }
+            | Observed::Broadcast { .. }
+            | Observed::Confirmed { .. }
+            | Observed::Accused { .. }
+            | Observed::Compared { .. } => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,46 @@
+//! I1: a payment is paid at most once, and as its client asked.
+
+use std::collections::BTreeMap;
+
+use bitcoin::{ScriptBuf, Txid};
+
+use super::{Observed, Oracle};
+
+/// What clients ask for, by recipient: every client of this world pays a script of its own, so the chain itself
+/// tells which payment an output belongs to.
+pub type Payments = BTreeMap<ScriptBuf, (String, u64)>;
+
+/// Recounts on the chain: no recipient is paid by two transactions, twice in one, or another amount.
+pub struct PaidOnce {
+    asked: Payments,
+    paid: BTreeMap<ScriptBuf, Txid>,
+}
+
+impl PaidOnce {
+    /// For these payments.
+    #[must_use]
+    pub const fn new(asked: Payments) -> Self {
+        Self { asked, paid: BTreeMap::new() }
+    }
+}
+
+impl Oracle for PaidOnce {
+    fn name(&self) -> &'static str {
+        "paid_once"
+    }
+
+    fn observe(&mut self, seen: &Observed<'_>) -> Result<(), String> {
+        let Observed::Confirmed { transaction } = seen else { return Ok(()) };
+        let txid = transaction.compute_txid();
+        for output in &transaction.output {
+            let Some((label, amount)) = self.asked.get(&output.script_pubkey) else { continue };
+            if output.value.to_sat() != *amount {
+                return Err(format!("{txid} pays {} to {label}, which asked for {amount} sat", output.value));
+            }
+            if let Some(first) = self.paid.insert(output.script_pubkey.clone(), txid) {
+                return Err(format!("{label} is paid by {first} and by {txid}"));
+            }
+        }
+        Ok(())
+    }
+}

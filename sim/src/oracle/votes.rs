@@ -1,0 +1,72 @@
+//! I5: an honest node votes once on a proposal, whatever it forgets in a crash.
+
+use std::collections::BTreeMap;
+
+use bitcoin::Txid;
+use mpc_wallet_core::{
+    Cluster, NodeId,
+    record::Fact,
+    vote::{Ballot, Vote},
+};
+
+use super::{
+    Observed, Oracle,
+    statements::{self, Signatures},
+};
+
+/// One signed ballot for each voter, transaction and round, in all traffic and all journals of the run.
+pub struct NoDoubleVote {
+    signatures: Signatures,
+    cast: BTreeMap<(NodeId, Txid, u32), Ballot>,
+}
+
+impl NoDoubleVote {
+    /// For a cluster.
+    #[must_use]
+    pub fn new(cluster: &Cluster) -> Self {
+        Self { signatures: Signatures::new(cluster), cast: BTreeMap::new() }
+    }
+
+    fn see(&mut self, vote: &Vote) -> Result<(), String> {
+        let ballot = &vote.body;
+        // What a voter did not sign it did not cast.
+        if !self.signatures.verify(ballot.voter, vote) {
+            return Ok(());
+        }
+        let place = (ballot.voter, ballot.txid, ballot.round);
+        let first = self.cast.entry(place).or_insert_with(|| ballot.clone());
+        if first == ballot {
+            return Ok(());
+        }
+        Err(format!(
+            "{} voted {:?} and then {:?} on {} in round {}",
+            ballot.voter, first.decision, ballot.decision, ballot.txid, ballot.round
+        ))
+    }
+}
+
+impl Oracle for NoDoubleVote {
+    fn name(&self) -> &'static str {
+        "no_double_vote"
+    }
+
+    fn observe(&mut self, seen: &Observed<'_>) -> Result<(), String> {
+        match seen {
+            Observed::Durable { record, .. } => {
+                if let Fact::Voted(vote) = &record.fact {
+                    self.see(vote)?;
+                }
+                Ok(())
+            }
+            Observed::Sent { message, .. } => {
+                statements::votes(message).into_iter().try_for_each(|vote| self.see(vote))
+            }
+            Observed::Released { .. }
+            | Observed::Promised { .. }
+            | Observed::Broadcast { .. }
+            | Observed::Confirmed { .. }
+            | Observed::Accused { .. }
+            | Observed::Compared { .. } => Ok(()),
+        }
+    }
+}

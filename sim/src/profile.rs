@@ -1,0 +1,247 @@
+//! Kinds of trouble, and how a seed becomes a plan of that kind.
+//!
+//! `swarm` draws first which classes of fault exist in the run at all and then how strong each is, uniformly in
+//! magnitude: a run with every fault always on visits few of the states that a run with two of them reaches.
+
+use clap::ValueEnum;
+use mpc_wallet_core::tx::State as TxState;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    plan::{
+        ChainPlan, Crash, CrashPoint, FaultPlan, NetworkProfile, Outage, Partition, Payment, Span, Suite,
+        VERSION,
+    },
+    rng::Stream,
+};
+
+/// What kind of trouble a plan holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
+#[serde(rename_all = "snake_case")]
+pub enum Profile {
+    /// None.
+    Calm,
+    /// Messages vanish, arrive twice, late and out of order.
+    Lossy,
+    /// Nodes die and restart, singly and together.
+    Crashy,
+    /// The network is cut.
+    Partition,
+    /// A random selection of everything.
+    Swarm,
+}
+
+impl Profile {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::Calm, Self::Lossy, Self::Crashy, Self::Partition, Self::Swarm];
+
+    /// Its name on the command line and in plans.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Calm => "calm",
+            Self::Lossy => "lossy",
+            Self::Crashy => "crashy",
+            Self::Partition => "partition",
+            Self::Swarm => "swarm",
+        }
+    }
+}
+
+/// A network that loses nothing, as between machines of one data centre.
+pub const CALM_NETWORK: NetworkProfile =
+    NetworkProfile { delay: Span { least: 1, most: 5 }, tail: 0, loss: 0, duplicate: 0, reorder: 0 };
+
+/// How long faults last.
+const TROUBLE: u64 = 60_000;
+
+/// How long the cluster has to finish once they are over: a voting round of 30 s may have begun just before, its
+/// abandonment and a few signing attempts follow, then two blocks.
+const RECOVERY: u64 = 240_000;
+
+/// How long a healed cluster needs before all members see each other again.
+const RECONNECTION: u64 = 5_000;
+
+/// Which classes of fault a plan has.
+#[derive(Clone, Copy, Default)]
+struct Classes {
+    delays: bool,
+    loss: bool,
+    duplicates: bool,
+    reordering: bool,
+    crashes: bool,
+    blackouts: bool,
+    cuts: bool,
+    outages: bool,
+    slow_disk: bool,
+}
+
+pub(crate) fn generate(seed: u64, profile: Profile) -> FaultPlan {
+    let mut draw = Stream::new(seed, "plan");
+    let classes = classes(profile, &mut draw);
+    let (nodes, threshold) = match profile {
+        Profile::Swarm => {
+            *draw.pick(&[(5, 4), (5, 4), (5, 4), (5, 3), (3, 2), (4, 3), (7, 5)]).unwrap_or(&(5, 4))
+        }
+        Profile::Calm | Profile::Lossy | Profile::Crashy | Profile::Partition => (5, 4),
+    };
+    let payments = payments(nodes, &mut draw);
+    FaultPlan {
+        version: VERSION,
+        why: None,
+        expect: None,
+        seed,
+        profile,
+        nodes,
+        threshold,
+        suite: Suite::Mock,
+        network: network(classes, &mut draw),
+        fsync: Span { least: 1, most: if classes.slow_disk { draw.log_uniform(400) + 1 } else { 4 } },
+        job: Span { least: 1, most: 40 },
+        chain: chain(classes, &mut draw),
+        partitions: partitions(classes, nodes, &mut draw),
+        crashes: crashes(classes, nodes, &payments, &mut draw),
+        payments,
+        heal_at: TROUBLE,
+        until: TROUBLE + RECOVERY,
+    }
+}
+
+fn classes(profile: Profile, draw: &mut Stream) -> Classes {
+    let none = Classes::default();
+    match profile {
+        Profile::Calm => none,
+        Profile::Lossy => Classes { delays: true, loss: true, duplicates: true, reordering: true, ..none },
+        Profile::Crashy => Classes { crashes: true, blackouts: draw.chance(300_000), ..none },
+        Profile::Partition => Classes { cuts: true, ..none },
+        // One run in twenty is calm: a fault that hides another must not hide it always.
+        Profile::Swarm if draw.chance(50_000) => none,
+        Profile::Swarm => {
+            let mut coin = || draw.chance(500_000);
+            Classes {
+                delays: coin(),
+                loss: coin(),
+                duplicates: coin(),
+                reordering: coin(),
+                crashes: coin(),
+                blackouts: coin(),
+                cuts: coin(),
+                outages: coin(),
+                slow_disk: coin(),
+            }
+        }
+    }
+}
+
+fn network(classes: Classes, draw: &mut Stream) -> NetworkProfile {
+    let mut rate = |on: bool, most: u64| {
+        let drawn = u32::try_from(draw.log_uniform(most)).unwrap_or(u32::MAX);
+        if on { drawn } else { 0 }
+    };
+    NetworkProfile {
+        tail: rate(classes.delays, 300_000),
+        loss: rate(classes.loss, 100_000),
+        duplicate: rate(classes.duplicates, 100_000),
+        reorder: rate(classes.reordering, 500_000),
+        delay: Span { least: 1, most: if classes.delays { 1 + draw.log_uniform(100) } else { 5 } },
+    }
+}
+
+fn chain(classes: Classes, draw: &mut Stream) -> ChainPlan {
+    let outages = if classes.outages { draw.between(1, 3) } else { 0 };
+    ChainPlan {
+        block_interval: Span { least: 3_000, most: 15_000 },
+        answer: Span { least: 5, most: if classes.outages { 2_000 } else { 60 } },
+        outages: (0..outages)
+            .map(|_| {
+                let from = draw.below(TROUBLE);
+                Outage { from, to: from + draw.between(500, 25_000) }
+            })
+            .collect(),
+        funds: (0..draw.between(3, 12)).map(|_| draw.between(2_000_000, 20_000_000)).collect(),
+    }
+}
+
+fn partitions(classes: Classes, nodes: u16, draw: &mut Stream) -> Vec<Partition> {
+    let cuts = if classes.cuts { draw.between(1, 4) } else { 0 };
+    (0..cuts)
+        .map(|_| {
+            let from = draw.below(TROUBLE - 5_000);
+            let to = from + draw.between(200, 30_000);
+            let mut group: Vec<u16> = (1..=nodes).filter(|_| draw.chance(400_000)).collect();
+            if group.is_empty() {
+                // The coordinator alone is the cut that hurts most.
+                group.push(1);
+            }
+            Partition { from, to, group }
+        })
+        .collect()
+}
+
+fn crashes(classes: Classes, nodes: u16, payments: &[Payment], draw: &mut Stream) -> Vec<Crash> {
+    let points =
+        [CrashPoint::Now, CrashPoint::BeforeAppend, CrashPoint::AfterAppend, CrashPoint::BetweenEffects];
+    let mut crashes = Vec::new();
+    let single = if classes.crashes { draw.between(1, 12) } else { 0 };
+    for _ in 0..single {
+        // A crash of an idle node shows little: two of three come soon after a client asked.
+        let busy = draw.pick(payments).filter(|_| draw.chance(660_000));
+        let at = match busy {
+            Some(payment) => payment.at + draw.log_uniform(3_000),
+            None => draw.below(TROUBLE - 5_000),
+        };
+        crashes.push(Crash {
+            at,
+            node: any_node(nodes, draw),
+            down_for: draw.log_uniform(20_000),
+            when: *draw.pick(&points).unwrap_or(&CrashPoint::Now),
+            entering: if draw.chance(400_000) { draw.pick(&WORKING_STATES).copied() } else { None },
+        });
+    }
+    if classes.blackouts {
+        let busy = draw.pick(payments).map_or(0, |payment| payment.at);
+        let at = busy + draw.log_uniform(5_000);
+        for node in 1..=nodes {
+            let down_for = draw.log_uniform(10_000);
+            crashes.push(Crash { at, node, down_for, when: CrashPoint::Now, entering: None });
+        }
+    }
+    crashes
+}
+
+/// States that a transaction enters while there is still something to do for it.
+const WORKING_STATES: [TxState; 7] = [
+    TxState::Voting,
+    TxState::ThresholdReached,
+    TxState::Approved,
+    TxState::Signing,
+    TxState::Signed,
+    TxState::Broadcasting,
+    TxState::Confirmed,
+];
+
+fn any_node(nodes: u16, draw: &mut Stream) -> u16 {
+    u16::try_from(draw.between(1, u64::from(nodes))).unwrap_or(1)
+}
+
+fn payments(nodes: u16, draw: &mut Stream) -> Vec<Payment> {
+    let window = if draw.chance(400_000) { 500 } else { TROUBLE - 10_000 };
+    let count = draw.between(2, 12);
+    let mut payments: Vec<Payment> = (0..count)
+        .map(|index| Payment {
+            at: draw.below(window),
+            node: any_node(nodes, draw),
+            // Together far below the least funds, so that every payment is admissible in the end.
+            amount: draw.between(1_000, 300_000),
+            idempotency_key: draw.chance(800_000).then(|| format!("key-{index}")),
+        })
+        .collect();
+    // The last is asked for in calm: it shows that the cluster still pays.
+    payments.push(Payment {
+        at: TROUBLE + RECONNECTION,
+        node: any_node(nodes, draw),
+        amount: 1_000,
+        idempotency_key: None,
+    });
+    payments
+}

@@ -1,0 +1,268 @@
+//! An honest chain in the manner of regtest: real transactions with real txids, a mempool, blocks at intervals.
+//!
+//! It refuses what a Bitcoin node refuses: missing or spent inputs, more out than in, a fee below the relay floor,
+//! and a witness that does not verify for exactly this transaction. Time and failures are the world's business.
+
+use std::collections::BTreeMap;
+
+use bitcoin::{
+    Amount, BlockHash, OutPoint, ScriptBuf, Sequence, TapSighashType, Transaction, TxIn, TxOut, Txid,
+    Witness, XOnlyPublicKey,
+    absolute::LockTime,
+    hashes::{Hash, HashEngine, sha256},
+    sighash::{Prevouts, SighashCache},
+    transaction::Version,
+};
+use mpc_wallet_core::{
+    chain::{BroadcastOutcome, ChainObservation, ChainQuery, ChainView, Coin, CoinStatus, TxPresence},
+    mpc::Suite,
+    record::BlockRef,
+};
+
+/// Relay floor of 1 sat/vB.
+const RELAY_FLOOR_SAT_PER_KVB: u64 = 1_000;
+
+/// Time of the genesis block's header, seconds since the Unix epoch; each block adds ten minutes.
+const GENESIS_TIME: u64 = 1_700_000_000;
+
+struct Known {
+    transaction: Transaction,
+    block: Option<BlockRef>,
+}
+
+/// The ledger and its backend.
+pub(super) struct Chain {
+    suite: Suite,
+    /// The wallet's script and the key that spends from it.
+    wallet: Option<(ScriptBuf, XOnlyPublicKey)>,
+    tip: BlockRef,
+    known: BTreeMap<Txid, Known>,
+    spenders: BTreeMap<OutPoint, Txid>,
+    /// Transactions refused for a conflict: the backend can then tell what became of them.
+    losers: BTreeMap<Txid, Transaction>,
+    mempool: Vec<Txid>,
+    funded: u64,
+}
+
+impl Chain {
+    /// A chain of one block.
+    #[must_use]
+    pub(super) fn new(suite: Suite) -> Self {
+        let tip = BlockRef { height: 100, hash: BlockHash::all_zeros() };
+        Self {
+            suite,
+            wallet: None,
+            tip,
+            known: BTreeMap::new(),
+            spenders: BTreeMap::new(),
+            losers: BTreeMap::new(),
+            mempool: vec![],
+            funded: 0,
+        }
+    }
+
+    /// Gives the wallet one confirmed coin for each amount.
+    pub(super) fn fund(&mut self, script: ScriptBuf, key: XOnlyPublicKey, amounts: &[u64]) {
+        for &amount in amounts {
+            self.funded += 1;
+            let source = sha256::Hash::hash(&self.funded.to_be_bytes()).to_byte_array();
+            let transaction = Transaction {
+                version: Version::TWO,
+                lock_time: LockTime::ZERO,
+                input: vec![TxIn {
+                    previous_output: OutPoint { txid: Txid::from_byte_array(source), vout: 0 },
+                    script_sig: ScriptBuf::new(),
+                    sequence: Sequence::MAX,
+                    witness: Witness::new(),
+                }],
+                output: vec![TxOut { value: Amount::from_sat(amount), script_pubkey: script.clone() }],
+            };
+            let txid = transaction.compute_txid();
+            self.known.insert(txid, Known { transaction, block: None });
+            self.mempool.push(txid);
+        }
+        self.wallet = Some((script, key));
+        self.mine();
+    }
+
+    /// Puts the whole mempool into a block; gives its transactions.
+    pub(super) fn mine(&mut self) -> Vec<Txid> {
+        let mined = std::mem::take(&mut self.mempool);
+        let mut engine = sha256::Hash::engine();
+        engine.input(self.tip.hash.as_byte_array());
+        engine.input(&self.tip.height.to_be_bytes());
+        for txid in &mined {
+            engine.input(txid.as_byte_array());
+        }
+        let hash = BlockHash::from_byte_array(sha256::Hash::from_engine(engine).to_byte_array());
+        self.tip = BlockRef { height: self.tip.height + 1, hash };
+        for txid in &mined {
+            if let Some(known) = self.known.get_mut(txid) {
+                known.block = Some(self.tip);
+            }
+        }
+        mined
+    }
+
+    /// Best block.
+    #[must_use]
+    pub(super) const fn tip(&self) -> BlockRef {
+        self.tip
+    }
+
+    /// Answers a question as of now.
+    pub(super) fn answer(&mut self, question: &ChainQuery) -> ChainObservation {
+        match question {
+            ChainQuery::Poll { scripts, watch } => ChainObservation::Poll(self.view(scripts, watch)),
+            ChainQuery::Coins { outpoints } => ChainObservation::Coins(
+                outpoints.iter().map(|outpoint| (*outpoint, self.coin_status(outpoint))).collect(),
+            ),
+            ChainQuery::Broadcast { transaction, .. } => {
+                let txid = transaction.compute_txid();
+                ChainObservation::Broadcast { txid, outcome: self.broadcast(transaction) }
+            }
+        }
+    }
+
+    fn view(&self, scripts: &[ScriptBuf], watch: &[Txid]) -> ChainView {
+        ChainView {
+            tip: self.tip,
+            tip_time: GENESIS_TIME + u64::from(self.tip.height) * 600,
+            fee_estimates: vec![(1, 8_000), (6, 3_000), (144, 1_200)],
+            coins: self.unspent(scripts),
+            watched: watch.iter().map(|txid| (*txid, self.presence(txid))).collect(),
+        }
+    }
+
+    fn unspent(&self, scripts: &[ScriptBuf]) -> Vec<Coin> {
+        let mut coins = vec![];
+        for (txid, known) in &self.known {
+            for (vout, output) in (0u32..).zip(&known.transaction.output) {
+                let outpoint = OutPoint { txid: *txid, vout };
+                if scripts.contains(&output.script_pubkey) && !self.spenders.contains_key(&outpoint) {
+                    let height = known.block.map(|block| block.height);
+                    coins.push(Coin { outpoint, output: output.clone(), height, coinbase: false });
+                }
+            }
+        }
+        coins
+    }
+
+    fn presence(&self, txid: &Txid) -> TxPresence {
+        if let Some(known) = self.known.get(txid) {
+            return known.block.map_or(TxPresence::Mempool, TxPresence::Confirmed);
+        }
+        let rival = self.losers.get(txid).and_then(|loser| {
+            loser.input.iter().find_map(|input| self.spenders.get(&input.previous_output).copied())
+        });
+        rival.map_or(TxPresence::Absent, |by| TxPresence::Conflicted {
+            by,
+            block: self.known.get(&by).and_then(|known| known.block),
+        })
+    }
+
+    fn coin_status(&self, outpoint: &OutPoint) -> CoinStatus {
+        self.known.get(&outpoint.txid).map_or(CoinStatus::Unknown, |known| CoinStatus::Known {
+            parent: known.transaction.clone(),
+            height: known.block.map(|block| block.height),
+            spent_by: self.spenders.get(outpoint).copied(),
+        })
+    }
+
+    fn broadcast(&mut self, transaction: &Transaction) -> BroadcastOutcome {
+        let txid = transaction.compute_txid();
+        match self.known.get(&txid) {
+            Some(Known { block: Some(_), .. }) => return BroadcastOutcome::AlreadyConfirmed,
+            Some(_) => return BroadcastOutcome::Accepted,
+            None => {}
+        }
+        let mut prevouts = vec![];
+        for input in &transaction.input {
+            let spent = self.spenders.contains_key(&input.previous_output);
+            match self.output(&input.previous_output) {
+                Some(output) if !spent => prevouts.push(output.clone()),
+                Some(_) | None => {
+                    self.losers.insert(txid, transaction.clone());
+                    return BroadcastOutcome::InputsMissing;
+                }
+            }
+        }
+        let received: u64 = prevouts.iter().map(|output| output.value.to_sat()).sum();
+        let paid: u64 = transaction.output.iter().map(|output| output.value.to_sat()).sum();
+        let Some(fee) = received.checked_sub(paid) else {
+            return BroadcastOutcome::Refused(String::from("bad-txns-in-belowout"));
+        };
+        if let Err(problem) = self.check_witnesses(transaction, &prevouts) {
+            return BroadcastOutcome::Refused(problem);
+        }
+        let vsize = u64::try_from(transaction.vsize()).unwrap_or(u64::MAX);
+        if fee.saturating_mul(1_000) < vsize.saturating_mul(RELAY_FLOOR_SAT_PER_KVB) {
+            return BroadcastOutcome::FeeTooLow;
+        }
+        for input in &transaction.input {
+            self.spenders.insert(input.previous_output, txid);
+        }
+        self.known.insert(txid, Known { transaction: transaction.clone(), block: None });
+        self.mempool.push(txid);
+        BroadcastOutcome::Accepted
+    }
+
+    /// Key-path spends only, which is all this wallet makes (BIP-341).
+    fn check_witnesses(&self, transaction: &Transaction, prevouts: &[TxOut]) -> Result<(), String> {
+        let refused = || String::from("mandatory-script-verify-flag-failed");
+        let (script, key) = self.wallet.as_ref().ok_or_else(refused)?;
+        if prevouts.iter().any(|output| output.script_pubkey != *script) {
+            return Err(refused());
+        }
+        let mut cache = SighashCache::new(transaction);
+        for (index, input) in transaction.input.iter().enumerate() {
+            let sighash = cache
+                .taproot_key_spend_signature_hash(index, &Prevouts::All(prevouts), TapSighashType::Default)
+                .map_err(|_| refused())?;
+            let signature = (input.witness.len() == 1)
+                .then(|| input.witness.nth(0).and_then(|bytes| <[u8; 64]>::try_from(bytes).ok()))
+                .flatten()
+                .ok_or_else(refused)?;
+            if !self.suite.verify(*key, &sighash.to_byte_array(), &signature) {
+                return Err(refused());
+            }
+        }
+        Ok(())
+    }
+
+    fn output(&self, outpoint: &OutPoint) -> Option<&TxOut> {
+        let vout = usize::try_from(outpoint.vout).ok()?;
+        self.known.get(&outpoint.txid)?.transaction.output.get(vout)
+    }
+
+    /// The output a coin names, if the chain has it.
+    #[must_use]
+    pub(super) fn value_of(&self, outpoint: &OutPoint) -> Option<Amount> {
+        self.output(outpoint).map(|output| output.value)
+    }
+
+    /// Everything in blocks, and where.
+    pub(super) fn confirmed(&self) -> impl Iterator<Item = (Txid, &Transaction, BlockRef)> {
+        self.known
+            .iter()
+            .filter_map(|(txid, known)| known.block.map(|block| (*txid, &known.transaction, block)))
+    }
+
+    /// A transaction in the chain or the mempool.
+    #[must_use]
+    pub(super) fn transaction(&self, txid: &Txid) -> Option<&Transaction> {
+        self.known.get(txid).map(|known| &known.transaction)
+    }
+
+    /// Satoshis on the wallet's script, mempool included.
+    #[must_use]
+    pub(super) fn balance(&self, script: &ScriptBuf) -> u64 {
+        self.unspent(std::slice::from_ref(script)).iter().map(|coin| coin.output.value.to_sat()).sum()
+    }
+
+    /// How many transactions wait for a block.
+    #[must_use]
+    pub(super) const fn waiting(&self) -> usize {
+        self.mempool.len()
+    }
+}

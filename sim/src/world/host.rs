@@ -1,0 +1,175 @@
+//! A host: one machine with a disk, workers, and a node that lives until it crashes.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+};
+
+use mpc_wallet_core::{
+    Config, Node, NodeId, Timestamp, VoteKey,
+    mpc::KeyShare,
+    node::{ReplayError, SealedShare},
+    record::Fact,
+    state::{ApplyError, State},
+    step::{Input, Step},
+};
+
+use super::{disk::Disk, workers::Workers};
+use crate::{plan::Crash, rng::Stream};
+
+/// Virtual time 0 by the nodes' clocks, milliseconds since the Unix epoch.
+const EPOCH: u64 = 1_700_100_000_000;
+
+/// The moment `now` of the run as nodes see it.
+pub(super) const fn wall(now: u64) -> Timestamp {
+    Timestamp(EPOCH.saturating_add(now))
+}
+
+/// The moment of the run that a node means.
+pub(super) const fn virtual_time(at: Timestamp) -> u64 {
+    at.0.saturating_sub(EPOCH)
+}
+
+/// Why a node could not be brought up or compared.
+#[derive(Debug, thiserror::Error)]
+pub enum HostError {
+    /// The disk does not read back.
+    #[error("journal: {0}")]
+    Codec(#[from] mpc_wallet_core::codec::CodecError),
+    /// The journal contradicts itself.
+    #[error("journal: {0}")]
+    Apply(#[from] ApplyError),
+    /// The node refuses its own journal.
+    #[error("{0}")]
+    Replay(#[from] ReplayError),
+    /// A sealed share does not read back.
+    #[error("sealed key share: {0}")]
+    Share(String),
+    /// The drawn bytes are no vote key.
+    #[error("identity: {0}")]
+    Identity(#[from] mpc_wallet_core::identity::KeyError),
+}
+
+/// Digests of a node's state and of its journal applied to nothing.
+pub(super) type Digests = ([u8; 32], [u8; 32]);
+
+/// A node while it lives, with what dies with it.
+pub(super) struct Live {
+    pub(super) node: Node,
+    pub(super) boot: u64,
+    entropy: Stream,
+    /// Steps whose records are not durable yet, each with the crash that waits for it.
+    pub(super) waiting: VecDeque<(Step, Option<Crash>)>,
+    /// Which boot of each peer the node was told is connected.
+    pub(super) connected: BTreeMap<NodeId, u64>,
+    /// When the next tick comes.
+    pub(super) wake_at: Option<u64>,
+}
+
+impl Live {
+    pub(super) fn step(&mut self, now: u64, input: Input) -> Step {
+        self.node.step(wall(now), &mut self.entropy, input)
+    }
+
+    /// The entropy stream's next value, for the trace.
+    pub(super) fn unseed(&self) -> u64 {
+        self.entropy.clone().last_word()
+    }
+
+    /// When the node wants to be woken.
+    pub(super) fn deadline(&self) -> Option<u64> {
+        self.node.deadline().map(|(at, _)| virtual_time(at))
+    }
+}
+
+/// One machine.
+pub(super) struct Host {
+    config: Config,
+    identity: [u8; 32],
+    seed: u64,
+    pub(super) disk: Disk,
+    pub(super) workers: Workers,
+    pub(super) live: Option<Live>,
+    boots: u64,
+    /// How many durable records the oracles have seen.
+    pub(super) shown: usize,
+    /// Crashes whose time has come and whose point has not.
+    pub(super) armed: Vec<Crash>,
+}
+
+impl Host {
+    pub(super) fn new(config: Config, identity: [u8; 32], seed: u64, disk: Disk, workers: Workers) -> Self {
+        Self { config, identity, seed, disk, workers, live: None, boots: 0, shown: 0, armed: vec![] }
+    }
+
+    /// Starts the node from what is on disk.
+    pub(super) fn boot(&mut self) -> Result<&Live, HostError> {
+        self.boots += 1;
+        let records = self.disk.read(0)?;
+        let shares = self.shares()?;
+        let identity = VoteKey::from_bytes(&self.identity)?;
+        let node = Node::replay(self.config.clone(), identity, records, shares)?;
+        Ok(self.live.insert(Live {
+            node,
+            boot: self.boots,
+            entropy: Stream::new(self.seed, &format!("entropy/{}/{}", self.config.me, self.boots)),
+            waiting: VecDeque::new(),
+            connected: BTreeMap::new(),
+            wake_at: None,
+        }))
+    }
+
+    fn shares(&self) -> Result<Vec<SealedShare>, HostError> {
+        self.disk
+            .sealed()
+            .map(|(ceremony, key, secret)| {
+                let share =
+                    KeyShare::from_secret_bytes(secret).map_err(|e| HostError::Share(format!("{e:?}")))?;
+                Ok(SealedShare { ceremony, key, share: Arc::new(share) })
+            })
+            .collect()
+    }
+
+    /// The running boot, if the node is up.
+    pub(super) fn boot_number(&self) -> Option<u64> {
+        self.live.as_ref().map(|live| live.boot)
+    }
+
+    /// What the node says its wallets hold, in satoshis, mempool included.
+    pub(super) fn balance(&self) -> Option<u64> {
+        let wallets = self.live.as_ref()?.node.overview().wallets;
+        let total = |wallet: &mpc_wallet_core::overview::WalletView| {
+            let balance = wallet.balance;
+            balance.confirmed.to_sat()
+                + balance.trusted_pending.to_sat()
+                + balance.untrusted_pending.to_sat()
+                + balance.immature.to_sat()
+        };
+        Some(wallets.iter().map(total).sum())
+    }
+
+    /// Digests of the node's state and of its journal, undurable end included, applied to nothing.
+    pub(super) fn digests(&self) -> Result<Option<Digests>, HostError> {
+        let Some(live) = &self.live else { return Ok(None) };
+        let mut state = State::default();
+        for record in self.disk.read_all()? {
+            state.apply(self.config.me, &self.config.cluster, &record)?;
+        }
+        Ok(Some((live.node.state().digest(), state.digest())))
+    }
+
+    /// The armed crash that this step sets off, if any.
+    pub(super) fn triggered(&mut self, step: &Step) -> Option<Crash> {
+        if step.records().is_empty() {
+            return None;
+        }
+        let index = self.armed.iter().position(|crash| match crash.entering {
+            None => true,
+            Some(state) => step
+                .records()
+                .iter()
+                .any(|record| matches!(&record.fact, Fact::Transition { to, .. } if *to == state)),
+        })?;
+        Some(self.armed.remove(index))
+    }
+}

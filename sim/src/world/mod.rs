@@ -1,0 +1,479 @@
+//! The world: a cluster of real cores on a virtual network, virtual disks, a virtual chain and a virtual clock.
+//!
+//! One loop takes the earliest event from the queue and lets it happen. Nothing waits for the machine it runs on,
+//! and everything drawn comes from a named stream of the plan's seed, so a plan has exactly one run.
+//!
+//! A run has three parts. *Calm*: the nodes start, make a key together, and see the wallet's funds. *Trouble*: the
+//! plan's faults and payments. *Recovery*, from `heal_at`: faults end, nodes come back, and all that was accepted
+//! must end. Safety is judged at every step, liveness at the end.
+
+mod chain;
+mod client;
+mod disk;
+mod driver;
+mod faults;
+mod finish;
+mod host;
+mod network;
+mod scheduler;
+mod setup;
+mod workers;
+
+use std::{collections::BTreeMap, fmt, rc::Rc};
+
+use bitcoin::{Network as BitcoinNetwork, ScriptBuf};
+use mpc_wallet_core::{
+    Channel, Cluster, Config, KeyId, Limits, NodeId, RequestId, SessionId, Timing, VoteKey,
+    chain::{ChainAnswer, ChainObservation, ChainQuery},
+    ids::{JobId, QueryId},
+    mpc,
+    policy::Policy,
+    step::{Command, Input, JobResult},
+};
+use rand_core::RngCore;
+
+use self::{
+    chain::Chain,
+    client::{Client, ClientState, PATIENCE, PAUSE},
+    disk::Disk,
+    host::{Host, HostError},
+    network::Network,
+    scheduler::Scheduler,
+    workers::Workers,
+};
+use crate::{
+    oracle::{Breach, Observed, Oracles},
+    plan::{Crash, CrashPoint, FaultPlan, Span, Suite},
+    profile::CALM_NETWORK,
+    rng::Stream,
+    trace::{Log, Trace, TraceHash},
+};
+
+/// Most events of one run; a run of five minutes has some ten thousand a node.
+const MAX_EVENTS: u64 = 20_000_000;
+
+/// Most steps of one node in one millisecond: beyond this it spins.
+const MAX_STEPS_PER_MS: u32 = 5_000;
+
+/// Most messages a node sends in one virtual second: twenty payments at once take some hundreds. Beyond this nodes
+/// answer each other's answers.
+const MAX_SENT_PER_SECOND: u32 = 2_000;
+
+/// Confirmations a payment needs in this world.
+const CONFIRMATIONS: u32 = 2;
+
+/// What can happen.
+enum Event {
+    /// A frame reaches a node.
+    Deliver { from: NodeId, to: NodeId, channel: Channel, bytes: Rc<[u8]> },
+    /// A node wanted to be woken.
+    Wake { node: NodeId, boot: u64 },
+    /// A node notices whether it is connected to a peer.
+    Notice { node: NodeId, peer: NodeId },
+    /// An fsync returns.
+    Flushed { node: NodeId, boot: u64 },
+    /// A worker is done.
+    Computed { node: NodeId, boot: u64, job: JobId, result: JobResult },
+    /// A share is on disk.
+    Sealed { node: NodeId, boot: u64, ceremony: SessionId, key: KeyId, secret: Vec<u8> },
+    /// A question reaches the chain backend.
+    Ask { node: NodeId, boot: u64, query: QueryId, question: ChainQuery },
+    /// Its answer reaches the node.
+    Answer { node: NodeId, boot: u64, answer: ChainAnswer },
+    /// A block is found.
+    Mine,
+    /// A client asks.
+    Submit { client: usize },
+    /// A client has waited long enough.
+    Impatient { client: usize, request: RequestId },
+    /// A crash's time has come.
+    Crash(Crash),
+    /// A node comes back.
+    Restart(NodeId),
+    /// A cut begins.
+    Cut(usize),
+    /// It ends.
+    Mend(usize),
+    /// The cluster is watched until it is ready.
+    Prepare,
+    /// All faults end.
+    Heal,
+    /// The cluster is watched until it has finished.
+    Judge,
+}
+
+/// How a run ended.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// What did not hold; `None` if everything did.
+    pub breach: Option<Breach>,
+    /// Hash of the run.
+    pub trace: TraceHash,
+    /// Events in the trace.
+    pub events: u64,
+    /// Virtual milliseconds simulated.
+    pub simulated: u64,
+    /// What happened, counted.
+    pub tally: Counts,
+}
+
+/// What happened in a run, counted: a run in which nothing happens proves nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Payments clients asked for.
+    pub asked: u64,
+    /// Payments accepted.
+    pub accepted: u64,
+    /// Payments the chain confirmed.
+    pub paid: u64,
+    /// Crashes.
+    pub crashes: u64,
+    /// Messages sent.
+    pub sent: u64,
+    /// Copies of messages delivered.
+    pub delivered: u64,
+    /// Records made durable.
+    pub records: u64,
+    /// Alerts that a peer is configured otherwise or was restored from a backup; none is in this world.
+    pub alarms: u64,
+}
+
+impl Counts {
+    /// Adds another run's.
+    pub const fn add(&mut self, other: &Self) {
+        let Self { asked, accepted, paid, crashes, sent, delivered, records, alarms } = other;
+        self.asked += *asked;
+        self.accepted += *accepted;
+        self.paid += *paid;
+        self.crashes += *crashes;
+        self.sent += *sent;
+        self.delivered += *delivered;
+        self.records += *records;
+        self.alarms += *alarms;
+    }
+}
+
+impl fmt::Display for Counts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { asked, accepted, paid, crashes, sent, delivered, records, alarms } = self;
+        write!(
+            f,
+            "ASKED={asked} ACCEPTED={accepted} PAID={paid} CRASHES={crashes} SENT={sent} DELIVERED={delivered} RECORDS={records} ALARMS={alarms}"
+        )
+    }
+}
+
+/// A fault of the simulation or a breach of an oracle: the run is over.
+type Outcome = Result<(), Breach>;
+
+/// Part of a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Calm,
+    Trouble,
+    Recovery,
+    Over,
+}
+
+/// One run.
+pub struct World {
+    plan: FaultPlan,
+    phase: Phase,
+    /// When trouble began: plan times count from here.
+    origin: u64,
+    queue: Scheduler<Event>,
+    hosts: BTreeMap<NodeId, Host>,
+    network: Network,
+    chain: Chain,
+    /// The wallet's script, once there is a key.
+    wallet: Option<ScriptBuf>,
+    clients: Vec<Client>,
+    requests: BTreeMap<RequestId, usize>,
+    last_request: u64,
+    oracles: Oracles,
+    trace: Trace,
+    tally: Counts,
+    /// Draws that belong to no part in particular.
+    random: Stream,
+    /// The millisecond in which each node last stepped, and how often it has in it.
+    spinning: BTreeMap<NodeId, (u64, u32)>,
+    /// The second in which each node last sent something, and how much it has sent in it.
+    talking: BTreeMap<NodeId, (u64, u32)>,
+    /// What the ready-made checks last said was missing.
+    missing: String,
+}
+
+impl World {
+    /// A world at time 0, with every machine off.
+    ///
+    /// # Errors
+    /// A plan that cannot be run.
+    pub fn new(plan: FaultPlan, log: Option<Log>) -> anyhow::Result<Self> {
+        plan.check()?;
+        let seed = plan.seed;
+        let mut identities = BTreeMap::new();
+        let mut members = BTreeMap::new();
+        for number in 1..=plan.nodes {
+            let node = NodeId::new(number);
+            let mut secret = [0; 32];
+            Stream::new(seed, &format!("identity/{node}")).fill_bytes(&mut secret);
+            members.insert(node, VoteKey::from_bytes(&secret)?.public());
+            identities.insert(node, secret);
+        }
+        let cluster = Cluster::new(BitcoinNetwork::Regtest, plan.threshold, members)?;
+        let suite = match plan.suite {
+            Suite::Mock => mpc::Suite::Mock,
+            Suite::Givre => mpc::Suite::Givre,
+        };
+        let hosts = identities
+            .into_iter()
+            .map(|(node, identity)| {
+                let config = Config {
+                    me: node,
+                    cluster: cluster.clone(),
+                    policy: Policy::default(),
+                    timing: Timing::default(),
+                    limits: Limits::default(),
+                    confirmations_required: CONFIRMATIONS,
+                    suite,
+                };
+                let disk = Disk::new(plan.fsync, Stream::new(seed, &format!("disk/{node}")));
+                let workers = Workers::new(plan.job, Stream::new(seed, &format!("workers/{node}")));
+                (node, Host::new(config, identity, seed, disk, workers))
+            })
+            .collect();
+        let clients: Vec<Client> =
+            plan.payments.iter().cloned().enumerate().map(|(i, payment)| Client::new(i, payment)).collect();
+        let payments = clients
+            .iter()
+            .map(|client| (client.recipient.clone(), (client.label.clone(), client.payment.amount)))
+            .collect();
+        Ok(Self {
+            phase: Phase::Calm,
+            origin: 0,
+            queue: Scheduler::new(Stream::new(seed, "schedule")),
+            oracles: Oracles::new(&cluster, payments),
+            hosts,
+            network: Network::new(CALM_NETWORK, Stream::new(seed, "network")),
+            chain: Chain::new(suite),
+            wallet: None,
+            tally: Counts { asked: u64::try_from(clients.len())?, ..Counts::default() },
+            clients,
+            requests: BTreeMap::new(),
+            last_request: 0,
+            trace: Trace::new(log),
+            random: Stream::new(seed, "world"),
+            spinning: BTreeMap::new(),
+            talking: BTreeMap::new(),
+            missing: String::new(),
+            plan,
+        })
+    }
+
+    /// Lets everything happen.
+    #[must_use]
+    pub fn run(mut self) -> Report {
+        let breach = self.live().err();
+        if let Some(breach) = &breach {
+            let at = self.queue.now();
+            self.trace.event(at, None, format_args!("breach {breach}"));
+        }
+        self.unseed();
+        Report {
+            breach,
+            trace: self.trace.hash(),
+            events: self.trace.lines(),
+            simulated: self.queue.now(),
+            tally: self.tally,
+        }
+    }
+
+    fn live(&mut self) -> Outcome {
+        self.begin();
+        for _ in 0..MAX_EVENTS {
+            let Some(event) = self.queue.next_event() else {
+                return Err(defect("the queue ran dry"));
+            };
+            self.happen(event)?;
+            if self.phase == Phase::Over {
+                return Ok(());
+            }
+        }
+        Err(defect("the run does not end"))
+    }
+
+    fn happen(&mut self, event: Event) -> Outcome {
+        match event {
+            Event::Deliver { from, to, channel, bytes } => self.deliver(from, to, channel, &bytes),
+            Event::Wake { node, boot } => self.wake(node, boot),
+            Event::Notice { node, peer } => self.notice(node, peer),
+            Event::Flushed { node, boot } => self.flushed(node, boot),
+            Event::Computed { node, boot, job, result } if self.is_boot(node, boot) => {
+                self.note(node, format_args!("computed job {}", job.0));
+                self.input(node, Input::Computed { job, result })
+            }
+            Event::Sealed { node, boot, ceremony, key, secret } if self.is_boot(node, boot) => {
+                self.note(node, format_args!("sealed {key}"));
+                if let Some(host) = self.hosts.get_mut(&node) {
+                    host.disk.seal(ceremony, key, secret);
+                }
+                self.input(node, Input::KeyShareSealed { ceremony })
+            }
+            Event::Ask { node, boot, query, question } => {
+                self.ask(node, boot, query, &question);
+                Ok(())
+            }
+            Event::Answer { node, boot, answer } if self.is_boot(node, boot) => {
+                self.note(node, format_args!("chain {}", kind(&answer.observation)));
+                self.input(node, Input::Chain(answer))
+            }
+            // Whatever was on its way to a node that died.
+            Event::Computed { .. } | Event::Sealed { .. } | Event::Answer { .. } => Ok(()),
+            Event::Mine => self.mine(),
+            Event::Submit { client } => self.submit(client),
+            Event::Impatient { client, request } => {
+                self.impatient(client, request);
+                Ok(())
+            }
+            Event::Crash(crash) => self.crash_is_due(crash),
+            Event::Restart(node) => self.restart(node),
+            Event::Cut(number) => {
+                self.cut(number);
+                Ok(())
+            }
+            Event::Mend(number) => {
+                self.mend(number);
+                Ok(())
+            }
+            Event::Prepare => self.prepare(),
+            Event::Heal => self.heal(),
+            Event::Judge => self.judge(),
+        }
+    }
+
+    fn is_boot(&self, node: NodeId, boot: u64) -> bool {
+        self.hosts.get(&node).and_then(Host::boot_number) == Some(boot)
+    }
+
+    fn note(&mut self, node: NodeId, what: fmt::Arguments<'_>) {
+        self.trace.event(self.queue.now(), Some(node), what);
+    }
+
+    fn note_world(&mut self, what: fmt::Arguments<'_>) {
+        self.trace.event(self.queue.now(), None, what);
+    }
+
+    fn observe(&mut self, seen: &Observed<'_>) -> Outcome {
+        self.oracles.observe(seen)
+    }
+
+    fn nodes(&self) -> Vec<NodeId> {
+        self.hosts.keys().copied().collect()
+    }
+
+    // The chain backend.
+
+    fn ask(&mut self, node: NodeId, boot: u64, query: QueryId, question: &ChainQuery) {
+        let Span { least, most } = self.plan.chain.answer;
+        let delay = self.random.between(least, most) / 2;
+        let down = self.phase == Phase::Trouble && self.in_outage();
+        let observation = if !down {
+            self.chain.answer(question)
+        } else if let ChainQuery::Broadcast { .. } = question
+            && self.random.chance(300_000)
+        {
+            // It went through and nobody can tell.
+            self.chain.answer(question);
+            match self.chain.answer(question) {
+                ChainObservation::Broadcast { txid, .. } => ChainObservation::Broadcast {
+                    txid,
+                    outcome: mpc_wallet_core::chain::BroadcastOutcome::Unknown(String::from("timeout")),
+                },
+                other @ (ChainObservation::Poll(_)
+                | ChainObservation::Coins(_)
+                | ChainObservation::Unavailable(_)) => other,
+            }
+        } else {
+            ChainObservation::Unavailable(String::from("503"))
+        };
+        let answer = ChainAnswer { query, observation };
+        self.queue.after(delay, Event::Answer { node, boot, answer });
+    }
+
+    fn in_outage(&self) -> bool {
+        let now = self.queue.now().saturating_sub(self.origin);
+        self.plan.chain.outages.iter().any(|outage| (outage.from..outage.to).contains(&now))
+    }
+
+    fn mine(&mut self) -> Outcome {
+        let mined = self.chain.mine();
+        let tip = self.chain.tip();
+        self.note_world(format_args!("block {} of {} transactions", tip.height, mined.len()));
+        for txid in mined {
+            if let Some(transaction) = self.chain.transaction(&txid) {
+                self.oracles.observe(&Observed::Confirmed { transaction })?;
+            }
+        }
+        let Span { least, most } = self.plan.chain.block_interval;
+        let next = self.random.between(least, most);
+        self.queue.after(next, Event::Mine);
+        Ok(())
+    }
+
+    // Clients.
+
+    fn submit(&mut self, index: usize) -> Outcome {
+        let Some(client) = self.clients.get_mut(index) else { return Ok(()) };
+        let ClientState::Idle { .. } = client.state else { return Ok(()) };
+        let elsewhere = client.asked > 0 && self.random.chance(500_000);
+        let number = if elsewhere {
+            u16::try_from(self.random.between(1, u64::from(self.plan.nodes))).unwrap_or(1)
+        } else {
+            client.payment.node
+        };
+        client.asked += 1;
+        let node = NodeId::new(number);
+        if self.hosts.get(&node).and_then(Host::boot_number).is_none() {
+            client.state = ClientState::Idle { last: Some(format!("{node} is down")) };
+            self.queue.after(PAUSE, Event::Submit { client: index });
+            return Ok(());
+        }
+        self.last_request += 1;
+        let request = RequestId(self.last_request);
+        client.state = ClientState::Asked { request, node };
+        let command = Command::Pay(client.request());
+        let what = format!("asked for {} of {} sat", client.label, client.payment.amount);
+        self.requests.insert(request, index);
+        self.queue.after(PATIENCE, Event::Impatient { client: index, request });
+        self.note(node, format_args!("{what}"));
+        self.input(node, Input::Client { request, command })
+    }
+
+    fn impatient(&mut self, index: usize, request: RequestId) {
+        let Some(client) = self.clients.get_mut(index) else { return };
+        let waiting = matches!(client.state, ClientState::Asked { request: asked, .. } if asked == request);
+        if waiting && client.lose_answer() {
+            self.queue.after(PAUSE, Event::Submit { client: index });
+        }
+    }
+}
+
+/// A defect that no oracle names: of the core's contract, or of this world.
+fn defect(detail: impl Into<String>) -> Breach {
+    Breach { oracle: "contract", detail: detail.into() }
+}
+
+impl From<HostError> for Breach {
+    fn from(error: HostError) -> Self {
+        Self { oracle: "replay_equals_live", detail: error.to_string() }
+    }
+}
+
+const fn kind(observation: &ChainObservation) -> &'static str {
+    match observation {
+        ChainObservation::Poll(_) => "poll",
+        ChainObservation::Coins(_) => "coins",
+        ChainObservation::Broadcast { .. } => "broadcast",
+        ChainObservation::Unavailable(_) => "unavailable",
+    }
+}

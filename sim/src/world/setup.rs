@@ -1,0 +1,109 @@
+//! From cold machines to a cluster that can pay, in calm; then the plan's events are put on the queue.
+
+use bitcoin::{ScriptBuf, secp256k1::Secp256k1};
+use mpc_wallet_core::{
+    NodeId, RequestId, Scheme,
+    step::{Command, Input},
+};
+
+use super::{Event, Host, Outcome, Phase, World, defect};
+
+/// Between two looks at a cluster that gets ready.
+const BETWEEN_LOOKS: u64 = 500;
+
+/// How long a calm cluster may take to get ready.
+const PATIENCE: u64 = 120_000;
+
+/// Machines are switched on within this time.
+const SWITCH_ON: u64 = 200;
+
+impl World {
+    pub(super) fn begin(&mut self) {
+        for node in self.nodes() {
+            let delay = self.random.below(SWITCH_ON);
+            self.queue.after(delay, Event::Restart(node));
+        }
+        self.queue.after(BETWEEN_LOOKS, Event::Prepare);
+        self.queue.after(self.plan.chain.block_interval.least, Event::Mine);
+    }
+
+    /// Asks for a key until there is one, funds the wallet, and begins when all nodes see the money.
+    pub(super) fn prepare(&mut self) -> Outcome {
+        if self.queue.now() > PATIENCE {
+            return Err(defect(format!("the cluster did not get ready in calm: {}", self.missing)));
+        }
+        if self.wallet.is_none() {
+            self.make_key()?;
+        } else if self.sees_funds() {
+            self.start_trouble();
+            return Ok(());
+        }
+        self.queue.after(BETWEEN_LOOKS, Event::Prepare);
+        Ok(())
+    }
+
+    fn make_key(&mut self) -> Outcome {
+        let keys: Vec<_> = self
+            .hosts
+            .values()
+            .filter_map(|host| host.live.as_ref()?.node.state().current_key(Scheme::Taproot))
+            .map(|proof| proof.public_key)
+            .collect();
+        if keys.len() < self.hosts.len() {
+            let phases: Vec<String> = self
+                .hosts
+                .iter()
+                .filter_map(|(node, host)| Some((node, host.live.as_ref()?)))
+                .map(|(node, live)| {
+                    let view = live.node.overview();
+                    format!("{node} {:?}", view.keygen.map(|keygen| (keygen.phase, keygen.waiting_for)))
+                })
+                .collect();
+            self.missing = format!("keys at {} nodes, {}", keys.len(), phases.join(", "));
+            if keys.is_empty() {
+                self.last_request += 1;
+                let request = RequestId(self.last_request);
+                let command = Command::GenerateKey(Scheme::Taproot);
+                return self.input(NodeId::new(1), Input::Client { request, command });
+            }
+            return Ok(());
+        }
+        let Some(first) = keys.first() else { return Ok(()) };
+        if keys.iter().any(|key| key != first) {
+            return Err(defect("the members hold different keys"));
+        }
+        let key = bitcoin::XOnlyPublicKey::from_slice(first)
+            .map_err(|_| defect("the wallet's key is not a point on the curve"))?;
+        let script = ScriptBuf::new_p2tr(&Secp256k1::verification_only(), key, None);
+        self.note_world(format_args!("funds {} coins", self.plan.chain.funds.len()));
+        self.chain.fund(script.clone(), key, &self.plan.chain.funds);
+        self.wallet = Some(script);
+        Ok(())
+    }
+
+    fn sees_funds(&mut self) -> bool {
+        let funds: u64 = self.plan.chain.funds.iter().sum();
+        let seen: Vec<u64> = self.hosts.values().filter_map(Host::balance).collect();
+        self.missing = format!("of {funds} sat the nodes see {seen:?}");
+        seen.len() == self.hosts.len() && seen.iter().all(|sat| *sat == funds)
+    }
+
+    fn start_trouble(&mut self) {
+        self.note_world(format_args!("ready"));
+        self.phase = Phase::Trouble;
+        self.origin = self.queue.now();
+        self.network.set_profile(self.plan.network);
+        let at = |moment: u64| self.origin.saturating_add(moment);
+        for (client, payment) in self.plan.payments.iter().enumerate() {
+            self.queue.at(at(payment.at), Event::Submit { client });
+        }
+        for (number, partition) in self.plan.partitions.iter().enumerate() {
+            self.queue.at(at(partition.from), Event::Cut(number));
+            self.queue.at(at(partition.to), Event::Mend(number));
+        }
+        for crash in &self.plan.crashes {
+            self.queue.at(at(crash.at), Event::Crash(*crash));
+        }
+        self.queue.at(at(self.plan.heal_at), Event::Heal);
+    }
+}
