@@ -134,6 +134,12 @@ impl Api {
         self.get("/api/v1/cluster/nodes")?.read()
     }
 
+    /// What the node holds against members: the newest violations, as the API shows them.
+    pub fn violations(&self) -> anyhow::Result<Vec<Value>> {
+        let page: Value = self.get("/api/v1/violations")?.read()?;
+        Ok(page.get("items").and_then(Value::as_array).cloned().unwrap_or_default())
+    }
+
     /// The wallet's money.
     pub fn balance(&self) -> anyhow::Result<BalanceView> {
         self.get("/api/v1/wallet/balance")?.read()

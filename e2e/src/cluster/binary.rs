@@ -20,6 +20,11 @@ pub fn server_binary() -> anyhow::Result<PathBuf> {
     BUILT.get_or_init(|| build().map_err(|error| format!("{error:#}"))).clone().map_err(anyhow::Error::msg)
 }
 
+/// What cargo tells the programs it runs about their package. A build script that looks at one of them (ring's does)
+/// would be run anew, with everything above it.
+const OF_THE_PACKAGE: [&str; 5] =
+    ["CARGO_MANIFEST_", "CARGO_PKG_", "CARGO_CRATE_", "CARGO_BIN_", "CARGO_PRIMARY_"];
+
 fn build() -> anyhow::Result<PathBuf> {
     let program = std::env::current_exe()?;
     let mut profile = program.parent().context("this program lies in no folder")?;
@@ -34,6 +39,12 @@ fn build() -> anyhow::Result<PathBuf> {
         .args(["build", "--quiet", "--locked", "-p", "mpc-wallet-shell", "-p", "mpc-wallet-e2e", "--bins"])
         .arg("--target-dir")
         .arg(target);
+    for (variable, _) in std::env::vars_os() {
+        let name = variable.to_string_lossy();
+        if OF_THE_PACKAGE.iter().any(|prefix| name.starts_with(prefix)) {
+            cargo.env_remove(&variable);
+        }
+    }
     if profile.ends_with("release") {
         cargo.arg("--release");
     }

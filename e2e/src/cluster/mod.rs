@@ -102,6 +102,8 @@ impl Cluster {
             (Ports::Free, None) => anyhow::bail!("no ports were reserved"),
         };
 
+        ports::check_free(rest, quic, options.nodes)?;
+
         progress("starting the chain");
         let keep = matches!(folder, Folder::Kept(_)).then(|| dir.join("chain"));
         let chain = Regtest::start(
@@ -112,7 +114,6 @@ impl Cluster {
 
         progress("making keys and certificates");
         prepare(&dir, options, rest, quic)?;
-        ports::check_free(rest, quic, options.nodes)?;
         std::fs::create_dir_all(dir.join("logs"))?;
         let mut environment = options.environment.clone();
         environment.push(("MPC_WALLET_CHAIN_ESPLORA".into(), chain.url()));
@@ -235,13 +236,13 @@ fn prepare(dir: &Path, options: &ClusterOptions, rest: u16, quic: u16) -> anyhow
     Ok(())
 }
 
-/// Makes the CA and a certificate for each node, as an operator would. A half-finished earlier set is replaced.
+/// Makes the CA and a certificate for each node, as an operator would; what is there is never replaced.
 fn make_certificates(dir: &Path, nodes: u16) -> anyhow::Result<()> {
     let script = repository().join("scripts").join("generate-certs.sh");
     let output = Command::new(&script)
         .arg("--out")
         .arg(dir)
-        .args(["--nodes", &nodes.to_string(), "--force"])
+        .args(["--nodes", &nodes.to_string()])
         .output()
         .with_context(|| format!("cannot run {}", script.display()))?;
     anyhow::ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr).trim());

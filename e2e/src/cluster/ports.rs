@@ -57,14 +57,14 @@ pub(super) fn check_free(rest: u16, quic: u16, nodes: u16) -> anyhow::Result<()>
         TcpListener::bind((Ipv4Addr::LOCALHOST, tcp)).with_context(|| {
             format!(
                 "TCP port {tcp} (REST of node {id}) is in use; stop what uses it \
-                 (`ss -tlnp sport = :{tcp}` names it) or choose another base port"
+                 (`ss -tlnp sport = :{tcp}` names it) or choose other ports (devnet: --rest-base-port)"
             )
         })?;
         let udp = port(quic, id)?;
         UdpSocket::bind((Ipv4Addr::LOCALHOST, udp)).with_context(|| {
             format!(
                 "UDP port {udp} (QUIC of node {id}) is in use; stop what uses it \
-                 (`ss -ulnp sport = :{udp}` names it) or choose another base port"
+                 (`ss -ulnp sport = :{udp}` names it) or choose other ports (devnet: --quic-base-port)"
             )
         })?;
     }

@@ -43,7 +43,7 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
     stage.done(&format!("{} nodes up and connected, node {coordinator} coordinates", cluster.nodes().len()));
     let paid = tour::take(&cluster, &screen, arguments.payment())?;
     if paid.is_some() {
-        screen.line(&format!("from nothing to a confirmed payment in {:.1} s", seconds(began.elapsed())));
+        screen.line(&format!("from start to a confirmed payment in {:.1} s", seconds(began.elapsed())));
     }
     if !arguments.once {
         tour::explain(&cluster, &screen, paid.as_deref())?;
