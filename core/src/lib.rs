@@ -8,6 +8,8 @@
 pub mod chain;
 pub mod codec;
 pub mod config;
+#[cfg(test)]
+mod fixture;
 pub mod identity;
 pub mod ids;
 pub mod message;

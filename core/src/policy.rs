@@ -155,3 +155,109 @@ impl Policy {
         self.check_fee_rate(rate)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture::{cluster, proposal};
+
+    fn witness_script() -> ScriptBuf {
+        ScriptBuf::new_p2wsh(&bitcoin::WScriptHash::from_raw_hash(bitcoin::hashes::Hash::all_zeros()))
+    }
+
+    /// The fixture pays 10,001 sat with a fee of 500 sat; a vsize of 100 vB makes that 5,000 sat/kvB.
+    fn sentence(change: impl Fn(&mut Policy, &mut Proposal)) -> Option<String> {
+        let (mut policy, mut proposal) = (Policy::default(), proposal(&cluster(5, 4), 1, &[1]));
+        change(&mut policy, &mut proposal);
+        policy.check_proposal(&proposal, 100).err().map(|breach| breach.to_string())
+    }
+
+    #[test]
+    fn every_breach_says_the_value_and_the_limit() {
+        type Change = fn(&mut Policy, &mut Proposal);
+        let table: [(Change, Option<&str>); 15] = [
+            (|_, _| {}, None),
+            (|policy, _| policy.max_amount = Some(Amount::from_sat(10_001)), None),
+            (
+                |policy, _| policy.max_amount = Some(Amount::from_sat(10_000)),
+                Some("10001 sat exceeds the limit of 10000 sat for one payment"),
+            ),
+            (|_, proposal| proposal.amount = Amount::from_sat(546), None),
+            (
+                |_, proposal| proposal.amount = Amount::from_sat(545),
+                Some("545 sat is below the 546 sat minimum for this output type"),
+            ),
+            (
+                |policy, proposal| {
+                    policy.min_output = Amount::ZERO;
+                    proposal.amount = Amount::from_sat(293);
+                },
+                Some("293 sat is below the 294 sat minimum for this output type"),
+            ),
+            (
+                |policy, proposal| {
+                    policy.min_output = Amount::ZERO;
+                    proposal.recipient = witness_script();
+                    proposal.amount = Amount::from_sat(329);
+                },
+                Some("329 sat is below the 330 sat minimum for this output type"),
+            ),
+            (|policy, proposal| policy.whitelist = Some([proposal.recipient.clone()].into()), None),
+            (
+                |policy, _| policy.whitelist = Some([witness_script()].into()),
+                Some("the recipient is not on this cluster's whitelist"),
+            ),
+            (
+                |policy, _| policy.whitelist = Some(BTreeSet::new()),
+                Some("the recipient is not on this cluster's whitelist"),
+            ),
+            (|policy, _| policy.max_fee = Amount::from_sat(500), None),
+            (
+                |policy, _| policy.max_fee = Amount::from_sat(499),
+                Some("fee 500 sat exceeds this cluster's limit of 499 sat"),
+            ),
+            (|policy, _| (policy.fee_rate_floor, policy.fee_rate_ceiling) = (5_000, 5_000), None),
+            (
+                |policy, _| policy.fee_rate_floor = 5_001,
+                Some("fee rate 5000 sat/kvB is below this cluster's floor of 5001 sat/kvB"),
+            ),
+            (
+                |policy, _| policy.fee_rate_ceiling = 4_999,
+                Some("fee rate 5000 sat/kvB exceeds this cluster's ceiling of 4999 sat/kvB"),
+            ),
+        ];
+        for (row, (change, expected)) in table.into_iter().enumerate() {
+            assert_eq!(sentence(change).as_deref(), expected, "row {row}");
+        }
+    }
+
+    #[test]
+    fn a_transaction_without_size_or_with_an_absurd_fee_is_refused() {
+        let cluster = cluster(5, 4);
+        let mut proposal = proposal(&cluster, 1, &[1]);
+        let policy = Policy { max_fee: Amount::MAX_MONEY, ..Policy::default() };
+        assert!(matches!(policy.check_proposal(&proposal, 0), Err(PolicyBreach::FeeRateTooHigh { .. })));
+        proposal.fee = Amount::MAX_MONEY;
+        assert!(matches!(policy.check_proposal(&proposal, 100), Err(PolicyBreach::FeeRateTooHigh { .. })));
+    }
+
+    #[test]
+    fn any_change_of_a_policy_changes_its_version() {
+        type Change = fn(&mut Policy);
+        let changes: [Change; 6] = [
+            |policy| policy.max_amount = Some(Amount::ZERO),
+            |policy| policy.fee_rate_floor += 1,
+            |policy| policy.fee_rate_ceiling += 1,
+            |policy| policy.max_fee += Amount::ONE_SAT,
+            |policy| policy.min_output += Amount::ONE_SAT,
+            |policy| policy.whitelist = Some(BTreeSet::new()),
+        ];
+        let mut versions = BTreeSet::from([Policy::default().version()]);
+        for change in changes {
+            let mut policy = Policy::default();
+            change(&mut policy);
+            versions.insert(policy.version());
+        }
+        assert_eq!(versions.len(), changes.len() + 1);
+    }
+}

@@ -164,3 +164,174 @@ impl Run {
         u16::try_from(index).ok().map(Slot)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+    use super::*;
+    use crate::{
+        fixture::{cluster, key},
+        step::JobResult,
+    };
+
+    const ID: SessionId = SessionId::from_bytes([5; 32]);
+    const ME: NodeId = NodeId::new(2);
+
+    /// Says something to all and something to slot 2 each time, and remembers what it was given.
+    #[derive(Default)]
+    struct Parrot {
+        heard: Vec<(Slot, Vec<u8>)>,
+        turns: u8,
+    }
+
+    impl Machine for Parrot {
+        fn receive(&mut self, from: Slot, payload: &[u8]) {
+            self.heard.push((from, payload.to_vec()));
+        }
+
+        fn advance(&mut self) -> Advance {
+            self.turns += 1;
+            let say = |to, word: &[u8]| Outgoing { to, payload: [word, &[self.turns]].concat() };
+            let outgoing = vec![say(Recipient::All, b"all"), say(Recipient::One(Slot(2)), b"one")];
+            Advance { outgoing, progress: Progress::Running }
+        }
+
+        fn waiting_for(&self) -> Vec<Slot> {
+            vec![Slot(0), Slot(2)]
+        }
+    }
+
+    /// Nodes 1, 2, 4 and 5; this is node-2, in slot 1.
+    fn run() -> Run {
+        Run::new(ID, ME, [1, 2, 4, 5].map(NodeId::new).to_vec(), Box::new(Parrot::default()))
+    }
+
+    fn word(from: u16, payload: &[u8]) -> MpcMessage {
+        MpcMessage { session: ID, from: NodeId::new(from), to: None, sequence: 0, payload: payload.to_vec() }
+    }
+
+    fn said(body: MpcMessage) -> Signed<MpcMessage> {
+        let speaker = key(body.from.get());
+        Signed::new(body, &speaker)
+    }
+
+    fn inbox(run: &mut Run) -> Vec<(Slot, Vec<u8>)> {
+        let Work::Advance { inbox, .. } = run.work(JobId(1)).unwrap();
+        inbox
+    }
+
+    #[test]
+    fn new_words_reach_the_machine_once_under_their_speakers_slot() {
+        let mut run = run();
+        assert_eq!(run.hear(said(word(4, b"a"))), Heard::New);
+        assert_eq!(run.hear(said(word(4, b"a"))), Heard::Nothing);
+        assert_eq!(run.hear(said(word(1, b"b"))), Heard::New);
+        assert_eq!(inbox(&mut run), [(Slot(2), b"a".to_vec()), (Slot(0), b"b".to_vec())]);
+    }
+
+    #[test]
+    fn the_same_words_signed_anew_are_no_news() {
+        let mut run = run();
+        let first = said(word(4, b"a"));
+        let mut again = first.clone();
+        again.signature.0[0] ^= 1;
+        assert_eq!(run.hear(first), Heard::New);
+        assert_eq!(run.hear(again), Heard::Nothing);
+    }
+
+    #[test]
+    fn other_words_in_the_same_place_are_proof_and_do_not_reach_the_machine() {
+        let mut run = run();
+        assert_eq!(run.hear(said(word(4, b"a"))), Heard::New);
+        let Heard::Equivocation(evidence) = run.hear(said(word(4, b"b"))) else { panic!("not noticed") };
+        assert_eq!(evidence.verify(&cluster(5, 4)), Ok(()));
+        assert_eq!(evidence.accused(), NodeId::new(4));
+        assert_eq!(inbox(&mut run), [(Slot(2), b"a".to_vec())]);
+    }
+
+    #[test]
+    fn different_places_hold_different_words() {
+        let mut run = run();
+        let (mut later, mut aside) = (word(4, b"b"), word(4, b"c"));
+        later.sequence = 1;
+        aside.to = Some(ME);
+        for body in [word(4, b"a"), later, aside] {
+            assert_eq!(run.hear(said(body)), Heard::New);
+        }
+    }
+
+    #[test]
+    fn what_is_not_for_this_run_and_node_is_ignored() {
+        type Change = fn(&mut MpcMessage);
+        let changes: [(&str, Change); 6] = [
+            ("another session", |m| m.session = SessionId::from_bytes([6; 32])),
+            ("this node's own words", |m| m.from = ME),
+            ("a member that is no signer", |m| m.from = NodeId::new(3)),
+            ("a stranger", |m| m.from = NodeId::new(9)),
+            ("for another party", |m| m.to = Some(NodeId::new(5))),
+            ("further than any protocol goes", |m| m.sequence = MAX_SEQUENCE),
+        ];
+        for (desc, change) in changes {
+            let mut run = run();
+            let mut body = word(4, b"a");
+            change(&mut body);
+            assert_eq!(run.hear(said(body)), Heard::Nothing, "{desc}");
+            assert!(run.heard.is_empty() && run.inbox.is_empty(), "{desc} is kept");
+        }
+    }
+
+    #[test]
+    fn a_speaker_fills_a_bounded_number_of_places() {
+        let mut run = run();
+        for sequence in 0..1_000 {
+            let mut body = word(4, b"a");
+            body.sequence = sequence;
+            run.hear(said(body));
+        }
+        assert_eq!(run.heard.len(), usize::try_from(MAX_SEQUENCE).unwrap());
+    }
+
+    #[test]
+    fn there_is_work_at_first_and_then_only_after_news() {
+        let mut run = run();
+        let Work::Advance { machine, .. } = run.work(JobId(1)).unwrap();
+        assert!(run.silent().is_empty(), "it computes, it does not wait");
+        run.hear(said(word(4, b"a")));
+        assert!(run.work(JobId(2)).is_none(), "the machine is away");
+        let JobResult::Advanced { machine, advance } = (Work::Advance { machine, inbox: vec![] }).run();
+        run.returned(JobId(1), machine, advance, &key(2)).unwrap();
+        assert_eq!(run.silent(), [NodeId::new(1), NodeId::new(4)]);
+        let Work::Advance { machine, inbox } = run.work(JobId(3)).unwrap();
+        assert_eq!(inbox.len(), 1);
+        let JobResult::Advanced { machine, advance } = (Work::Advance { machine, inbox: vec![] }).run();
+        run.returned(JobId(3), machine, advance, &key(2)).unwrap();
+        assert!(run.work(JobId(4)).is_none(), "nothing new");
+    }
+
+    #[test]
+    fn a_result_of_another_job_is_not_taken() {
+        let mut run = run();
+        let work = run.work(JobId(1)).unwrap();
+        let JobResult::Advanced { machine, advance } = work.run();
+        assert!(run.returned(JobId(2), machine, advance, &key(2)).is_none());
+        assert!(run.said().is_empty());
+    }
+
+    #[test]
+    fn words_are_numbered_by_listener_signed_and_kept() {
+        let mut run = run();
+        for job in 1..=2 {
+            let Some(work) = run.work(JobId(job)) else { panic!("no work for job {job}") };
+            let JobResult::Advanced { machine, advance } = work.run();
+            let (saying, _) = run.returned(JobId(job), machine, advance, &key(2)).unwrap();
+            assert!(saying.iter().all(|message| message.verify(&key(2).public())));
+            run.hear(said(word(4, b"a")));
+        }
+        let places: Vec<_> = run.said().iter().map(|said| (said.body.to, said.body.sequence)).collect();
+        let one = Some(NodeId::new(4));
+        assert_eq!(places, [(None, 0), (one, 0), (None, 1), (one, 1)]);
+        let all = run.audience(&run.said()[0].body);
+        assert_eq!(all, [1, 4, 5].map(NodeId::new), "every other party");
+        assert_eq!(run.audience(&run.said()[1].body), [NodeId::new(4)]);
+    }
+}

@@ -138,11 +138,14 @@ impl State {
             Fact::Proposed(proposal) => self.propose(proposal, record.at),
             Fact::Voted(vote) => {
                 let tx = self.tx_mut(vote.body.txid)?;
+                // A member's first vote stands; a later one counts for nothing and commits nothing.
+                if tx.tally.vote_of(vote.body.voter).is_some() {
+                    return Ok(());
+                }
                 tx.tally.add(vote.clone());
-                let (txid, approved) = (vote.body.txid, vote.body.decision == Decision::Approve);
                 self.member_mut(vote.body.voter).votes += 1;
-                if vote.body.voter == me && approved {
-                    self.commit_claims(txid);
+                if vote.body.voter == me && vote.body.decision == Decision::Approve {
+                    self.commit_claims(vote.body.txid);
                 }
             }
             Fact::Promised(promise) => {
@@ -150,9 +153,11 @@ impl State {
             }
             Fact::Transition { txid, to, sub_status, .. } => {
                 let at = record.at;
-                let tx = self.tx_mut(*txid)?;
-                tx.state =
+                let tx = self.transactions.get(txid).ok_or(ApplyError::UnknownTransaction(*txid))?;
+                let next =
                     tx.state.advance(*to).map_err(|source| ApplyError::Illegal { txid: *txid, source })?;
+                let tx = self.tx_mut(*txid)?;
+                tx.state = next;
                 tx.sub_status = sub_status.clone();
                 tx.since = at;
                 let dead = tx.tally.is_dead(cluster) && tx.finished.is_none();
@@ -391,3 +396,6 @@ impl State {
         codec::digest("mpc-wallet/state", self)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,6 +6,10 @@
 //!
 //! Rounds: commitment, confirmation (the library's echo hash, with the view of the mailbox), opening to all
 //! with a secret share to each, and proof of knowledge of the share that resulted.
+#![expect(
+    clippy::disallowed_types,
+    reason = "the future and its driver share queues and must be Send; one thread at a time holds both"
+)]
 
 use std::collections::VecDeque;
 use std::convert::Infallible;

@@ -88,3 +88,65 @@ impl Timers {
         Some(timer)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LATE: Timestamp = Timestamp(100);
+
+    fn drain(timers: &mut Timers, now: Timestamp) -> Vec<Timer> {
+        std::iter::from_fn(|| timers.pop(now)).collect()
+    }
+
+    #[test]
+    fn setting_a_timer_again_replaces_it() {
+        let mut timers = Timers::default();
+        timers.set(Timer::Heartbeat, Timestamp(5));
+        timers.set(Timer::Heartbeat, Timestamp(9));
+        assert_eq!(timers.next(), Some((Timestamp(9), "heartbeat due")));
+        assert_eq!(timers.pop(Timestamp(8)), None);
+        assert_eq!(drain(&mut timers, LATE), [Timer::Heartbeat]);
+        assert_eq!(timers.next(), None);
+    }
+
+    #[test]
+    fn timers_ring_in_order_of_time_each_once() {
+        let mut timers = Timers::default();
+        timers.set(Timer::Sync, Timestamp(7));
+        timers.set(Timer::Keygen, Timestamp(3));
+        timers.set(Timer::ChainPoll, Timestamp(5));
+        timers.set(Timer::Heartbeat, Timestamp(101));
+        assert_eq!(drain(&mut timers, LATE), [Timer::Keygen, Timer::ChainPoll, Timer::Sync]);
+        assert_eq!(timers.next().map(|(at, _)| at), Some(Timestamp(101)));
+    }
+
+    #[test]
+    fn a_timer_rings_at_its_moment_and_not_before() {
+        let mut timers = Timers::default();
+        timers.set(Timer::Sync, Timestamp(7));
+        assert_eq!(timers.pop(Timestamp(6)), None);
+        assert_eq!(timers.pop(Timestamp(7)), Some(Timer::Sync));
+    }
+
+    #[test]
+    fn set_by_only_ever_brings_a_timer_forward() {
+        let mut timers = Timers::default();
+        for (at, rings) in [(7, 7), (9, 7), (3, 3), (7, 3)] {
+            timers.set_by(Timer::CoinQueue, Timestamp(at));
+            assert_eq!(timers.next().map(|(at, _)| at), Some(Timestamp(rings)), "after {at}");
+        }
+        assert_eq!(drain(&mut timers, LATE), [Timer::CoinQueue], "and it rings once");
+    }
+
+    #[test]
+    fn a_cleared_timer_does_not_ring_and_its_neighbours_do() {
+        let mut timers = Timers::default();
+        let (one, other) = (Timer::PeerSilent(NodeId::new(1)), Timer::PeerSilent(NodeId::new(2)));
+        timers.set(one, Timestamp(1));
+        timers.set(other, Timestamp(1));
+        timers.clear(one);
+        timers.clear(Timer::Keygen);
+        assert_eq!(drain(&mut timers, LATE), [other]);
+    }
+}

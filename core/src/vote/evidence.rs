@@ -135,3 +135,141 @@ impl Evidence {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use bitcoin::{Txid, hashes::Hash};
+
+    use super::*;
+    use crate::{
+        fixture::{ballot, cluster, key, proposal},
+        ids::{ClusterId, SessionId},
+        vote::{Ballot, Decision, RejectReason},
+    };
+
+    const LIAR: u16 = 3;
+
+    fn ballots(cluster: &Cluster) -> (Ballot, Ballot) {
+        let proposal = proposal(cluster, 1, &[1]);
+        let refusal = Decision::Reject(RejectReason::Expired);
+        (ballot(cluster, &proposal, LIAR, Decision::Approve), ballot(cluster, &proposal, LIAR, refusal))
+    }
+
+    fn words() -> (MpcMessage, MpcMessage) {
+        let word = |payload: &[u8]| MpcMessage {
+            session: SessionId::from_bytes([5; 32]),
+            from: NodeId::new(LIAR),
+            to: None,
+            sequence: 1,
+            payload: payload.to_vec(),
+        };
+        (word(b"one"), word(b"two"))
+    }
+
+    fn double_vote(bodies: (Ballot, Ballot), signers: (u16, u16)) -> Evidence {
+        Evidence::DoubleVote {
+            first: Box::new(Signed::new(bodies.0, &key(signers.0))),
+            second: Box::new(Signed::new(bodies.1, &key(signers.1))),
+        }
+    }
+
+    fn equivocation(bodies: (MpcMessage, MpcMessage), signers: (u16, u16)) -> Evidence {
+        Evidence::Equivocation {
+            first: Box::new(Signed::new(bodies.0, &key(signers.0))),
+            second: Box::new(Signed::new(bodies.1, &key(signers.1))),
+        }
+    }
+
+    #[test]
+    fn two_contrary_votes_convict_with_nothing_but_the_manifest() {
+        let cluster = cluster(5, 4);
+        let evidence = double_vote(ballots(&cluster), (LIAR, LIAR));
+        // As a stranger would get it: from bytes.
+        let read: Evidence = codec::decode(&codec::encode(&evidence).unwrap(), 10_000).unwrap();
+        assert_eq!(read.verify(&cluster), Ok(()));
+        assert_eq!((read.accused(), read.violation()), (NodeId::new(LIAR), Violation::DoubleVote));
+    }
+
+    #[test]
+    fn two_words_in_one_place_convict_with_nothing_but_the_manifest() {
+        let cluster = cluster(5, 4);
+        let evidence = equivocation(words(), (LIAR, LIAR));
+        let read: Evidence = codec::decode(&codec::encode(&evidence).unwrap(), 10_000).unwrap();
+        assert_eq!(read.verify(&cluster), Ok(()));
+        assert_eq!((read.accused(), read.violation()), (NodeId::new(LIAR), Violation::ProtocolViolation));
+    }
+
+    #[test]
+    fn two_votes_that_do_not_contradict_prove_nothing() {
+        type Change = fn(&mut Ballot, &mut Ballot);
+        let cluster = cluster(5, 4);
+        let changes: [(&str, Change); 7] = [
+            ("the same vote twice", |a, b| *b = a.clone()),
+            ("different rounds", |_, b| b.round += 1),
+            ("different transactions", |_, b| b.txid = Txid::from_byte_array([1; 32])),
+            ("different voters", |_, b| b.voter = NodeId::new(4)),
+            ("the first of another cluster", |a, _| a.cluster = ClusterId::from_bytes([1; 32])),
+            ("the second of another cluster", |_, b| b.cluster = ClusterId::from_bytes([1; 32])),
+            ("both of another cluster", |a, b| {
+                a.cluster = ClusterId::from_bytes([1; 32]);
+                b.cluster = a.cluster;
+            }),
+        ];
+        for (desc, change) in changes {
+            let (mut first, mut second) = ballots(&cluster);
+            change(&mut first, &mut second);
+            let signers = (first.voter.get(), second.voter.get());
+            let verdict = double_vote((first, second), signers).verify(&cluster);
+            assert_eq!(verdict, Err(EvidenceError::NoContradiction), "{desc}");
+        }
+    }
+
+    #[test]
+    fn two_words_that_do_not_contradict_prove_nothing() {
+        type Change = fn(&mut MpcMessage, &mut MpcMessage);
+        let cluster = cluster(5, 4);
+        let changes: [(&str, Change); 5] = [
+            ("the same words twice", |a, b| *b = a.clone()),
+            ("different sessions", |_, b| b.session = SessionId::from_bytes([6; 32])),
+            ("different places", |_, b| b.sequence += 1),
+            ("different listeners", |_, b| b.to = Some(NodeId::new(1))),
+            ("different speakers", |_, b| b.from = NodeId::new(4)),
+        ];
+        for (desc, change) in changes {
+            let (mut first, mut second) = words();
+            change(&mut first, &mut second);
+            let signers = (first.from.get(), second.from.get());
+            let verdict = equivocation((first, second), signers).verify(&cluster);
+            assert_eq!(verdict, Err(EvidenceError::NoContradiction), "{desc}");
+        }
+    }
+
+    #[test]
+    fn an_accuser_cannot_forge_either_statement() {
+        let cluster = cluster(5, 4);
+        let not_signed = Err(EvidenceError::NotSigned(NodeId::new(LIAR)));
+        for signers in [(1, LIAR), (LIAR, 1), (1, 1)] {
+            assert_eq!(double_vote(ballots(&cluster), signers).verify(&cluster), not_signed, "{signers:?}");
+            assert_eq!(equivocation(words(), signers).verify(&cluster), not_signed, "{signers:?}");
+        }
+    }
+
+    #[test]
+    fn a_signature_cannot_be_moved_to_other_words() {
+        let cluster = cluster(5, 4);
+        let (first, second) = ballots(&cluster);
+        let honest = Signed::new(first, &key(LIAR));
+        let forged = Signed { body: second, signature: honest.signature };
+        let evidence = Evidence::DoubleVote { first: Box::new(honest), second: Box::new(forged) };
+        assert_eq!(evidence.verify(&cluster), Err(EvidenceError::NotSigned(NodeId::new(LIAR))));
+    }
+
+    #[test]
+    fn a_stranger_cannot_be_accused() {
+        let (mut first, mut second) = ballots(&cluster(5, 4));
+        (first.voter, second.voter) = (NodeId::new(9), NodeId::new(9));
+        let evidence = double_vote((first, second), (9, 9));
+        assert_eq!(evidence.verify(&cluster(5, 4)), Err(EvidenceError::Stranger(NodeId::new(9))));
+    }
+}

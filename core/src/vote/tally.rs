@@ -176,3 +176,193 @@ impl Promise {
         self.cluster == cluster.id() && self.txid == proposal.txid() && self.digest == proposal.digest()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+    use bitcoin::{Txid, hashes::Hash};
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::{
+        fixture::{ballot, cluster, key, promise, proposal, vote},
+        identity::Signed,
+        ids::{ClusterId, KeyId, PolicyVersion, ProposalDigest, Scheme},
+        time::Timestamp,
+        vote::RejectReason,
+    };
+
+    const CLUSTERS: [(u16, u16); 6] = [(2, 2), (3, 2), (4, 3), (5, 3), (5, 4), (7, 5)];
+
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    enum Word {
+        Approve,
+        Reject,
+        Promise,
+    }
+
+    type Said = Vec<(u16, Word)>;
+
+    fn say(tally: &mut Tally, cluster: &Cluster, node: u16, word: Word) {
+        let proposal = proposal(cluster, 1, &[1]);
+        match word {
+            Word::Approve => tally.add(vote(cluster, &proposal, node, Decision::Approve)),
+            Word::Reject => {
+                tally.add(vote(cluster, &proposal, node, Decision::Reject(RejectReason::Expired)));
+            }
+            Word::Promise => tally.add_promise(promise(cluster, &proposal, node)),
+        }
+    }
+
+    fn word() -> impl Strategy<Value = Word> {
+        prop_oneof![3 => Just(Word::Approve), 1 => Just(Word::Reject), 1 => Just(Word::Promise)]
+    }
+
+    /// A cluster and what its members say, in some order, some of it twice and some of it contradictory.
+    fn debate() -> impl Strategy<Value = (u16, u16, Said)> {
+        prop::sample::select(CLUSTERS.to_vec())
+            .prop_flat_map(|(n, t)| (Just(n), Just(t), prop::collection::vec((1..=n, word()), 0..16)))
+    }
+
+    /// Every member's one word, and another order of the same words.
+    fn reordered() -> impl Strategy<Value = (u16, u16, Said, Said)> {
+        prop::sample::select(CLUSTERS.to_vec()).prop_flat_map(|(n, t)| {
+            prop::collection::vec(word(), usize::from(n)).prop_flat_map(move |words| {
+                let said: Vec<_> = (1..=n).zip(words).collect();
+                (Just(n), Just(t), Just(said.clone()), Just(said).prop_shuffle())
+            })
+        })
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(96))]
+
+        #[test]
+        fn a_certificate_exists_exactly_from_t_distinct_approvals_on((n, t, said) in debate()) {
+            let cluster = cluster(n, t);
+            let mut tally = Tally::default();
+            // Said again in plain words: a member's first vote counts, and so does its promise.
+            let mut votes = BTreeMap::new();
+            let mut bound = BTreeSet::new();
+            for (node, word) in said {
+                say(&mut tally, &cluster, node, word);
+                match word {
+                    Word::Approve | Word::Reject => {
+                        votes.entry(node).or_insert(word);
+                    }
+                    Word::Promise => {
+                        bound.insert(node);
+                    }
+                }
+            }
+            bound.extend(votes.iter().filter(|(_, word)| **word == Word::Reject).map(|(node, _)| *node));
+            let approvals = votes.values().filter(|word| **word == Word::Approve).count();
+            let certificate = tally.certificate(&cluster);
+            prop_assert_eq!(certificate.is_some(), approvals >= usize::from(t));
+            if let Some(certificate) = certificate {
+                prop_assert_eq!(certificate.approvals.len(), approvals);
+                prop_assert_eq!(certificate.verify(&cluster, &proposal(&cluster, 1, &[1])), Ok(()));
+            }
+            let (n, t, bound) = (i32::from(n), i32::from(t), i32::try_from(bound.len()).unwrap());
+            let f = (n - t).min(2 * t - n - 1);
+            prop_assert_eq!(tally.approval_impossible(&cluster), n - bound < t);
+            // Dead: even if f of those bound lie, fewer than t members are left to sign.
+            prop_assert_eq!(tally.is_dead(&cluster), n - (bound - f) < t);
+        }
+
+        #[test]
+        fn neither_order_nor_repetition_changes_a_tally((n, t, one, other) in reordered()) {
+            let cluster = cluster(n, t);
+            let (mut first, mut second) = (Tally::default(), Tally::default());
+            one.iter().for_each(|(node, word)| say(&mut first, &cluster, *node, *word));
+            other.iter().for_each(|(node, word)| say(&mut second, &cluster, *node, *word));
+            prop_assert_eq!(&first, &second);
+            one.iter().for_each(|(node, word)| say(&mut second, &cluster, *node, *word));
+            prop_assert_eq!(&first, &second);
+        }
+    }
+
+    #[test]
+    fn a_second_vote_is_a_duplicate_or_a_lie_and_never_replaces_the_first() {
+        let cluster = cluster(5, 4);
+        let proposal = proposal(&cluster, 1, &[1]);
+        let first = vote(&cluster, &proposal, 2, Decision::Approve);
+        let contrary = vote(&cluster, &proposal, 2, Decision::Reject(RejectReason::Expired));
+        let mut tally = Tally::default();
+        assert_eq!(tally.judge(&first), Counted::New);
+        tally.add(first.clone());
+        assert_eq!(tally.judge(&first), Counted::Duplicate);
+        assert_eq!(tally.judge(&contrary), Counted::DoubleVote { first: Box::new(first.clone()) });
+        tally.add(contrary);
+        assert_eq!(tally.vote_of(NodeId::new(2)), Some(&first));
+    }
+
+    #[test]
+    fn a_certificate_with_any_single_flaw_proves_nothing() {
+        type Flaw = fn(&mut Ballot);
+        let cluster = cluster(5, 4);
+        let proposal = proposal(&cluster, 1, &[1]);
+        let approvals: Vec<Vote> =
+            (1..=4).map(|voter| vote(&cluster, &proposal, voter, Decision::Approve)).collect();
+        let verify = |approvals: Vec<Vote>| Certificate { approvals }.verify(&cluster, &proposal);
+        assert_eq!(verify(approvals.clone()), Ok(()));
+        let flaws: [(&str, Flaw); 10] = [
+            ("another cluster", |b| b.cluster = ClusterId::from_bytes([1; 32])),
+            ("another key", |b| b.key = KeyId { scheme: Scheme::Taproot, epoch: 2 }),
+            ("another transaction", |b| b.txid = Txid::from_byte_array([1; 32])),
+            ("another proposal of it", |b| b.digest = ProposalDigest::from_bytes([1; 32])),
+            ("a later round", |b| b.round += 1),
+            ("round zero", |b| b.round = 0),
+            ("another expiry", |b| b.expires_at = Timestamp(1_001)),
+            ("a refusal", |b| b.decision = Decision::Reject(RejectReason::Expired)),
+            ("somebody else's name", |b| b.voter = NodeId::new(5)),
+            ("a stranger's name", |b| b.voter = NodeId::new(6)),
+        ];
+        for (desc, flaw) in flaws {
+            let mut body = approvals[1].body.clone();
+            flaw(&mut body);
+            let mut flawed = approvals.clone();
+            flawed[1] = Signed::new(body.clone(), &key(2));
+            assert_eq!(
+                verify(flawed),
+                Err(CertificateError::BadVote(body.voter)),
+                "{desc}, signed by node-2"
+            );
+            let mut tampered = approvals.clone();
+            tampered[1].body = body.clone();
+            assert_eq!(verify(tampered), Err(CertificateError::BadVote(body.voter)), "{desc}, not signed");
+        }
+        let mut other_policy = approvals.clone();
+        other_policy[1].body.policy = PolicyVersion::from_bytes([1; 32]);
+        assert_eq!(
+            verify(other_policy),
+            Err(CertificateError::BadVote(NodeId::new(2))),
+            "a policy not signed for"
+        );
+        for byte in [0, 31, 32, 63] {
+            let mut damaged = approvals.clone();
+            damaged[3].signature.0[byte] ^= 1;
+            assert_eq!(
+                verify(damaged),
+                Err(CertificateError::BadVote(NodeId::new(4))),
+                "signature byte {byte}"
+            );
+        }
+        let too_few = Err(CertificateError::TooFew { found: 3, needed: 4 });
+        assert_eq!(verify(approvals[..3].to_vec()), too_few, "one approval less");
+        let twice = [&approvals[..3], &approvals[..1]].concat();
+        assert_eq!(verify(twice), too_few, "one approval twice");
+        assert_eq!(verify(vec![]), Err(CertificateError::TooFew { found: 0, needed: 4 }), "empty");
+    }
+
+    #[test]
+    fn judging_by_another_policy_is_no_flaw_of_a_vote() {
+        let cluster = cluster(5, 4);
+        let proposal = proposal(&cluster, 1, &[1]);
+        let mut body = ballot(&cluster, &proposal, 1, Decision::Approve);
+        body.policy = PolicyVersion::from_bytes([1; 32]);
+        let mut approvals = vec![Signed::new(body, &key(1))];
+        approvals.extend((2..=4).map(|voter| vote(&cluster, &proposal, voter, Decision::Approve)));
+        assert_eq!(Certificate { approvals }.verify(&cluster, &proposal), Ok(()));
+    }
+}

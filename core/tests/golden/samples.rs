@@ -1,0 +1,359 @@
+//! One fixed value of everything that is encoded, in the order in which its type declares it.
+
+use std::collections::BTreeMap;
+
+use bitcoin::{
+    Amount, BlockHash, Network, OutPoint, ScriptBuf, Sequence, Transaction, TxIn, TxOut, Txid, Witness,
+    absolute::LockTime, hashes::Hash, transaction::Version,
+};
+use mpc_wallet_core::{
+    BootId, Cluster, ClusterId, KeyId, LogIndex, NodeId, PaymentId, PolicyVersion, ProposalDigest, Scheme,
+    SessionId, Timestamp, VoteKey,
+    identity::Signed,
+    message::{
+        Bundle, CoinGrant, CoinRequest, FinalTransaction, GrantedCoin, Heartbeat, KeyProof, KeygenConfirm,
+        KeygenRequest, Message, MpcMessage, SignRequest, SigningSession, Subject, SyncPage,
+    },
+    policy::PolicyBreach,
+    record::{BlockRef, Fact},
+    refusal::Refusal,
+    tx::{Prevout, Proposal, SignedProposal, State, SubStatus},
+    vote::{
+        Ballot, Certificate, Decision, Evidence, FIRST_ROUND, Promise, RejectReason, SignedPromise,
+        Violation, Vote,
+    },
+};
+
+const CLUSTER: ClusterId = ClusterId::from_bytes([0xc1; 32]);
+const KEY: KeyId = KeyId { scheme: Scheme::Taproot, epoch: 1 };
+const POLICY: PolicyVersion = PolicyVersion::from_bytes([0x90; 32]);
+const PAYMENT: PaymentId = PaymentId::from_bytes([0x9a; 32]);
+const SESSION: SessionId = SessionId::from_bytes([0x5e; 32]);
+
+fn key(node: u16) -> VoteKey {
+    VoteKey::from_bytes(&[u8::try_from(node).unwrap(); 32]).unwrap()
+}
+
+/// Four of five on regtest.
+pub(crate) fn cluster() -> Cluster {
+    let members: BTreeMap<_, _> = (1..=5).map(|i| (NodeId::new(i), key(i).public())).collect();
+    Cluster::new(Network::Regtest, 4, members).unwrap()
+}
+
+fn recipient() -> ScriptBuf {
+    ScriptBuf::from_hex("0014751e76e8199196d454941c45d1b3a323f1433bd6").unwrap()
+}
+
+fn wallet_script() -> ScriptBuf {
+    ScriptBuf::from_hex(&format!("5120{}", "79".repeat(32))).unwrap()
+}
+
+fn coin() -> OutPoint {
+    OutPoint { txid: Txid::from_byte_array([0x11; 32]), vout: 3 }
+}
+
+fn prevout() -> Prevout {
+    Prevout { value: Amount::from_sat(150_000), script: wallet_script() }
+}
+
+fn transaction(witness: Witness) -> Transaction {
+    Transaction {
+        version: Version::TWO,
+        lock_time: LockTime::from_consensus(812),
+        input: vec![TxIn {
+            previous_output: coin(),
+            script_sig: ScriptBuf::new(),
+            sequence: Sequence(0xffff_fffd),
+            witness,
+        }],
+        output: vec![
+            TxOut { value: Amount::from_sat(100_000), script_pubkey: recipient() },
+            TxOut { value: Amount::from_sat(49_000), script_pubkey: wallet_script() },
+        ],
+    }
+}
+
+pub(crate) fn proposal() -> Proposal {
+    Proposal {
+        cluster: CLUSTER,
+        key: KEY,
+        payment: PAYMENT,
+        origin: NodeId::new(1),
+        recipient: recipient(),
+        amount: Amount::from_sat(100_000),
+        fee: Amount::from_sat(1_000),
+        unsigned_tx: transaction(Witness::new()),
+        prevouts: vec![prevout()],
+        metadata: Some("invoice 17".to_owned()),
+        created_at: Timestamp(1_700_000_000_000),
+        expires_at: Timestamp(1_700_086_400_000),
+    }
+}
+
+fn signed_proposal() -> SignedProposal {
+    Signed::new(proposal(), &key(1))
+}
+
+fn vote(voter: u16, decision: Decision) -> Vote {
+    let ballot = Ballot {
+        cluster: CLUSTER,
+        key: KEY,
+        txid: proposal().txid(),
+        digest: ProposalDigest::from_bytes([0xd1; 32]),
+        round: FIRST_ROUND,
+        voter: NodeId::new(voter),
+        decision,
+        policy: POLICY,
+        expires_at: Timestamp(1_700_086_400_000),
+    };
+    Signed::new(ballot, &key(voter))
+}
+
+fn promise() -> SignedPromise {
+    let body = Promise {
+        cluster: CLUSTER,
+        txid: proposal().txid(),
+        digest: ProposalDigest::from_bytes([0xd1; 32]),
+        node: NodeId::new(3),
+    };
+    Signed::new(body, &key(3))
+}
+
+fn mpc(payload: &[u8]) -> Signed<MpcMessage> {
+    let body = MpcMessage {
+        session: SESSION,
+        from: NodeId::new(2),
+        to: Some(NodeId::new(4)),
+        sequence: 1,
+        payload: payload.to_vec(),
+    };
+    Signed::new(body, &key(2))
+}
+
+pub(crate) fn evidence() -> [Evidence; 2] {
+    [
+        Evidence::DoubleVote {
+            first: Box::new(vote(5, Decision::Approve)),
+            second: Box::new(vote(5, Decision::Reject(RejectReason::Expired))),
+        },
+        Evidence::Equivocation { first: Box::new(mpc(b"one")), second: Box::new(mpc(b"two")) },
+    ]
+}
+
+fn finished() -> FinalTransaction {
+    FinalTransaction(transaction(Witness::from_slice(&[[0x51; 64]])))
+}
+
+pub(crate) fn keygen_request() -> KeygenRequest {
+    KeygenRequest { cluster: CLUSTER, key: KEY, initiator: NodeId::new(1), boot: BootId(2), attempt: 3 }
+}
+
+fn key_proof() -> KeyProof {
+    KeyProof { request: keygen_request(), public_key: [0x79; 32], signature: [0x51; 64] }
+}
+
+pub(crate) fn session() -> SigningSession {
+    SigningSession {
+        cluster: CLUSTER,
+        key: KEY,
+        subject: subjects()[0],
+        leader: NodeId::new(1),
+        leader_boot: BootId(2),
+        attempt: 7,
+        signers: [1, 2, 4, 5].map(NodeId::new).to_vec(),
+    }
+}
+
+fn bundle() -> Bundle {
+    Bundle {
+        proposal: signed_proposal(),
+        votes: vec![vote(1, Decision::Approve)],
+        promises: vec![promise()],
+        finished: Some(finished()),
+    }
+}
+
+pub(crate) fn subjects() -> Vec<Subject> {
+    vec![
+        Subject::Payment { txid: proposal().txid(), digest: ProposalDigest::from_bytes([0xd1; 32]) },
+        Subject::KeyProof { ceremony: SESSION },
+    ]
+}
+
+pub(crate) fn messages() -> Vec<Message> {
+    let approvals = [1, 2, 4, 5].map(|voter| vote(voter, Decision::Approve)).to_vec();
+    let confirm = KeygenConfirm {
+        ceremony: SESSION,
+        node: NodeId::new(4),
+        public_key: [0x79; 32],
+        public_digest: [0xdd; 32],
+    };
+    vec![
+        Message::Heartbeat(Heartbeat {
+            cluster: CLUSTER,
+            boot: BootId(2),
+            position: LogIndex(300),
+            at: Timestamp(1_700_000_000_000),
+            tip_height: 812,
+            policy: POLICY,
+            version: "0.1.0".to_owned(),
+        }),
+        Message::CoinRequest(CoinRequest {
+            payment: PAYMENT,
+            scheme: Scheme::Taproot,
+            recipient: recipient(),
+            amount: Amount::from_sat(100_000),
+            fee_rate: Some(1_500),
+        }),
+        Message::CoinGrant(CoinGrant {
+            payment: PAYMENT,
+            inputs: vec![GrantedCoin { outpoint: coin(), output: prevout() }],
+            fee: Amount::from_sat(1_000),
+            change: Amount::from_sat(49_000),
+            lock_time: 812,
+        }),
+        Message::CoinRefusal { payment: PAYMENT, refusal: Refusal::NoFeeEstimate },
+        Message::VoteRequest(Box::new(signed_proposal())),
+        Message::Vote(vote(2, Decision::Approve)),
+        Message::Promise(promise()),
+        Message::Accusation(Box::new(evidence()[0].clone())),
+        Message::Finished(finished()),
+        Message::SignRequest(Box::new(SignRequest {
+            session: session(),
+            certificate: Some(Certificate { approvals }),
+        })),
+        Message::Mpc(mpc(b"payload")),
+        Message::SessionAbort { session: SESSION, reason: "a signer is silent".to_owned() },
+        Message::KeygenRequest(Signed::new(keygen_request(), &key(1))),
+        Message::KeygenConfirm(Signed::new(confirm, &key(4))),
+        Message::KeyActive(key_proof()),
+        Message::Bundle(Box::new(bundle())),
+        Message::SyncRequest { since: LogIndex(300) },
+        Message::SyncPage(SyncPage {
+            bundles: vec![bundle()],
+            evidence: evidence().to_vec(),
+            keys: vec![key_proof()],
+            next: LogIndex(301),
+            more: true,
+        }),
+    ]
+}
+
+pub(crate) fn facts() -> Vec<Fact> {
+    let txid = proposal().txid();
+    vec![
+        Fact::Booted { boot: BootId(2) },
+        Fact::Proposed(Box::new(signed_proposal())),
+        Fact::Voted(vote(2, Decision::Approve)),
+        Fact::Promised(promise()),
+        Fact::Transition {
+            txid,
+            from: State::Voting,
+            to: State::ThresholdReached,
+            sub_status: SubStatus::AwaitingVotes,
+            cause: "4 approvals".to_owned(),
+        },
+        Fact::SubStatusChanged { txid, sub_status: SubStatus::SigningAttempt(2) },
+        Fact::ShareReleased { txid, session: SESSION },
+        Fact::Signed(finished()),
+        Fact::Seen {
+            txid,
+            block: Some(BlockRef { height: 813, hash: BlockHash::from_byte_array([0xb1; 32]) }),
+            confirmations: 1,
+        },
+        Fact::KeyShareSealed { request: keygen_request(), public_key: [0x79; 32] },
+        Fact::KeygenFailed { key: KEY, reason: "node-3 is silent".to_owned() },
+        Fact::KeyActivated(key_proof()),
+        Fact::Proven(Box::new(evidence()[1].clone())),
+        Fact::Struck {
+            node: NodeId::new(3),
+            violation: Violation::Timeout,
+            txid: Some(txid),
+            detail: "silent in a signing session while reachable".to_owned(),
+        },
+        Fact::Banned {
+            node: NodeId::new(5),
+            until: Timestamp(1_700_086_400_000),
+            violation: Violation::DoubleVote,
+        },
+        Fact::Synced { peer: NodeId::new(2), position: LogIndex(300) },
+    ]
+}
+
+pub(crate) fn decisions() -> Vec<Decision> {
+    vec![Decision::Approve, Decision::Reject(RejectReason::Expired)]
+}
+
+pub(crate) fn reject_reasons() -> Vec<RejectReason> {
+    vec![
+        RejectReason::Malformed("two outputs expected".to_owned()),
+        RejectReason::CoinCommitted { coin: coin().to_string(), holder: proposal().txid() },
+        RejectReason::PaymentServed(proposal().txid()),
+        RejectReason::Input { coin: coin().to_string(), problem: "it is spent".to_owned() },
+        RejectReason::Policy(PolicyBreach::NotWhitelisted),
+        RejectReason::Expired,
+        RejectReason::Key(KEY),
+    ]
+}
+
+pub(crate) fn policy_breaches() -> Vec<PolicyBreach> {
+    vec![
+        PolicyBreach::Amount { amount: 2_000, limit: 1_000 },
+        PolicyBreach::NotWhitelisted,
+        PolicyBreach::FeeRateTooLow { rate: 900, floor: 1_000 },
+        PolicyBreach::FeeRateTooHigh { rate: 2_000_000, ceiling: 1_000_000 },
+        PolicyBreach::FeeTooHigh { fee: 2_000_000, limit: 1_000_000 },
+        PolicyBreach::Dust { amount: 293, limit: 294 },
+    ]
+}
+
+pub(crate) fn refusals() -> Vec<Refusal> {
+    vec![
+        Refusal::NoKey(Scheme::Taproot),
+        Refusal::InsufficientFunds { needed: 4, spendable: 3, locked: 2, unconfirmed: 1 },
+        Refusal::TooManyInputs { limit: 25 },
+        Refusal::Policy(PolicyBreach::NotWhitelisted),
+        Refusal::ChainStale { age_s: 130 },
+        Refusal::NoFeeEstimate,
+        Refusal::NoQuorum { online: 2, total: 5, needed: 4 },
+        Refusal::NoCoordinator,
+        Refusal::Busy { limit: 1_000 },
+        Refusal::KeyReused { txid: proposal().txid() },
+        Refusal::InProgress,
+        Refusal::MetadataTooLong { size: 1_025, limit: 1_024 },
+        Refusal::KeygenRunning(KEY),
+        Refusal::KeyExists(KEY),
+        Refusal::NotEveryoneOnline { online: 4, total: 5 },
+        Refusal::Internal("nobody asked".to_owned()),
+    ]
+}
+
+pub(crate) fn sub_statuses() -> Vec<SubStatus> {
+    vec![
+        SubStatus::AwaitingVotes,
+        SubStatus::WaitingForQuorum,
+        SubStatus::Abandoning,
+        SubStatus::ChoosingSigners,
+        SubStatus::SigningAttempt(2),
+        SubStatus::RetryingOtherSubset,
+        SubStatus::NotYetSent,
+        SubStatus::OutcomeUnknown,
+        SubStatus::InMempool,
+        SubStatus::FeeTooLow,
+        SubStatus::DroppedRebroadcasting,
+        SubStatus::Confirming,
+        SubStatus::ReorgedOut,
+        SubStatus::ConflictSeen,
+        SubStatus::Settled,
+        SubStatus::Votes("policy".to_owned()),
+        SubStatus::Expired,
+        SubStatus::InputSpent,
+        SubStatus::BroadcastRejected("bad-txns".to_owned()),
+        SubStatus::Abandoned,
+        SubStatus::Misbehaviour("node-5 is banned".to_owned()),
+    ]
+}
+
+pub(crate) fn violations() -> Vec<Violation> {
+    vec![Violation::DoubleVote, Violation::InvalidSignature, Violation::Timeout, Violation::ProtocolViolation]
+}
