@@ -269,6 +269,15 @@ impl Node {
     /// Does what a transaction's place in its life asks for. Safe to call at any time.
     fn attend(&mut self, txid: Txid, entropy: &mut dyn CryptoRngCore) {
         let Some(tx) = self.state.transaction(txid) else { return };
+        if tx.finished.is_some() && tx.state.is_unsigned() {
+            self.transition(
+                txid,
+                tx::State::Signed,
+                SubStatus::NotYetSent,
+                "a finished transaction is on record",
+            );
+        }
+        let Some(tx) = self.state.transaction(txid) else { return };
         match tx.state {
             tx::State::Pending => self.open_voting(txid, entropy),
             tx::State::Voting => self.attend_voting(txid, entropy),

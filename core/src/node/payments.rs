@@ -212,6 +212,19 @@ impl Node {
         }
     }
 
+    /// A transaction for this payment has become known: a client of this node that waits for it is told.
+    pub(super) fn answer_waiting_client(&mut self, payment: PaymentId) {
+        let Some(asking) = self.payments.asking.get(&payment) else { return };
+        let request = asking.request.clone();
+        if let Err(outcome) = self.admit(payment, &request)
+            && self.state.proposed_for(payment).is_some()
+            && let Some(asking) = self.payments.asking.remove(&payment)
+        {
+            self.timers.clear(Timer::Request(payment));
+            self.reply(asking.client, outcome);
+        }
+    }
+
     pub(super) fn on_coin_refusal(&mut self, from: NodeId, payment: PaymentId, refusal: Refusal) {
         if self.payments.asking.get(&payment).is_some_and(|asking| asking.asked == Some(from)) {
             self.give_refusal(payment, refusal);
@@ -283,7 +296,10 @@ impl Node {
     }
 
     pub(super) fn on_coin_request(&mut self, from: NodeId, request: CoinRequest) {
-        if self.state.proposed_for(request.payment).is_some() {
+        if let Some(tx) = self.state.proposed_for(request.payment) {
+            // Another node has proposed it already: whoever asks for its client shall know that transaction.
+            let bundle = tx.bundle();
+            self.send(from, Message::Bundle(Box::new(bundle)));
             return;
         }
         if let Some((grant, _)) = self.payments.granted.get(&request.payment).cloned() {

@@ -48,6 +48,12 @@ impl Node {
         self.timers.set(Timer::Heartbeat, self.now);
         self.timers.set(Timer::CoordinatorGrace, self.now.plus(self.config.timing.coordinator_grace));
         self.peers.coordinating_since = Some(self.now);
+        // What a peer had shown before this node restarted counts as shown.
+        let shown: Vec<(NodeId, LogIndex)> =
+            self.config.cluster.members().map(|node| (node, self.state.cursor(node))).collect();
+        for (node, position) in shown {
+            self.peers.seen.entry(node).or_default().position = position;
+        }
     }
 
     pub(super) fn on_peer_up(&mut self, peer: NodeId, entropy: &mut dyn CryptoRngCore) {
@@ -87,15 +93,26 @@ impl Node {
         let was_live = self.is_live(from);
         let (position, boot) = (heartbeat.position, heartbeat.boot);
         let peer = self.peers.seen.entry(from).or_default();
-        let rebooted = peer.boot != boot;
-        let behind_itself = position < peer.position;
+        let late = boot == peer.boot && position < peer.position;
+        if boot < peer.boot || late {
+            // Overtaken by a newer one. A member that stays at an earlier boot was restored: it is not counted as here.
+            if !late && !was_live {
+                self.warn_once(
+                    from,
+                    "it speaks from an earlier boot than it has shown: restored from a backup?",
+                );
+            }
+            return;
+        }
+        let rebooted = boot > peer.boot;
+        let shorter = position < peer.position;
         peer.connected = true;
         peer.heard_at = Some(self.now);
         peer.boot = boot;
         peer.position = position;
         peer.last = Some(heartbeat);
         self.timers.set(Timer::PeerSilent(from), self.now.plus(self.config.timing.offline_after));
-        if behind_itself || position < self.state.cursor(from) {
+        if shorter {
             self.effects.push(Effect::Alert(Alert::Configuration {
                 node: from,
                 detail: "its journal is shorter than it has been: it was restored from a backup".to_owned(),

@@ -112,12 +112,14 @@ impl Node {
     }
 
     pub(super) fn on_bundle(&mut self, from: NodeId, bundle: Bundle, entropy: &mut dyn CryptoRngCore) {
-        let txid = bundle.proposal.body.txid();
+        let (txid, digest) = (bundle.proposal.body.txid(), bundle.proposal.body.digest());
         let theirs = knowledge(&bundle);
         self.merge(from, bundle, entropy);
         if let Some(tx) = self.state.transaction(txid) {
             let mine = tx.bundle();
-            if knowledge(&mine).knows_more_than(&theirs) {
+            // Votes on another proposal of the same transaction mean nothing to the peer, and would come back for ever.
+            let useful = tx.digest == digest || (mine.finished.is_some() && !theirs.finished);
+            if useful && knowledge(&mine).knows_more_than(&theirs) {
                 self.send(from, Message::Bundle(Box::new(mine)));
             }
         }

@@ -86,7 +86,7 @@ impl Node {
         if self.state.open_count() >= self.config.limits.open_transactions {
             return;
         }
-        let origin = body.origin;
+        let (origin, payment) = (body.origin, body.payment);
         self.record(Fact::Proposed(Box::new(proposal)));
         self.transition(
             txid,
@@ -97,6 +97,7 @@ impl Node {
         for (from, vote) in self.voting.early.remove(&txid).unwrap_or_default() {
             self.count_vote(from, vote);
         }
+        self.answer_waiting_client(payment);
     }
 
     /// The origin's first step after the proposal is durable: out to everybody.

@@ -115,7 +115,7 @@ pub struct Promise {
     pub cluster: ClusterId,
     /// The transaction given up.
     pub txid: Txid,
-    /// Exactly which proposal of it.
+    /// The proposal of it that the promiser holds.
     pub digest: ProposalDigest,
     /// Who promises.
     pub node: NodeId,

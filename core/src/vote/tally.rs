@@ -170,10 +170,11 @@ impl Ballot {
 }
 
 impl Promise {
-    /// Whether it gives up exactly this proposal of this cluster.
+    /// Whether it gives up this transaction of this cluster. A member keeps one proposal for a txid and promises never
+    /// to sign the *transaction*; members that hold different proposals for it must be able to give it up together.
     #[must_use]
     pub fn is_about(&self, cluster: &Cluster, proposal: &Proposal) -> bool {
-        self.cluster == cluster.id() && self.txid == proposal.txid() && self.digest == proposal.digest()
+        self.cluster == cluster.id() && self.txid == proposal.txid()
     }
 }
 
