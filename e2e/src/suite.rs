@@ -100,6 +100,29 @@ pub fn pay_with_patience(
     Ok(Expected { txid: reply.read::<PaymentView>()?.txid, payee, sats })
 }
 
+/// Pays until `voter`'s approval is counted by `witness`, and returns the payments, all confirmed at `voter`. One
+/// payment may not suffice: the other members can be quicker than the voter, and then its vote is not needed.
+pub fn pay_until_voted(
+    cluster: &Cluster,
+    tag: &str,
+    voter: u16,
+    witness: u16,
+    within: Duration,
+) -> anyhow::Result<Vec<Expected>> {
+    let mut payments = Vec::new();
+    wait_for(&format!("node {witness} to count a vote of node {voter}"), within, || {
+        let number = u32::try_from(payments.len())?;
+        let payment = pay_with_patience(cluster, tag, number, voter, 5_000, within)?;
+        let txid = payment.txid.clone();
+        payments.push(payment);
+        cluster.wait_state(voter, &txid, "confirmed", within)?;
+        let votes = cluster.transaction(witness, &txid)?.votes;
+        anyhow::ensure!(votes.iter().any(|vote| vote.node_id == voter && vote.approve), "{votes:?}");
+        Ok(())
+    })?;
+    Ok(payments)
+}
+
 /// A payment as a test knows it.
 #[derive(Debug, Clone)]
 pub struct Expected {

@@ -1,6 +1,8 @@
 //! Five processes become one wallet.
 
-use mpc_wallet_e2e::cluster::Cluster;
+use std::time::Duration;
+
+use mpc_wallet_e2e::cluster::{Cluster, wait_for};
 use mpc_wallet_e2e::suite::options;
 
 #[test]
@@ -11,10 +13,15 @@ fn five_nodes_see_each_other_and_one_coordinator() {
     for node in cluster.nodes() {
         let view = node.api().cluster().unwrap();
         assert_eq!((view.total_nodes, view.online_nodes, view.threshold), (5, 5, 4), "node {}", node.id());
-        let members = node.api().members().unwrap().nodes;
+        // A member counts as degraded until its first look at the chain.
+        let members = wait_for("five members in order", Duration::from_secs(20), || {
+            let members = node.api().members()?.nodes;
+            anyhow::ensure!(members.iter().all(|member| member.status == "online"), "{members:?}");
+            Ok(members)
+        })
+        .unwrap();
         let ids: Vec<u16> = members.iter().map(|member| member.node_id).collect();
         assert_eq!(ids, [1, 2, 3, 4, 5]);
-        assert!(members.iter().all(|member| member.status == "online"), "{members:?}");
     }
     cluster.stop().unwrap();
 }

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use mpc_wallet_e2e::cluster::{Cluster, wait_for};
-use mpc_wallet_e2e::suite::{mining_options, options, payee};
+use mpc_wallet_e2e::cluster::Cluster;
+use mpc_wallet_e2e::suite::{mining_options, options, pay_until_voted, payee};
 
 const SOON: Duration = Duration::from_secs(20);
 
@@ -11,7 +11,7 @@ const SOON: Duration = Duration::from_secs(20);
 fn sigterm_ends_a_node_in_order_and_its_restart_keeps_key_and_history() {
     let cluster = Cluster::start(&mining_options()).unwrap();
     let address = cluster.run_dkg().unwrap();
-    cluster.fund(100_000, 2).unwrap();
+    cluster.fund(100_000, 8).unwrap();
     let payment = cluster.pay(3, &payee("restart", 0).unwrap(), 30_000).unwrap();
     cluster.wait_state(3, &payment.txid, "confirmed", SOON).unwrap();
     let three = cluster.node(3).unwrap();
@@ -27,14 +27,7 @@ fn sigterm_ends_a_node_in_order_and_its_restart_keeps_key_and_history() {
     assert_eq!((&after.state, &after.votes), (&before.state, &before.votes));
     assert!(after.timeline.starts_with(&before.timeline), "{after:?}");
 
-    let next = cluster.pay(3, &payee("restart", 1).unwrap(), 30_000).unwrap();
-    cluster.wait_state(3, &next.txid, "confirmed", SOON).unwrap();
-    wait_for("node 3 to vote again", SOON, || {
-        let votes = cluster.transaction(1, &next.txid)?.votes;
-        anyhow::ensure!(votes.iter().any(|vote| vote.node_id == 3 && vote.approve), "{votes:?}");
-        Ok(())
-    })
-    .unwrap();
+    pay_until_voted(&cluster, "restarted", 3, 1, SOON).unwrap();
     cluster.stop().unwrap();
 }
 

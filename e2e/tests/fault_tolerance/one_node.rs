@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use mpc_wallet_e2e::cluster::{Cluster, wait_for};
-use mpc_wallet_e2e::suite::{Expected, check_books, pay_at_once, pay_with_patience};
+use mpc_wallet_e2e::suite::{Expected, check_books, pay_at_once, pay_until_voted};
 
 use super::{SOON, funded};
 
@@ -49,15 +49,8 @@ fn payments_survive(cluster: &Cluster, victim: u16, tag: &str) {
     assert_eq!(node.api().transactions().unwrap().len(), payments.len());
 
     cluster.wait_until_connected().unwrap();
-    let next = pay_with_patience(cluster, tag, 99, victim, 5_000, SOON).unwrap();
-    cluster.wait_state(victim, &next.txid, "confirmed", SOON).unwrap();
-    wait_for("the restarted node to vote again", SOON, || {
-        let votes = cluster.transaction(survivors[0], &next.txid)?.votes;
-        anyhow::ensure!(votes.iter().any(|vote| vote.node_id == victim && vote.approve), "{votes:?}");
-        Ok(())
-    })
-    .unwrap();
-    payments.push(next);
+    let again = format!("{tag}, then back");
+    payments.extend(pay_until_voted(cluster, &again, victim, survivors[0], SOON).unwrap());
     check_books(cluster, 30 * 50_000, &payments).unwrap();
 }
 
