@@ -13,7 +13,7 @@ use super::{Node, signing::slots, timers::Timer};
 use crate::{
     identity::Signed,
     ids::{JobId, KeyId, NodeId, Scheme, SessionId},
-    message::{KeyProof, KeygenConfirm, KeygenRequest, Message, MpcMessage, Subject},
+    message::{KeyProof, KeygenConfirm, KeygenRequest, Message, MpcMessage, SignRequest, Subject},
     mpc::{Advance, KeyShare, KeygenParams, Machine, Output, Progress},
     overview::{KeygenPhase, KeygenView},
     record::Fact,
@@ -42,6 +42,8 @@ struct Ceremony {
     share: Option<Arc<KeyShare>>,
     confirm: Option<Signed<KeygenConfirm>>,
     confirms: BTreeMap<NodeId, KeygenConfirm>,
+    /// An invitation to prove the key that came before everybody's confirmation.
+    invited: Option<SignRequest>,
 }
 
 impl Ceremony {
@@ -135,6 +137,7 @@ impl Node {
             share: None,
             confirm: None,
             confirms: BTreeMap::new(),
+            invited: None,
         });
         self.timers.set(Timer::Keygen, self.now.plus(self.config.timing.key_generation));
         self.timers.set(Timer::KeygenRepeat, self.now.plus(REPEAT));
@@ -259,12 +262,25 @@ impl Node {
         agreed.then_some(mine.public_key)
     }
 
+    /// Keeps an invitation to prove the ceremony's key until all confirmations are here.
+    pub(super) fn keep_invitation(&mut self, id: SessionId, request: SignRequest) {
+        if let Some(ceremony) = self.keygen.ceremony.as_mut().filter(|ceremony| ceremony.id == id) {
+            ceremony.invited = Some(request);
+        }
+    }
+
     /// The initiator leads the proof, again and again until it succeeds or time is up.
     pub(super) fn attend_keygen(&mut self, entropy: &mut dyn CryptoRngCore) {
         let Some(ceremony) = &self.keygen.ceremony else { return };
         let (id, key, leads) = (ceremony.id, ceremony.key(), ceremony.initiator() == self.config.me);
         let subject = Subject::KeyProof { ceremony: id };
-        if leads && self.key_to_prove(id).is_some() && !self.has_session_on(subject) {
+        let agreed = self.key_to_prove(id).is_some();
+        let invited =
+            self.keygen.ceremony.as_mut().filter(|_| agreed).and_then(|ceremony| ceremony.invited.take());
+        if let Some(request) = invited {
+            self.join(request, entropy);
+        }
+        if leads && agreed && !self.has_session_on(subject) {
             let able = self.able_signers(None);
             if able.len() >= usize::from(self.config.cluster.threshold()) {
                 self.lead(subject, key, &able, entropy);

@@ -224,12 +224,15 @@ impl Node {
                 self.signing.waiting.insert(txid, request);
                 self.attend(txid, entropy);
             }
-            Subject::KeyProof { .. } => self.join(request, entropy),
+            Subject::KeyProof { ceremony } => {
+                self.keep_invitation(ceremony, request);
+                self.attend_keygen(entropy);
+            }
         }
     }
 
     /// Takes part in a session, if this node's own books consent to it.
-    fn join(&mut self, request: SignRequest, entropy: &mut dyn CryptoRngCore) {
+    pub(super) fn join(&mut self, request: SignRequest, entropy: &mut dyn CryptoRngCore) {
         let session = request.session;
         let (id, subject) = (session.id(), session.subject);
         let already = self.signing.sessions.contains_key(&id);

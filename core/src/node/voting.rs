@@ -248,7 +248,13 @@ impl Node {
         if self.attend_abandoned(txid) {
             return;
         }
-        if self.may_sign(txid) {
+        let undecided = self.state.transaction(txid).is_some_and(|tx| {
+            tx.tally.vote_of(self.config.me).is_none() && tx.tally.promise_of(self.config.me).is_none()
+        });
+        if undecided {
+            // Others were faster. This node still judges for itself, and signs only what it has approved.
+            self.consider(txid, entropy);
+        } else if self.may_sign(txid) {
             let fresh = self
                 .voting
                 .checked
@@ -293,8 +299,9 @@ impl Node {
     /// Whether this node's own word lets it sign: it approved, and has not promised otherwise.
     pub(super) fn may_sign(&self, txid: Txid) -> bool {
         self.state.transaction(txid).is_some_and(|tx| {
-            let refused =
-                tx.tally.vote_of(self.config.me).is_some_and(|vote| vote.body.decision != Decision::Approve);
+            // Its own approval committed the coins; without it another transaction could have them (I2).
+            let approved =
+                tx.tally.vote_of(self.config.me).is_some_and(|vote| vote.body.decision == Decision::Approve);
             let held_by_other = tx
                 .proposal
                 .body
@@ -302,7 +309,7 @@ impl Node {
                 .any(|coin| self.state.holder_of(&coin).is_some_and(|holder| holder != txid));
             let served_by_other =
                 self.state.serving(tx.proposal.body.payment).is_some_and(|other| other != txid);
-            !refused
+            approved
                 && !held_by_other
                 && !served_by_other
                 && tx.tally.promise_of(self.config.me).is_none()
@@ -417,7 +424,7 @@ impl Node {
         match verdict {
             CoinVerdict::Good => {
                 self.voting.checked.insert(txid, self.now);
-                if !voted && tx.state == tx::State::Voting {
+                if !voted && !tx.state.is_final() {
                     self.decide(txid, entropy);
                 } else {
                     self.attend(txid, entropy);
@@ -428,7 +435,7 @@ impl Node {
                 self.voting.not_before.insert(txid, again);
                 self.timers.set_by(Timer::Transaction(txid), again);
             }
-            CoinVerdict::Bad(reason) if !voted && tx.state == tx::State::Voting => {
+            CoinVerdict::Bad(reason) if !voted && tx.state.is_unsigned() => {
                 self.cast(txid, Decision::Reject(reason), entropy);
             }
             CoinVerdict::Bad(_) => self.promise_never_to_sign(txid),
