@@ -22,6 +22,7 @@ use serde::{Serialize, de::DeserializeOwned};
 mod samples;
 
 const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/encodings.txt");
+const SEEDS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../fuzz/seeds");
 const PINNED: &str = include_str!("golden/encodings.txt");
 const LIMIT: usize = 64 * 1024;
 const HELP: &str = "the encoding has changed: nodes and journals of the old one are not understood any more. If this is \
@@ -84,7 +85,8 @@ fn variants<T: Serialize + DeserializeOwned + PartialEq + Debug>(
     assert_eq!(refusal(samples.len()), refusal(120), "a variant of {kind} has no sample; add one");
 }
 
-#[expect(clippy::disallowed_methods, reason = "rewrites the pinned file, when a person asks for it")]
+/// Writes the pinned file anew, when a person asks for it, and the fuzzers' first inputs with it.
+#[expect(clippy::disallowed_methods, reason = "a tool of its own, behind an environment variable")]
 fn bless(lines: &[(String, Vec<u8>)]) -> bool {
     if std::env::var("MPC_WALLET_BLESS").is_err() {
         return false;
@@ -92,6 +94,15 @@ fn bless(lines: &[(String, Vec<u8>)]) -> bool {
     let mut text = String::new();
     for (name, bytes) in lines {
         writeln!(text, "{name} {}", bytes.as_hex()).unwrap();
+        let seed = match name.split_once('/').unwrap() {
+            ("message", variant) => Some(("message", variant, bytes.clone())),
+            // A record is its time and its fact.
+            ("fact", variant) => Some(("record", variant, [&[codec::VERSION, 5], &bytes[1..]].concat())),
+            _ => None,
+        };
+        if let Some((target, variant, bytes)) = seed {
+            std::fs::write(format!("{SEEDS}/{target}/{variant}"), bytes).unwrap();
+        }
     }
     std::fs::write(FILE, text).unwrap();
     true

@@ -1,0 +1,303 @@
+//! Five cores, four of which sign, and a host for them in its shortest form: one queue of inputs, disks that never fail, a
+//! chain that confirms at once. Nodes may be down, and what they send may be changed on its way.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+#![allow(dead_code, reason = "each test binary uses its part of the world")]
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use bitcoin::{
+    Amount, BlockHash, Network, OutPoint, ScriptBuf, Transaction, TxIn, TxOut, Txid, absolute::LockTime,
+    hashes::Hash, transaction::Version,
+};
+use mpc_wallet_core::{
+    Cluster, Config, Limits, Millis, Node, NodeId, RequestId, Scheme, Timestamp, Timing, VoteKey,
+    chain::{
+        BroadcastOutcome, ChainAnswer, ChainObservation, ChainQuery, ChainView, Coin, CoinStatus, TxPresence,
+    },
+    message::Message,
+    mpc::Suite,
+    policy::Policy,
+    record::{BlockRef, Record},
+    step::{Alert, Command, Effect, Input, Outcome, PaymentRequest, Receipt},
+    tx::State,
+    wallet::Wallet,
+};
+use rand_chacha::ChaCha20Rng;
+use rand_core::SeedableRng;
+
+/// A chain that accepts everything and confirms it at once.
+#[derive(Default)]
+pub(crate) struct Ledger {
+    pub(crate) transactions: BTreeMap<Txid, Transaction>,
+    height: u32,
+}
+
+impl Ledger {
+    pub(crate) fn fund(&mut self, script: &ScriptBuf, value: Amount) -> OutPoint {
+        self.height += 1;
+        let coin = Transaction {
+            version: Version::TWO,
+            lock_time: LockTime::from_consensus(self.height),
+            input: vec![TxIn { previous_output: OutPoint::new(Txid::all_zeros(), 0), ..TxIn::default() }],
+            output: vec![TxOut { value, script_pubkey: script.clone() }],
+        };
+        let txid = coin.compute_txid();
+        self.transactions.insert(txid, coin);
+        OutPoint { txid, vout: 0 }
+    }
+
+    pub(crate) fn tip(&self) -> BlockRef {
+        BlockRef { height: self.height, hash: BlockHash::all_zeros() }
+    }
+
+    pub(crate) fn spender(&self, coin: &OutPoint) -> Option<Txid> {
+        let spends = |tx: &&Transaction| tx.input.iter().any(|input| input.previous_output == *coin);
+        self.transactions.values().find(spends).map(Transaction::compute_txid)
+    }
+
+    fn answer(&mut self, question: ChainQuery) -> ChainObservation {
+        match question {
+            ChainQuery::Poll { scripts, watch } => {
+                let mut coins = Vec::new();
+                for (txid, tx) in &self.transactions {
+                    for (vout, output) in (0..).zip(&tx.output) {
+                        let outpoint = OutPoint { txid: *txid, vout };
+                        if scripts.contains(&output.script_pubkey) && self.spender(&outpoint).is_none() {
+                            coins.push(Coin {
+                                outpoint,
+                                output: output.clone(),
+                                height: Some(1),
+                                coinbase: false,
+                            });
+                        }
+                    }
+                }
+                let presence = |txid: Txid| match self.transactions.contains_key(&txid) {
+                    true => TxPresence::Confirmed(self.tip()),
+                    false => TxPresence::Absent,
+                };
+                ChainObservation::Poll(ChainView {
+                    tip: self.tip(),
+                    tip_time: 0,
+                    fee_estimates: vec![],
+                    coins,
+                    watched: watch.into_iter().map(|txid| (txid, presence(txid))).collect(),
+                })
+            }
+            ChainQuery::Coins { outpoints } => ChainObservation::Coins(
+                outpoints
+                    .into_iter()
+                    .map(|coin| {
+                        let status =
+                            self.transactions.get(&coin.txid).map_or(CoinStatus::Unknown, |parent| {
+                                CoinStatus::Known {
+                                    parent: parent.clone(),
+                                    height: Some(1),
+                                    spent_by: self.spender(&coin),
+                                }
+                            });
+                        (coin, status)
+                    })
+                    .collect(),
+            ),
+            ChainQuery::Broadcast { transaction, .. } => {
+                let txid = transaction.compute_txid();
+                for input in &transaction.input {
+                    let spender = self.spender(&input.previous_output);
+                    assert!(spender.is_none_or(|spender| spender == txid), "double spend of {input:?}");
+                }
+                self.transactions.insert(txid, transaction);
+                ChainObservation::Broadcast { txid, outcome: BroadcastOutcome::Accepted }
+            }
+        }
+    }
+}
+
+/// What becomes of a message from one node to another: usually itself, once.
+pub(crate) type Tamper = Box<dyn FnMut(NodeId, NodeId, Message) -> Vec<Message>>;
+
+/// The host of five nodes.
+pub(crate) struct World {
+    pub(crate) nodes: BTreeMap<NodeId, Node>,
+    pub(crate) disks: BTreeMap<NodeId, Vec<Record>>,
+    pub(crate) queue: VecDeque<(NodeId, Input)>,
+    pub(crate) replies: Vec<Outcome>,
+    /// Who shut out whom.
+    pub(crate) bans: BTreeSet<(NodeId, NodeId)>,
+    pub(crate) alerts: Vec<(NodeId, Alert)>,
+    /// Nodes that hear, say and do nothing.
+    pub(crate) down: BTreeSet<NodeId>,
+    pub(crate) tamper: Option<Tamper>,
+    pub(crate) ledger: Ledger,
+    pub(crate) entropy: ChaCha20Rng,
+    pub(crate) now: Timestamp,
+}
+
+impl World {
+    pub(crate) fn new(suite: Suite) -> Self {
+        let members = (1..=5).map(|i| (NodeId::new(i), key(i).public())).collect();
+        let cluster = Cluster::new(Network::Regtest, 4, members).unwrap();
+        let nodes = (1..=5)
+            .map(|i| {
+                let config = Config {
+                    me: NodeId::new(i),
+                    cluster: cluster.clone(),
+                    policy: Policy::default(),
+                    timing: Timing { chain_poll: Millis(1_000), ..Timing::default() },
+                    limits: Limits::default(),
+                    confirmations_required: 1,
+                    suite,
+                };
+                (NodeId::new(i), Node::replay(config, key(i), [], vec![]).unwrap())
+            })
+            .collect();
+        Self {
+            nodes,
+            disks: BTreeMap::new(),
+            queue: (1..=5).map(|i| (NodeId::new(i), Input::Tick)).collect(),
+            replies: vec![],
+            bans: BTreeSet::new(),
+            alerts: vec![],
+            down: BTreeSet::new(),
+            tamper: None,
+            ledger: Ledger::default(),
+            entropy: ChaCha20Rng::seed_from_u64(7),
+            now: Timestamp(1_000_000),
+        }
+    }
+
+    pub(crate) fn ask(&mut self, node: u16, command: Command) {
+        self.queue.push_back((NodeId::new(node), Input::Client { request: RequestId(1), command }));
+    }
+
+    /// Runs until `done`, jumping from deadline to deadline; a bound catches livelock.
+    pub(crate) fn run_until(&mut self, what: &str, done: impl Fn(&Self) -> bool) {
+        for _ in 0..200_000 {
+            if done(self) {
+                return;
+            }
+            let (node, input) = self.queue.pop_front().unwrap_or_else(|| {
+                let (at, node) = self
+                    .nodes
+                    .iter()
+                    .filter(|(id, _)| !self.down.contains(id))
+                    .filter_map(|(id, node)| node.deadline().map(|(at, _)| (at, *id)))
+                    .min()
+                    .expect("a node always has a next heartbeat");
+                self.now = self.now.max(at);
+                (node, Input::Tick)
+            });
+            self.step(node, input);
+        }
+        let states: Vec<_> = self.nodes[&NodeId::new(1)]
+            .state()
+            .transactions()
+            .map(|(_, tx)| (tx.state, tx.sub_status.clone()))
+            .collect();
+        panic!("{what} did not happen; node-1 has {states:?}");
+    }
+
+    pub(crate) fn step(&mut self, id: NodeId, input: Input) {
+        if self.down.contains(&id) {
+            return;
+        }
+        let node = self.nodes.get_mut(&id).unwrap();
+        let step = node.step(self.now, &mut self.entropy, input);
+        self.disks.entry(id).or_default().extend_from_slice(step.records());
+        let receipt = Receipt::up_to(step.last());
+        let effects = node.commit(step, receipt).unwrap();
+        let banned = node.state().banned(self.now);
+        let peers: Vec<NodeId> =
+            self.nodes.keys().copied().filter(|peer| *peer != id && !banned.contains(peer)).collect();
+        for effect in effects {
+            match effect {
+                Effect::Send { to, message } => self.deliver(id, to, message),
+                Effect::Broadcast(message) => {
+                    for peer in &peers {
+                        self.deliver(id, *peer, message.clone());
+                    }
+                }
+                Effect::Reply { outcome, .. } => self.replies.push(outcome),
+                Effect::Chain { query, question } => {
+                    let observation = self.ledger.answer(question);
+                    self.queue.push_back((id, Input::Chain(ChainAnswer { query, observation })));
+                }
+                Effect::Compute { job, work } => {
+                    self.queue.push_back((id, Input::Computed { job, result: work.run() }));
+                }
+                Effect::SealKeyShare { ceremony, .. } => {
+                    self.queue.push_back((id, Input::KeyShareSealed { ceremony }));
+                }
+                Effect::Ban { node, .. } => {
+                    self.bans.insert((id, node));
+                }
+                Effect::Alert(alert) => self.alerts.push((id, alert)),
+            }
+        }
+    }
+
+    fn deliver(&mut self, from: NodeId, to: NodeId, message: Message) {
+        let arriving = match &mut self.tamper {
+            Some(tamper) => tamper(from, to, message),
+            None => vec![message],
+        };
+        for message in arriving {
+            self.queue.push_back((to, Input::Message { from, message }));
+        }
+    }
+
+    /// Nobody was blamed for anything.
+    pub(crate) fn assert_peace(&self) {
+        assert_eq!((&self.bans, &self.alerts), (&BTreeSet::new(), &vec![]));
+    }
+
+    /// Whether these nodes have exactly `count` transactions in this state.
+    pub(crate) fn have(&self, nodes: &[u16], count: usize, state: State) -> bool {
+        nodes.iter().all(|node| {
+            let transactions = self.nodes[&NodeId::new(*node)].state().transactions();
+            transactions.filter(|(_, tx)| tx.state == state).count() == count
+        })
+    }
+
+    pub(crate) fn wallet(&self) -> Option<Wallet> {
+        let proof = self.nodes[&NodeId::new(1)].state().current_key(Scheme::Taproot)?;
+        Wallet::new(proof.request.key, &proof.public_key, Network::Regtest)
+    }
+
+    pub(crate) fn all_have(&self, count: usize, state: State) -> bool {
+        self.have(&[1, 2, 3, 4, 5], count, state)
+    }
+}
+
+pub(crate) fn key(node: u16) -> VoteKey {
+    VoteKey::from_bytes(&[u8::try_from(node).unwrap(); 32]).unwrap()
+}
+
+pub(crate) fn payment(amount: u64) -> Command {
+    Command::Pay(PaymentRequest {
+        scheme: Scheme::Taproot,
+        recipient: ScriptBuf::from_hex("0014751e76e8199196d454941c45d1b3a323f1433bd6").unwrap(),
+        amount: Amount::from_sat(amount),
+        fee_rate: None,
+        metadata: None,
+        idempotency_key: None,
+    })
+}
+
+pub(crate) fn cluster_with_key(suite: Suite) -> World {
+    let mut world = World::new(suite);
+    world.run_until("everybody online", |world| world.nodes.values().all(|node| node.overview().online == 5));
+    world.ask(2, Command::GenerateKey(Scheme::Taproot));
+    world.run_until("an active key at every node", |world| {
+        world.nodes.values().all(|node| node.state().current_key(Scheme::Taproot).is_some())
+    });
+    let script = world.wallet().unwrap().script();
+    world.ledger.fund(&script, Amount::from_sat(10_000_000));
+    world.run_until("money everywhere", |world| {
+        world
+            .nodes
+            .values()
+            .all(|node| node.overview().wallets.iter().any(|wallet| wallet.balance.spendable > Amount::ZERO))
+    });
+    world
+}
