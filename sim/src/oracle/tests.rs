@@ -199,11 +199,23 @@ fn one_coin_one_family_objects_to_two_finished_transactions_of_one_coin() {
 }
 
 #[test]
+fn threshold_objects_to_a_share_of_a_node_that_has_not_approved_itself() {
+    let proposal = proposal(1, 1);
+    let mut exam = Exam(Threshold::new(&cluster()));
+    exam.durable(5, Fact::Proposed(Box::new(proposal.clone()))).unwrap();
+    for voter in 1..=T {
+        exam.sent(voter, &Message::Vote(approval(voter, &proposal.body))).unwrap();
+    }
+    refuses(exam.share(5, &proposal.body), "has not approved itself");
+}
+
+#[test]
 fn threshold_objects_to_a_share_with_one_approval_too_few() {
     let proposal = proposal(1, 1);
     let prepared = |approvals: Vec<Vote>| {
         let mut exam = Exam(Threshold::new(&cluster()));
         exam.durable(2, Fact::Proposed(Box::new(proposal.clone()))).unwrap();
+        exam.durable(2, Fact::Voted(approval(2, &proposal.body))).unwrap();
         for vote in approvals {
             exam.sent(vote.body.voter.get(), &Message::Vote(vote)).unwrap();
         }

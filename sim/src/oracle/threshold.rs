@@ -27,6 +27,8 @@ pub struct Threshold {
     /// The proposal that each node has on record for a transaction.
     held: BTreeMap<(NodeId, Txid), ProposalDigest>,
     sessions: BTreeMap<SessionId, ProposalDigest>,
+    /// Whose own approval of what is on his own disk.
+    committed: BTreeSet<(NodeId, Txid)>,
 }
 
 impl Threshold {
@@ -41,6 +43,7 @@ impl Threshold {
             proposals: BTreeMap::new(),
             held: BTreeMap::new(),
             sessions: BTreeMap::new(),
+            committed: BTreeSet::new(),
         }
     }
 
@@ -96,6 +99,9 @@ impl Oracle for Threshold {
                     self.held.entry((*node, proposal.body.txid())).or_insert(digest);
                 } else if let Fact::Voted(vote) = &record.fact {
                     self.count(vote);
+                    if vote.body.voter == *node && vote.body.decision == Decision::Approve {
+                        self.committed.insert((*node, vote.body.txid));
+                    }
                 } else if let Fact::ShareReleased { txid, session } = &record.fact {
                     let Some(digest) = self.held.get(&(*node, *txid)).copied() else {
                         return Err(format!(
@@ -103,6 +109,11 @@ impl Oracle for Threshold {
                         ));
                     };
                     self.sessions.insert(*session, digest);
+                    if !self.committed.contains(&(*node, *txid)) {
+                        return Err(format!(
+                            "{node} released a share of {txid}, which it has not approved itself"
+                        ));
+                    }
                     self.demand(&digest, *node, "released a share")?;
                 } else if let Fact::Signed(transaction) = &record.fact {
                     self.demand_any(transaction.0.compute_txid(), "finished")?;
