@@ -1,6 +1,7 @@
 //! The node: the one place where the parts meet.
 //!
 //! Each file is one duty: [`peers`] who is here and who coordinates, [`payments`] from a client's wish to a proposal,
+//! [`granting`] the coordinator's coins,
 //! [`voting`] from a proposal to consent, [`signing`] from consent to a signature, [`settling`] from a signature to a
 //! confirmation, [`keygen`] making keys, [`sync`] catching up, [`conduct`] what members did wrong.
 //!
@@ -9,6 +10,7 @@
 //! away.
 
 mod conduct;
+mod granting;
 mod keygen;
 mod overview;
 mod payments;
@@ -83,6 +85,7 @@ pub struct Node {
     shares: BTreeMap<SessionId, Arc<KeyShare>>,
     peers: peers::Peers,
     payments: payments::Payments,
+    granting: granting::Granting,
     voting: voting::Voting,
     signing: signing::Signing,
     settling: settling::Settling,
@@ -128,6 +131,7 @@ impl Node {
             shares: shares.into_iter().map(|sealed| (sealed.ceremony, sealed.share)).collect(),
             peers: peers::Peers::default(),
             payments: payments::Payments::default(),
+            granting: granting::Granting::default(),
             voting: voting::Voting::default(),
             signing: signing::Signing::default(),
             settling: settling::Settling::default(),

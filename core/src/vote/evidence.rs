@@ -96,10 +96,21 @@ impl Evidence {
         }
     }
 
-    /// Digest that names it, so that it is recorded once.
+    /// Digest that names it, whichever of the two statements was heard first, so that one lie is recorded once.
     #[must_use]
     pub fn digest(&self) -> [u8; 32] {
-        codec::digest("mpc-wallet/evidence", self)
+        let mut pair = match self {
+            Self::DoubleVote { first, second } => [
+                codec::digest("mpc-wallet/evidence-part", first),
+                codec::digest("mpc-wallet/evidence-part", second),
+            ],
+            Self::Equivocation { first, second } => [
+                codec::digest("mpc-wallet/evidence-part", first),
+                codec::digest("mpc-wallet/evidence-part", second),
+            ],
+        };
+        pair.sort_unstable();
+        codec::digest("mpc-wallet/evidence", &pair)
     }
 
     /// Checks it with nothing but the manifest.
