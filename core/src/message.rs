@@ -259,6 +259,8 @@ pub struct MpcMessage {
     pub session: SessionId,
     /// Who speaks.
     pub from: NodeId,
+    /// Its boot: a restarted member has forgotten what it said, and may say something else without lying.
+    pub boot: BootId,
     /// To whom; `None` is everyone, and then everyone must get the same words.
     pub to: Option<NodeId>,
     /// Position among the sender's messages of this run with the same `to`.
@@ -340,8 +342,11 @@ pub struct Bundle {
     pub finished: Option<FinalTransaction>,
 }
 
-/// Most bundles in one page: 64 of at most ~8 kB keep a page below the channel's limit.
+/// Most bundles in one page.
 pub const PAGE_BUNDLES: usize = 64;
+
+/// Bytes of bundles after which a page is full; one more bundle or proof still fits the channel's limit.
+pub const PAGE_BYTES: usize = 512 * 1024;
 
 /// What changed at a node, oldest change first.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

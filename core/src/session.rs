@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use crate::{
     identity::{Signed, VoteKey},
-    ids::{JobId, NodeId, SessionId},
+    ids::{BootId, JobId, NodeId, SessionId},
     message::MpcMessage,
     mpc::{Advance, Machine, Outgoing, Progress, Recipient, Slot},
     step::Work,
@@ -20,6 +20,7 @@ use crate::{
 pub(crate) struct Run {
     id: SessionId,
     me: NodeId,
+    boot: BootId,
     parties: Vec<NodeId>,
     machine: Option<Box<dyn Machine>>,
     job: Option<JobId>,
@@ -45,10 +46,16 @@ const MAX_SEQUENCE: u32 = 16;
 
 impl Run {
     /// A run of `machine` among `parties`, in slot order.
-    pub(crate) fn new(id: SessionId, me: NodeId, parties: Vec<NodeId>, machine: Box<dyn Machine>) -> Self {
+    pub(crate) fn new(
+        id: SessionId,
+        (me, boot): (NodeId, BootId),
+        parties: Vec<NodeId>,
+        machine: Box<dyn Machine>,
+    ) -> Self {
         Self {
             id,
             me,
+            boot,
             parties,
             machine: Some(machine),
             job: None,
@@ -69,7 +76,8 @@ impl Run {
         }
         let place = (body.from, body.to, body.sequence);
         if let Some(first) = self.heard.get(&place) {
-            if first.body == message.body {
+            // What a member said before it restarted stands; that it says something else now proves nothing.
+            if first.body == message.body || first.body.boot != message.body.boot {
                 return Heard::Nothing;
             }
             return Heard::Equivocation(Box::new(Evidence::Equivocation {
@@ -125,6 +133,7 @@ impl Run {
         let body = MpcMessage {
             session: self.id,
             from: self.me,
+            boot: self.boot,
             to,
             sequence: u32::try_from(earlier).ok()?,
             payload: outgoing.payload,
@@ -203,11 +212,18 @@ mod tests {
 
     /// Nodes 1, 2, 4 and 5; this is node-2, in slot 1.
     fn run() -> Run {
-        Run::new(ID, ME, [1, 2, 4, 5].map(NodeId::new).to_vec(), Box::new(Parrot::default()))
+        Run::new(ID, (ME, BootId(1)), [1, 2, 4, 5].map(NodeId::new).to_vec(), Box::new(Parrot::default()))
     }
 
     fn word(from: u16, payload: &[u8]) -> MpcMessage {
-        MpcMessage { session: ID, from: NodeId::new(from), to: None, sequence: 0, payload: payload.to_vec() }
+        MpcMessage {
+            session: ID,
+            from: NodeId::new(from),
+            boot: BootId(1),
+            to: None,
+            sequence: 0,
+            payload: payload.to_vec(),
+        }
     }
 
     fn said(body: MpcMessage) -> Signed<MpcMessage> {
@@ -237,6 +253,15 @@ mod tests {
         again.signature.0[0] ^= 1;
         assert_eq!(run.hear(first), Heard::New);
         assert_eq!(run.hear(again), Heard::Nothing);
+    }
+
+    #[test]
+    fn what_was_said_before_a_restart_stands_and_nobody_is_blamed() {
+        let mut run = run();
+        assert_eq!(run.hear(said(word(4, b"a"))), Heard::New);
+        let after = MpcMessage { boot: BootId(2), ..word(4, b"b") };
+        assert_eq!(run.hear(said(after)), Heard::Nothing);
+        assert_eq!(inbox(&mut run), [(Slot(2), b"a".to_vec())]);
     }
 
     #[test]

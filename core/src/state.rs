@@ -161,13 +161,12 @@ impl State {
                 tx.sub_status = sub_status.clone();
                 tx.since = at;
                 let dead = tx.tally.is_dead(cluster) && tx.finished.is_none();
-                let lost = *sub_status == SubStatus::InputSpent;
                 if to.is_final() {
                     self.open.remove(txid);
                 } else {
                     self.open.insert(*txid);
                 }
-                if to.is_final() && *to != TxState::Confirmed && (dead || lost) {
+                if to.is_final() && *to != TxState::Confirmed && dead {
                     self.release_claims(*txid);
                 }
             }
@@ -221,6 +220,9 @@ impl State {
     fn propose(&mut self, proposal: &SignedProposal, at: Timestamp) {
         let txid = proposal.body.txid();
         let position = self.position;
+        if self.transactions.contains_key(&txid) {
+            return;
+        }
         self.proposed.entry(proposal.body.payment).or_insert(txid);
         self.transactions.entry(txid).or_insert_with(|| TxRecord {
             proposal: proposal.clone(),

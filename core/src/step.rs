@@ -31,6 +31,13 @@ pub enum Input {
         /// What was wrong with them.
         problem: String,
     },
+    /// A peer speaks another version of the encoding: an upgrade under way, not a fault.
+    OtherVersion {
+        /// Authenticated sender.
+        from: NodeId,
+        /// The version it speaks.
+        version: u8,
+    },
     /// A connection to a peer is up.
     PeerUp(NodeId),
     /// It is gone.

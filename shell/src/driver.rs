@@ -8,6 +8,7 @@ use std::{collections::BTreeMap, future::pending, sync::Arc};
 
 use mpc_wallet_core::{
     Millis, Node, NodeId, RequestId, Timestamp,
+    codec::CodecError,
     message::Message,
     overview::Overview,
     step::{Alert, Effect, Input, NotDurable, Outcome, Receipt, Step},
@@ -196,13 +197,17 @@ where
         if !records.is_empty() {
             self.durable = self.ports.journal.append(records).await?;
         }
+        let mut effects = Vec::new();
         for step in steps {
-            for effect in self.node.commit(step, self.durable)? {
-                self.carry_out(effect);
-            }
+            effects.extend(self.node.commit(step, self.durable)?);
         }
-        if now.since(self.published) >= OVERVIEW_EVERY {
+        // Whoever asks after an answer must see what the answer speaks of.
+        let answers = effects.iter().any(|effect| matches!(effect, Effect::Reply { .. }));
+        if answers || now.since(self.published) >= OVERVIEW_EVERY {
             self.publish();
+        }
+        for effect in effects {
+            self.carry_out(effect);
         }
         Ok(())
     }
@@ -240,8 +245,6 @@ where
                 self.send(&peers, &message);
             }
             Effect::Reply { request, outcome } => {
-                // Whoever asks next must see what this answer speaks of.
-                self.publish();
                 if let Some(client) = self.clients.remove(&request) {
                     // A client that left does not want to know.
                     let _ = client.send(outcome);
@@ -296,6 +299,7 @@ fn input_of(event: TransportEvent) -> Input {
         TransportEvent::Down(peer) => Input::PeerDown(peer),
         TransportEvent::Frame { from, channel, payload } => match Message::decode(channel, &payload) {
             Ok(message) => Input::Message { from, message },
+            Err(CodecError::Version { found }) => Input::OtherVersion { from, version: found },
             Err(error) => Input::Garbage { from, problem: error.to_string() },
         },
         TransportEvent::Misbehaved { from, what } => Input::Garbage { from, problem: what },

@@ -123,7 +123,7 @@ pub async fn run(settings: Settings, stop: CancellationToken) -> Result<(), Serv
         secrets: Arc::new(secrets),
         chain: Arc::new(esplora),
         coordination: EmbeddedCoordination,
-        clock: Arc::new(SystemClock),
+        clock: Arc::new(SystemClock::start(node.now())),
         workers: Arc::new(ThreadWorkers::new()),
         entropy: rand_core::OsRng,
     };

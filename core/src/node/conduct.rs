@@ -32,7 +32,8 @@ impl Node {
 
     /// Records verified proof and bans its subject; a first-hand witness tells everybody.
     pub(super) fn prove(&mut self, evidence: Evidence, first_hand: bool) {
-        if self.state.has_evidence(&evidence.digest()) {
+        // One proof is enough for as long as its ban lasts; more would only fill the books.
+        if self.state.has_evidence(&evidence.digest()) || self.is_banned(evidence.accused()) {
             return;
         }
         let (accused, violation) = (evidence.accused(), evidence.violation());

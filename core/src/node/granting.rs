@@ -36,14 +36,21 @@ pub(super) struct Granting {
     /// Who waits, in order of arrival.
     queue: Vec<Waiting>,
     /// Coins promised to payments not yet proposed.
-    granted: BTreeMap<PaymentId, (CoinGrant, Timestamp)>,
+    granted: BTreeMap<PaymentId, Granted>,
     /// Grants of this node to itself, taken with entropy at hand.
     own_grants: Vec<CoinGrant>,
 }
 
+/// Coins promised to a member for a payment, for a while.
+struct Granted {
+    to: NodeId,
+    grant: CoinGrant,
+    until: Timestamp,
+}
+
 impl Granting {
     fn granted_coins(&self) -> impl Iterator<Item = OutPoint> + '_ {
-        self.granted.values().flat_map(|(grant, _)| grant.inputs.iter().map(|coin| coin.outpoint))
+        self.granted.values().flat_map(|granted| granted.grant.inputs.iter().map(|coin| coin.outpoint))
     }
 }
 
@@ -67,7 +74,16 @@ impl Node {
             self.send(from, Message::Bundle(Box::new(bundle)));
             return;
         }
-        if let Some((grant, _)) = self.granting.granted.get(&request.payment).cloned() {
+        let granted =
+            self.granting.granted.get(&request.payment).map(|granted| (granted.to, granted.grant.clone()));
+        if let Some((to, grant)) = granted {
+            // One payment, one builder: two members with the same coins would make two proposals of it.
+            if to != from
+                && self.now < self.granting.granted.get(&request.payment).map_or(self.now, |g| g.until)
+            {
+                self.answer_refusal(from, request.payment, Refusal::InProgress);
+                return;
+            }
             // Asked again: the grant was lost, or refused because a coin of it is taken.
             let proposed = self.proposed_coins();
             let free = |coin: &OutPoint| self.state.holder_of(coin).is_none() && !proposed.contains(coin);
@@ -108,7 +124,7 @@ impl Node {
         let state = &self.state;
         self.granting
             .granted
-            .retain(|payment, (_, until)| *until > now && state.proposed_for(*payment).is_none());
+            .retain(|payment, granted| granted.until > now && state.proposed_for(*payment).is_none());
         for waiting in std::mem::take(&mut self.granting.queue) {
             match self.choose_coins(&waiting.request) {
                 Ok(grant) => self.grant(waiting.from, grant),
@@ -128,7 +144,7 @@ impl Node {
 
     fn grant(&mut self, to: NodeId, grant: CoinGrant) {
         let until = self.now.plus(GRANT_LIFE);
-        self.granting.granted.insert(grant.payment, (grant.clone(), until));
+        self.granting.granted.insert(grant.payment, Granted { to, grant: grant.clone(), until });
         self.hand_over(to, grant);
     }
 
@@ -309,13 +325,13 @@ impl Node {
             .flat_map(|(_, tx)| tx.proposal.body.unsigned_tx.output.iter())
             .filter(|output| output.script_pubkey == script)
             .map(|output| output.value.to_sat())
-            .sum();
+            .fold(0, u64::saturating_add);
         let granted: u64 = self
             .granting
             .granted
             .values()
-            .flat_map(|(grant, _)| grant.inputs.iter().map(|coin| coin.output.value.to_sat()))
-            .sum();
+            .flat_map(|granted| granted.grant.inputs.iter().map(|coin| coin.output.value.to_sat()))
+            .fold(0, u64::saturating_add);
         let refusal = Refusal::InsufficientFunds {
             needed: needed.to_sat(),
             spendable,

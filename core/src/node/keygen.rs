@@ -12,8 +12,8 @@ use rand_core::CryptoRngCore;
 use super::{Node, signing::slots, timers::Timer};
 use crate::{
     identity::Signed,
-    ids::{JobId, KeyId, NodeId, Scheme, SessionId},
-    message::{KeyProof, KeygenConfirm, KeygenRequest, Message, MpcMessage, SignRequest, Subject},
+    ids::{BootId, JobId, KeyId, NodeId, Scheme, SessionId},
+    message::{KeyProof, KeygenConfirm, KeygenRequest, Message, MpcMessage, SigningSession, Subject},
     mpc::{Advance, KeyShare, KeygenParams, Machine, Output, Progress},
     overview::{KeygenPhase, KeygenView},
     record::Fact,
@@ -32,6 +32,8 @@ pub(super) struct Keygen {
     ceremony: Option<Ceremony>,
     ended: Option<KeygenView>,
     attempts: u64,
+    /// The last ceremony begun for each initiator: what broke off is never begun again under the same name.
+    begun: BTreeMap<NodeId, (BootId, u64)>,
 }
 
 struct Ceremony {
@@ -43,7 +45,7 @@ struct Ceremony {
     confirm: Option<Signed<KeygenConfirm>>,
     confirms: BTreeMap<NodeId, KeygenConfirm>,
     /// An invitation to prove the key that came before everybody's confirmation.
-    invited: Option<SignRequest>,
+    invited: Option<SigningSession>,
 }
 
 impl Ceremony {
@@ -98,7 +100,9 @@ impl Node {
             && body.key.epoch == 1
             && self.state.current_key(body.key.scheme).is_none()
             && self.state.sealed(body.id()).is_none();
-        if !signed || !wanted {
+        let mark = (body.boot, body.attempt);
+        let again = self.keygen.begun.get(&body.initiator).is_some_and(|newest| mark <= *newest);
+        if !signed || !wanted || again {
             return;
         }
         // Of two ceremonies started at once the smaller id goes on, at every member alike; a newer one of the same
@@ -117,6 +121,7 @@ impl Node {
 
     fn begin(&mut self, request: Signed<KeygenRequest>, entropy: &mut dyn CryptoRngCore) {
         let id = request.body.id();
+        self.keygen.begun.insert(request.body.initiator, (request.body.boot, request.body.attempt));
         let members: Vec<NodeId> = self.config.cluster.members().collect();
         let me = slots(&[self.config.me]).and_then(|slots| slots.first().copied());
         let Some(me) = me else { return };
@@ -132,7 +137,7 @@ impl Node {
         self.keygen.ceremony = Some(Ceremony {
             id,
             request,
-            run: Run::new(id, self.config.me, members, machine),
+            run: Run::new(id, (self.config.me, self.boot), members, machine),
             started: self.now,
             share: None,
             confirm: None,
@@ -263,9 +268,9 @@ impl Node {
     }
 
     /// Keeps an invitation to prove the ceremony's key until all confirmations are here.
-    pub(super) fn keep_invitation(&mut self, id: SessionId, request: SignRequest) {
+    pub(super) fn keep_invitation(&mut self, id: SessionId, session: SigningSession) {
         if let Some(ceremony) = self.keygen.ceremony.as_mut().filter(|ceremony| ceremony.id == id) {
-            ceremony.invited = Some(request);
+            ceremony.invited = Some(session);
         }
     }
 
@@ -277,8 +282,8 @@ impl Node {
         let agreed = self.key_to_prove(id).is_some();
         let invited =
             self.keygen.ceremony.as_mut().filter(|_| agreed).and_then(|ceremony| ceremony.invited.take());
-        if let Some(request) = invited {
-            self.join(request, entropy);
+        if let Some(session) = invited {
+            self.join(session, entropy);
         }
         if leads && agreed && !self.has_session_on(subject) {
             let able = self.able_signers(None);

@@ -151,6 +151,7 @@ impl Node {
         match input {
             Input::Message { from, message } => self.on_message(from, message, entropy),
             Input::Garbage { from, problem } => self.on_garbage(from, &problem),
+            Input::OtherVersion { from, version } => self.on_other_version(from, version),
             Input::PeerUp(peer) => self.on_peer_up(peer, entropy),
             Input::PeerDown(peer) => self.on_peer_down(peer, entropy),
             Input::Client { request, command } => self.on_command(request, command, entropy),
@@ -256,7 +257,8 @@ impl Node {
     fn on_timer(&mut self, timer: Timer, entropy: &mut dyn CryptoRngCore) {
         match timer {
             Timer::Heartbeat => self.send_heartbeat(),
-            Timer::PeerSilent(_) | Timer::CoordinatorGrace => self.on_membership_change(entropy),
+            Timer::PeerSilent(_) => self.on_membership_change(entropy),
+            Timer::CoordinatorGrace => self.serve_coin_queue(),
             Timer::ChainPoll => self.poll_chain(),
             Timer::CoinQueue => self.serve_coin_queue(),
             Timer::OwnGrants => self.take_own_grants(entropy),
@@ -335,6 +337,8 @@ impl Node {
     fn forget(&mut self, txid: Txid) {
         self.timers.clear(Timer::Transaction(txid));
         self.voting.forget(txid);
+        self.sync.forget(txid);
+        self.settling.forget(txid);
         self.drop_sessions_of(txid);
     }
 
@@ -379,6 +383,12 @@ impl Node {
     fn share_of(&self, key: KeyId) -> Option<Arc<KeyShare>> {
         let (_, proof) = self.state.keys().find(|(id, _)| **id == key)?;
         self.shares.get(&proof.request.id()).cloned()
+    }
+
+    /// The node's idea of now: never less than any record's time.
+    #[must_use]
+    pub const fn now(&self) -> Timestamp {
+        self.now
     }
 
     /// Position of the last record.

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use bitcoin::Txid;
+use bitcoin::{Txid, absolute::LockTime};
 use rand_core::CryptoRngCore;
 
 use super::{Node, timers::Timer};
@@ -217,6 +217,10 @@ impl Node {
         if asking.asked != Some(from) {
             return;
         }
+        if self.state.proposed_for(payment).is_some() {
+            self.answer_waiting_client(payment);
+            return;
+        }
         // A coin this node is committed to elsewhere would only earn refusals: ask again a little later, when the
         // coordinator has heard of that commitment too.
         if grant.inputs.iter().any(|coin| self.state.holder_of(&coin.outpoint).is_some()) {
@@ -244,6 +248,15 @@ impl Node {
         let asking = self.payments.asking.get(&payment).ok_or_else(|| inconsistent("nobody asked"))?;
         let request = &asking.request;
         let wallet = self.wallet(request.scheme).ok_or(Refusal::NoKey(request.scheme))?;
+        let mut unsigned_tx = wallet::build(&wallet, &grant, &request.recipient, request.amount, entropy);
+        // The same payment made again after an earlier one died could be the very same transaction, of which the
+        // members remember the end. Another lock time makes it another one.
+        while self.state.transaction(unsigned_tx.compute_txid()).is_some() {
+            let height = unsigned_tx.lock_time.to_consensus_u32();
+            unsigned_tx.lock_time = LockTime::from_consensus(
+                height.checked_sub(1).ok_or_else(|| inconsistent("this transaction was made before"))?,
+            );
+        }
         let proposal = Proposal {
             cluster: self.config.cluster.id(),
             key: wallet.key,
@@ -252,7 +265,7 @@ impl Node {
             recipient: request.recipient.clone(),
             amount: request.amount,
             fee: grant.fee,
-            unsigned_tx: wallet::build(&wallet, &grant, &request.recipient, request.amount, entropy),
+            unsigned_tx,
             prevouts: grant.inputs.into_iter().map(|coin| coin.output).collect(),
             metadata: request.metadata.clone(),
             created_at: self.now,

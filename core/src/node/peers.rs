@@ -24,6 +24,8 @@ pub(super) struct Peers {
     coordinating_since: Option<Timestamp>,
     /// Since when a quorum has been here without a break.
     quorum_since: Option<Timestamp>,
+    /// Who was here, and who coordinated, when it was last looked at.
+    last_view: (BTreeSet<NodeId>, Option<NodeId>),
 }
 
 /// One peer.
@@ -125,6 +127,11 @@ impl Node {
         }
     }
 
+    pub(super) fn on_other_version(&mut self, from: NodeId, version: u8) {
+        let detail = format!("it speaks version {version} of the encoding: upgrade the older of the two");
+        self.warn_once(from, &detail);
+    }
+
     fn warn_once(&mut self, node: NodeId, detail: &str) {
         let peer = self.peers.seen.entry(node).or_default();
         if !peer.warned {
@@ -153,6 +160,11 @@ impl Node {
 
     /// Somebody came, went, or changed roles: waiting transactions may move, or must say that they wait.
     pub(super) fn on_membership_change(&mut self, entropy: &mut dyn CryptoRngCore) {
+        let view = (self.live(), Some(self.coordinator()));
+        if view == self.peers.last_view {
+            return;
+        }
+        self.peers.last_view = view;
         match (self.has_quorum(), self.peers.quorum_since) {
             (true, None) => self.peers.quorum_since = Some(self.now),
             (false, Some(_)) => self.peers.quorum_since = None,

@@ -4,7 +4,7 @@
 //! hold a payment back. What the backend shows is believed for money coming in and for confirmations, never for what
 //! may be signed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bitcoin::{OutPoint, Txid};
 use rand_core::CryptoRngCore;
@@ -25,9 +25,6 @@ use crate::{
 /// Blocks beyond the required depth during which a confirmed transaction is still watched for reorganisations.
 const WATCH_BEYOND: u32 = 10;
 
-/// Permanent refusals, one at each look, after which the network's word is believed.
-const REFUSALS_BELIEVED: u32 = 10;
-
 /// After this long an unanswered look counts as lost.
 const LOOK_LOST: Millis = Millis(20_000);
 
@@ -40,10 +37,15 @@ pub(super) struct Settling {
     view: Option<(ChainView, Timestamp)>,
     estimates: BTreeMap<u16, u64>,
     looking: Option<(QueryId, Timestamp)>,
-    refusals: BTreeMap<Txid, u32>,
+    /// Transactions whose refusal was reported.
+    refused: BTreeSet<Txid>,
 }
 
 impl Settling {
+    pub(super) fn forget(&mut self, txid: Txid) {
+        self.refused.remove(&txid);
+    }
+
     pub(super) fn tip_height(&self) -> u32 {
         self.view.as_ref().map_or(0, |(view, _)| view.tip.height)
     }
@@ -260,7 +262,7 @@ impl Node {
     }
 
     fn accepted(&mut self, txid: Txid) {
-        self.settling.refusals.remove(&txid);
+        self.settling.refused.remove(&txid);
         if self
             .state
             .transaction(txid)
@@ -285,20 +287,14 @@ impl Node {
             BroadcastOutcome::FeeTooLow => self.set_sub_status(txid, SubStatus::FeeTooLow),
             BroadcastOutcome::Temporary(_) => self.set_sub_status(txid, SubStatus::NotYetSent),
             BroadcastOutcome::Unknown(_) => self.set_sub_status(txid, SubStatus::OutcomeUnknown),
+            // One backend's refusal is not the network's: the others' may accept, and a signed payment that looks dead
+            // here invites paying again. It stays open, visibly, and a person is told once.
             BroadcastOutcome::Refused(code) => {
-                let times = self.settling.refusals.entry(txid).or_default();
-                *times = times.saturating_add(1);
-                let times = *times;
-                if times == 1 {
-                    let detail = format!("the network refuses it: {code}");
+                if self.settling.refused.insert(txid) {
+                    let detail = format!("the chain backend refuses it: {code}");
                     self.effects.push(Effect::Alert(Alert::Payment { txid, detail }));
                 }
-                if times >= REFUSALS_BELIEVED {
-                    let cause = format!("refused {times} times");
-                    self.transition(txid, tx::State::Failed, SubStatus::BroadcastRejected(code), &cause);
-                } else {
-                    self.set_sub_status(txid, SubStatus::BroadcastRejected(code));
-                }
+                self.set_sub_status(txid, SubStatus::BroadcastRejected(code));
             }
         }
     }

@@ -14,7 +14,7 @@ use rand_core::CryptoRngCore;
 use super::{Node, timers::Timer};
 use crate::{
     identity::Signed,
-    ids::{JobId, KeyId, NodeId, SessionId},
+    ids::{BootId, JobId, KeyId, NodeId, SessionId},
     message::{FinalTransaction, KeyProof, Message, MpcMessage, SignRequest, SigningSession, Subject},
     mpc::{Fault, Output, Progress, SigningParams, Slot, Suite},
     record::Fact,
@@ -35,6 +35,12 @@ const RETRY_PAUSE: Millis = Millis(100);
 /// Longest such pause.
 const LONGEST_RETRY_PAUSE: Millis = Millis(2_000);
 
+/// Longest message kept for a session that has not begun here; honest ones have at most a few kilobytes.
+const EARLY_BYTES: usize = 16 * 1024;
+
+/// Most such messages of one sender for one session: a protocol's rounds, to everyone and to this node.
+const EARLY_OF_SENDER: usize = 8;
+
 /// A session says everything it has said again this many times within its life.
 const REPETITIONS: u64 = 6;
 
@@ -45,8 +51,11 @@ pub(super) struct Signing {
     jobs: BTreeMap<JobId, SessionId>,
     /// Messages that overtook the request they belong to.
     early: BTreeMap<SessionId, Vec<Signed<MpcMessage>>>,
-    /// Requests that wait for this node's own approval.
-    waiting: BTreeMap<Txid, SignRequest>,
+    /// Sessions that wait for this node's own approval, the newest of each leader.
+    waiting: BTreeMap<(Txid, NodeId), SigningSession>,
+    /// The last session joined on a subject for each leader. What was left is never joined again: its nonces are gone,
+    /// and other words in the same place would look like a lie.
+    joined: BTreeMap<(NodeId, Subject), (BootId, u64)>,
     suspects: BTreeMap<NodeId, Timestamp>,
     /// When the last session on a subject began or ended.
     last_try: BTreeMap<Subject, Timestamp>,
@@ -66,13 +75,20 @@ impl Node {
         if self.attend_abandoned(txid) {
             return;
         }
-        if let Some(request) = self.signing.waiting.remove(&txid) {
-            self.join(request, entropy);
+        let waiting: Vec<(Txid, NodeId)> =
+            self.signing.waiting.keys().filter(|(of, _)| *of == txid).copied().collect();
+        for place in waiting {
+            if let Some(session) = self.signing.waiting.remove(&place) {
+                self.join(session, entropy);
+            }
         }
         let Some(tx) = self.state.transaction(txid) else { return };
         let subject = Subject::Payment { txid, digest: tx.digest };
         let key = tx.proposal.body.key;
-        if self.signing.sessions.values().any(|session| session.what.subject == subject) {
+        // Only an own session holds this node back: whoever leads and gets nowhere must not keep others from leading.
+        let leads =
+            |session: &Session| session.what.subject == subject && session.what.leader == self.config.me;
+        if self.signing.sessions.values().any(leads) {
             self.watch(txid);
             return;
         }
@@ -160,7 +176,7 @@ impl Node {
         }
         self.signing.last_try.insert(subject, self.now);
         if request.session.signers.contains(&self.config.me) {
-            self.join(request, entropy);
+            self.join(request.session, entropy);
         }
     }
 
@@ -215,27 +231,35 @@ impl Node {
             }
             return;
         }
-        self.signing.last_try.insert(session.subject, self.now);
         match session.subject {
-            Subject::Payment { txid, .. } => {
+            Subject::Payment { txid, digest } => {
+                let open = self
+                    .state
+                    .transaction(txid)
+                    .is_some_and(|tx| tx.digest == digest && tx.state.is_unsigned());
+                if !open {
+                    return;
+                }
+                // Gives the leader its time once, not at every new attempt.
+                self.signing.last_try.entry(session.subject).or_insert(self.now);
                 for vote in request.certificate.iter().flat_map(|certificate| certificate.approvals.clone()) {
                     self.count_vote(from, vote);
                 }
-                self.signing.waiting.insert(txid, request);
+                self.signing.waiting.insert((txid, from), request.session);
                 self.attend(txid, entropy);
             }
             Subject::KeyProof { ceremony } => {
-                self.keep_invitation(ceremony, request);
+                self.keep_invitation(ceremony, request.session);
                 self.attend_keygen(entropy);
             }
         }
     }
 
     /// Takes part in a session, if this node's own books consent to it.
-    pub(super) fn join(&mut self, request: SignRequest, entropy: &mut dyn CryptoRngCore) {
-        let session = request.session;
+    pub(super) fn join(&mut self, session: SigningSession, entropy: &mut dyn CryptoRngCore) {
         let (id, subject) = (session.id(), session.subject);
-        let already = self.signing.sessions.contains_key(&id);
+        let (place, mark) = ((session.leader, subject), (session.leader_boot, session.attempt));
+        let already = self.signing.joined.get(&place).is_some_and(|newest| mark <= *newest);
         if already || self.signing.sessions.len() >= self.config.limits.sessions {
             return;
         }
@@ -250,7 +274,8 @@ impl Node {
         let tries = self.tries(subject).saturating_add(1);
         self.signing.tries.insert(subject, tries);
         self.end_older_sessions(&session);
-        let run = Run::new(id, self.config.me, session.signers.clone(), machine);
+        self.signing.joined.insert(place, mark);
+        let run = Run::new(id, (self.config.me, self.boot), session.signers.clone(), machine);
         if let Subject::Payment { txid, .. } = subject {
             let attempt = SubStatus::SigningAttempt(tries);
             let cause = format!("session led by {} with {:?}", session.leader, session.signers);
@@ -334,11 +359,16 @@ impl Node {
     fn keep_early(&mut self, message: Signed<MpcMessage>) {
         let limit = self.config.limits.early_messages;
         let early = &mut self.signing.early;
+        if message.body.payload.len() > EARLY_BYTES || message.body.to.is_some_and(|to| to != self.config.me)
+        {
+            return;
+        }
         if early.len() >= self.config.limits.sessions && !early.contains_key(&message.body.session) {
             early.pop_first();
         }
         let kept = early.entry(message.body.session).or_default();
-        if kept.len() < limit && !kept.contains(&message) {
+        let of_sender = kept.iter().filter(|kept| kept.body.from == message.body.from).count();
+        if kept.len() < limit && of_sender < EARLY_OF_SENDER && !kept.contains(&message) {
             kept.push(message);
         }
     }
@@ -516,9 +546,12 @@ impl Node {
     }
 
     fn end_session(&mut self, id: SessionId) {
-        if let Some(session) = self.signing.sessions.remove(&id) {
+        if let Some(session) = self.signing.sessions.remove(&id)
+            && session.what.leader == self.config.me
+        {
             self.signing.last_try.insert(session.what.subject, self.now);
         }
+        self.signing.jobs.retain(|_, session| *session != id);
         self.timers.clear(Timer::Session(id));
         self.timers.clear(Timer::SessionRepeat(id));
     }
@@ -537,7 +570,8 @@ impl Node {
         for id in ids {
             self.end_session(id);
         }
-        self.signing.waiting.remove(&txid);
+        self.signing.waiting.retain(|(of, _), _| *of != txid);
+        self.signing.joined.retain(|(_, subject), _| !of_it(subject));
         self.signing.last_try.retain(|subject, _| !of_it(subject));
         self.signing.tries.retain(|subject, _| !of_it(subject));
     }

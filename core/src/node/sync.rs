@@ -12,10 +12,11 @@ use rand_core::CryptoRngCore;
 
 use super::{Node, timers::Timer};
 use crate::{
+    codec,
     ids::{LogIndex, NodeId},
-    message::{Bundle, Message, PAGE_BUNDLES, SyncPage},
+    message::{Bundle, Message, PAGE_BUNDLES, PAGE_BYTES, SyncPage},
     record::Fact,
-    time::Millis,
+    time::{Millis, Timestamp},
     tx,
 };
 
@@ -28,9 +29,16 @@ const LONGEST_PUSH_PAUSE: Millis = Millis(10_000);
 /// Volatile state of catching up.
 #[derive(Default)]
 pub(super) struct Sync {
-    pushes: BTreeMap<Txid, u32>,
+    /// How often a stalled transaction was told, and when it may be told again.
+    pushes: BTreeMap<Txid, (u32, Timestamp)>,
     /// Positions of peers seen in this boot; only those that brought something are made durable.
     seen: BTreeMap<NodeId, LogIndex>,
+}
+
+impl Sync {
+    pub(super) fn forget(&mut self, txid: Txid) {
+        self.pushes.remove(&txid);
+    }
 }
 
 impl Node {
@@ -66,15 +74,18 @@ impl Node {
 
     pub(super) fn on_sync_request(&mut self, from: NodeId, since: LogIndex) {
         let mut bundles = Vec::new();
+        let mut bytes = 0_usize;
         let mut next = self.state.position();
         let mut more = false;
         for (index, tx) in self.state.changed_since(since) {
-            if bundles.len() == PAGE_BUNDLES {
+            if bundles.len() == PAGE_BUNDLES || bytes >= PAGE_BYTES {
                 more = true;
                 break;
             }
             next = index;
-            bundles.push(tx.bundle());
+            let bundle = tx.bundle();
+            bytes = bytes.saturating_add(codec::encode(&bundle).map_or(0, |encoded| encoded.len()));
+            bundles.push(bundle);
         }
         if !more {
             next = self.state.position();
@@ -98,6 +109,9 @@ impl Node {
         }
         let news = !page.bundles.is_empty();
         for bundle in page.bundles {
+            if self.is_banned(from) {
+                return;
+            }
             self.merge(from, bundle, entropy);
         }
         if page.next > self.seen_of(from) {
@@ -149,17 +163,17 @@ impl Node {
             .map(|tx| (tx.bundle(), self.now.since(tx.since) >= self.config.timing.stalled));
         match stalled {
             Some((bundle, true)) => {
-                self.broadcast(Message::Bundle(Box::new(bundle)));
-                let times = self.sync.pushes.entry(txid).or_default();
-                *times = times.saturating_add(1);
-                let pause = self.config.timing.stalled.0.saturating_mul(1 << (*times).min(6));
-                let pause = Millis(pause.min(LONGEST_PUSH_PAUSE.0));
-                self.timers.set_by(Timer::Transaction(txid), self.now.plus(pause));
+                let (times, due) = self.sync.pushes.get(&txid).copied().unwrap_or_default();
+                if self.now >= due {
+                    self.broadcast(Message::Bundle(Box::new(bundle)));
+                    let pause = self.config.timing.stalled.0.saturating_mul(1 << times.min(6));
+                    let pause = Millis(pause.min(LONGEST_PUSH_PAUSE.0));
+                    self.sync.pushes.insert(txid, (times.saturating_add(1), self.now.plus(pause)));
+                }
+                self.watch(txid);
             }
             Some((_, false)) => self.watch(txid),
-            None => {
-                self.sync.pushes.remove(&txid);
-            }
+            None => {}
         }
     }
 

@@ -83,7 +83,17 @@ impl Node {
             self.strike(from, Violation::InvalidSignature, Some(txid), "a proposal its origin did not sign");
             return;
         }
-        if self.state.open_count() >= self.config.limits.open_transactions {
+        if !body.is_admissible(&self.config.limits) {
+            // Its origin signed it, whoever brought it.
+            let origin = body.origin;
+            self.strike(origin, Violation::ProtocolViolation, Some(txid), "a proposal that cannot exist");
+            return;
+        }
+        // One origin cannot fill the books of all.
+        let limit = self.config.limits.open_transactions;
+        let share = limit / usize::from(self.config.cluster.total());
+        let of_origin = self.state.open().filter(|(_, tx)| tx.proposal.body.origin == body.origin).count();
+        if self.state.open_count() >= limit || of_origin >= share {
             return;
         }
         let (origin, payment) = (body.origin, body.payment);
@@ -125,6 +135,11 @@ impl Node {
 
     /// A vote may overtake its proposal; a few are kept until it comes.
     fn keep_for_later(&mut self, from: NodeId, vote: Vote) {
+        let voter = vote.body.voter;
+        let genuine = voter == from && self.config.cluster.key(voter).is_some_and(|key| vote.verify(key));
+        if !genuine || vote.body.decision.is_oversized() {
+            return;
+        }
         let members = usize::from(self.config.cluster.total());
         let full = self.voting.early.len() >= self.config.limits.open_transactions;
         let waiting = self.voting.early.entry(vote.body.txid).or_default();
@@ -152,6 +167,10 @@ impl Node {
             );
             return;
         }
+        if vote.body.decision.is_oversized() {
+            self.strike(voter, Violation::ProtocolViolation, Some(txid), "a vote with an endless reason");
+            return;
+        }
         let about = vote.body.is_about(cluster, &tx.proposal.body);
         match counted {
             Counted::DoubleVote { first } => {
@@ -161,7 +180,8 @@ impl Node {
                     self.prove(evidence, true);
                 }
             }
-            Counted::New if about && !self.is_banned(voter) => self.record(Fact::Voted(vote)),
+            // Also of a banned member: a ban says whom to ask, not what a signature is worth.
+            Counted::New if about => self.record(Fact::Voted(vote)),
             Counted::New | Counted::Duplicate => {}
         }
     }
@@ -276,7 +296,10 @@ impl Node {
         if tx.finished.is_some() {
             return false;
         }
-        if !tx.tally.is_dead(&self.config.cluster) && tx.tally.approval_impossible(&self.config.cluster) {
+        let late = self.now >= tx.proposal.body.expires_at;
+        if !tx.tally.is_dead(&self.config.cluster)
+            && (late || tx.tally.approval_impossible(&self.config.cluster))
+        {
             self.promise_never_to_sign(txid);
         }
         let Some(tx) = self.state.transaction(txid) else { return true };

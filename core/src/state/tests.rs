@@ -133,11 +133,11 @@ fn coins_are_released_only_when_no_signature_can_exist() {
 }
 
 #[test]
-fn a_signed_transaction_keeps_its_coins_unless_an_input_is_gone() {
-    for (desc, end, sub_status, released) in [
-        ("confirmed", TxState::Confirmed, SubStatus::Settled, false),
-        ("refused by the network", TxState::Failed, SubStatus::BroadcastRejected("x".into()), false),
-        ("an input is spent", TxState::Failed, SubStatus::InputSpent, true),
+fn a_signed_transaction_keeps_its_coins_whatever_one_backend_says() {
+    for (desc, end, sub_status) in [
+        ("confirmed", TxState::Confirmed, SubStatus::Settled),
+        ("refused by the network", TxState::Failed, SubStatus::BroadcastRejected("x".into())),
+        ("an input is spent", TxState::Failed, SubStatus::InputSpent),
     ] {
         let mut book = Book::new();
         let txid = book.propose(1, &[1]);
@@ -150,7 +150,7 @@ fn a_signed_transaction_keeps_its_coins_unless_an_input_is_gone() {
         book.go(txid, TxState::Signed, SubStatus::NotYetSent).unwrap();
         book.go(txid, TxState::Broadcasting, SubStatus::NotYetSent).unwrap();
         book.go(txid, end, sub_status).unwrap();
-        assert_eq!(book.holder(1).is_none(), released, "{desc}");
+        assert!(book.holder(1).is_some(), "{desc}");
     }
 }
 

@@ -180,7 +180,7 @@ pub enum SubStatus {
     Expired,
     /// `failed`: an input was spent by another confirmed transaction.
     InputSpent,
-    /// `failed`: the network refused it for good.
+    /// `broadcasting`: this node's chain backend refuses it; others' may not.
     BroadcastRejected(String),
     /// `failed`: enough members promised never to sign.
     Abandoned,

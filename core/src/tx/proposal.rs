@@ -5,10 +5,20 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     codec::{self, consensus},
+    config::Limits,
     identity::{Signed, Statement},
     ids::{ClusterId, KeyId, NodeId, PaymentId, ProposalDigest},
     time::Timestamp,
 };
+
+/// Recipient and change.
+const MAX_OUTPUTS: usize = 2;
+
+/// Longest script of a standard output (P2WSH and P2TR have 34 bytes, P2PKH 25), with room.
+const MAX_SCRIPT_BYTES: usize = 64;
+
+/// The year 9999: no proposal lives longer, and every database and calendar can say it.
+const LATEST: Timestamp = Timestamp(253_402_300_799_000);
 
 /// What the originating node asks the cluster to sign. Its digest binds every field, so a vote for a proposal is
 /// a vote for all of it and for nothing else.
@@ -78,6 +88,26 @@ impl Proposal {
     #[must_use]
     pub fn digest(&self) -> ProposalDigest {
         ProposalDigest::from_bytes(codec::digest("mpc-wallet/proposal-digest", self))
+    }
+
+    /// Whether it could be a proposal at all: amounts, times and sizes within what exists. Checked before it is
+    /// recorded, so that nothing a journal or a sum cannot hold ever gets in.
+    #[must_use]
+    pub fn is_admissible(&self, limits: &Limits) -> bool {
+        let tx = &self.unsigned_tx;
+        let amounts = tx.output.iter().map(|output| output.value);
+        let amounts = amounts.chain(self.prevouts.iter().map(|prevout| prevout.value));
+        let scripts = tx.output.iter().map(|output| &output.script_pubkey);
+        let scripts = scripts.chain(self.prevouts.iter().map(|prevout| &prevout.script));
+        (1..=limits.inputs).contains(&tx.input.len())
+            && tx.input.len() == self.prevouts.len()
+            && (1..=MAX_OUTPUTS).contains(&tx.output.len())
+            && tx.input.iter().all(|input| input.script_sig.is_empty() && input.witness.is_empty())
+            && amounts.chain([self.amount, self.fee]).all(|amount| amount <= Amount::MAX_MONEY)
+            && scripts.chain([&self.recipient]).all(|script| script.len() <= MAX_SCRIPT_BYTES)
+            && self.metadata.as_ref().is_none_or(|metadata| metadata.len() <= limits.metadata_bytes)
+            && self.created_at <= LATEST
+            && self.expires_at <= LATEST
     }
 
     /// The coins it spends.

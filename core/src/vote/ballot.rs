@@ -56,6 +56,20 @@ pub enum Decision {
     Reject(RejectReason),
 }
 
+/// Longest text in a refusal's reason, in bytes; honest ones have a tenth of it.
+const MAX_REASON_BYTES: usize = 512;
+
+impl Decision {
+    /// Whether its reason is longer than any honest one.
+    #[must_use]
+    pub fn is_oversized(&self) -> bool {
+        match self {
+            Self::Approve => false,
+            Self::Reject(reason) => reason.text_bytes() > MAX_REASON_BYTES,
+        }
+    }
+}
+
 /// Why a member refuses a proposal.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 pub enum RejectReason {
@@ -93,6 +107,14 @@ pub enum RejectReason {
 }
 
 impl RejectReason {
+    const fn text_bytes(&self) -> usize {
+        match self {
+            Self::Malformed(text) | Self::CoinCommitted { coin: text, .. } => text.len(),
+            Self::Input { coin, problem } => coin.len().saturating_add(problem.len()),
+            Self::PaymentServed(_) | Self::Policy(_) | Self::Expired | Self::Key(_) => 0,
+        }
+    }
+
     /// Short code for sub-statuses and metrics.
     #[must_use]
     pub const fn code(&self) -> &'static str {

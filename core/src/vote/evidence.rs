@@ -132,8 +132,11 @@ impl Evidence {
             }
             Self::Equivocation { first, second } => {
                 let (a, b) = (&first.body, &second.body);
-                let same_place =
-                    a.from == b.from && a.session == b.session && a.to == b.to && a.sequence == b.sequence;
+                let same_place = a.from == b.from
+                    && a.boot == b.boot
+                    && a.session == b.session
+                    && a.to == b.to
+                    && a.sequence == b.sequence;
                 (same_place && a != b, first.verify(key) && second.verify(key))
             }
         };
@@ -154,6 +157,7 @@ mod tests {
 
     use super::*;
     use crate::{
+        BootId,
         fixture::{ballot, cluster, key, proposal},
         ids::{ClusterId, SessionId},
         vote::{Ballot, Decision, RejectReason},
@@ -171,6 +175,7 @@ mod tests {
         let word = |payload: &[u8]| MpcMessage {
             session: SessionId::from_bytes([5; 32]),
             from: NodeId::new(LIAR),
+            boot: BootId(1),
             to: None,
             sequence: 1,
             payload: payload.to_vec(),
@@ -190,6 +195,23 @@ mod tests {
             first: Box::new(Signed::new(bodies.0, &key(signers.0))),
             second: Box::new(Signed::new(bodies.1, &key(signers.1))),
         }
+    }
+
+    #[test]
+    fn other_words_after_a_restart_convict_nobody() {
+        let cluster = cluster(5, 4);
+        let (first, mut second) = words();
+        second.boot = BootId(2);
+        let evidence = equivocation((first, second), (LIAR, LIAR));
+        assert_eq!(evidence.verify(&cluster), Err(EvidenceError::NoContradiction));
+    }
+
+    #[test]
+    fn one_lie_has_one_name_whichever_statement_was_heard_first() {
+        let (one, other) = words();
+        let there = equivocation((one.clone(), other.clone()), (LIAR, LIAR));
+        let back = equivocation((other, one), (LIAR, LIAR));
+        assert_eq!(there.digest(), back.digest());
     }
 
     #[test]

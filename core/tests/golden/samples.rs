@@ -123,6 +123,7 @@ fn mpc(payload: &[u8]) -> Signed<MpcMessage> {
     let body = MpcMessage {
         session: SESSION,
         from: NodeId::new(2),
+        boot: BootId(2),
         to: Some(NodeId::new(4)),
         sequence: 1,
         payload: payload.to_vec(),

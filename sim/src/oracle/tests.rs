@@ -114,7 +114,14 @@ fn session(proposal: &Proposal) -> SigningSession {
 }
 
 fn mpc(from: u16, session: SessionId, sequence: u32, payload: &[u8]) -> Message {
-    let body = MpcMessage { session, from: node(from), to: None, sequence, payload: payload.to_vec() };
+    let body = MpcMessage {
+        session,
+        from: node(from),
+        boot: BootId(1),
+        to: None,
+        sequence,
+        payload: payload.to_vec(),
+    };
     Message::Mpc(Signed::new(body, &key(from)))
 }
 
