@@ -96,9 +96,10 @@ impl Cluster {
         let dir = folder.path().to_owned();
         let reservation =
             matches!(options.ports, Ports::Free).then(|| ports::reserve(options.nodes)).transpose()?;
-        let (rest, quic) = match (&options.ports, &reservation) {
-            (Ports::Fixed { rest, quic }, _) => (*rest, *quic),
-            (Ports::Free, Some(reserved)) => (reserved.base(), reserved.base()),
+        // A free port for the chain is the system's choice: 0.
+        let (rest, quic, face) = match (&options.ports, &reservation) {
+            (Ports::Fixed { rest, quic, chain }, _) => (*rest, *quic, *chain),
+            (Ports::Free, Some(reserved)) => (reserved.base(), reserved.base(), 0),
             (Ports::Free, None) => anyhow::bail!("no ports were reserved"),
         };
 
@@ -108,12 +109,15 @@ impl Cluster {
         let keep = matches!(folder, Folder::Kept(_)).then(|| dir.join("chain"));
         let chain = Regtest::start(
             options.chain.clone(),
-            SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+            SocketAddr::from((Ipv4Addr::LOCALHOST, face)),
             RegtestOptions { auto_mine: options.auto_mine, keep },
-        )?;
+        )
+        .with_context(|| {
+            format!("the chain does not start on port {face} (devnet: --chain-port chooses another)")
+        })?;
 
         progress("making keys and certificates");
-        prepare(&dir, options, rest, quic)?;
+        prepare(&dir, options, (rest, quic), &chain.url())?;
         std::fs::create_dir_all(dir.join("logs"))?;
         let mut environment = options.environment.clone();
         environment.push(("MPC_WALLET_CHAIN_ESPLORA".into(), chain.url()));
@@ -207,7 +211,12 @@ impl Drop for Cluster {
 }
 
 /// Writes configuration and certificates, or checks that what is there fits the options.
-fn prepare(dir: &Path, options: &ClusterOptions, rest: u16, quic: u16) -> anyhow::Result<()> {
+fn prepare(
+    dir: &Path,
+    options: &ClusterOptions,
+    (rest, quic): (u16, u16),
+    esplora: &str,
+) -> anyhow::Result<()> {
     let manifest = dir.join("cluster.toml");
     if manifest.exists() {
         let cluster = Manifest::load(&manifest)?.cluster;
@@ -230,7 +239,7 @@ fn prepare(dir: &Path, options: &ClusterOptions, rest: u16, quic: u16) -> anyhow
         host: Ipv4Addr::LOCALHOST.into(),
         quic_base_port: quic,
         rest_base_port: rest,
-        ..ClusterPlan::default()
+        esplora: esplora.to_owned(),
     };
     init_cluster(dir, &plan)?;
     Ok(())

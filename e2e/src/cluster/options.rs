@@ -60,6 +60,8 @@ pub enum Ports {
         rest: u16,
         /// Base of the QUIC ports (UDP).
         quic: u16,
+        /// Port of the chain's Esplora face (TCP).
+        chain: u16,
     },
 }
 

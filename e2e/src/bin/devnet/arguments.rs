@@ -44,6 +44,9 @@ pub(crate) struct Arguments {
     /// Node N listens for its peers (QUIC, UDP) at this plus N.
     #[arg(long, value_name = "PORT", default_value_t = 9_100)]
     quic_base_port: u16,
+    /// The chain answers as an Esplora server at this port.
+    #[arg(long, value_name = "PORT", default_value_t = 3_002)]
+    chain_port: u16,
     /// End after the confirmed payment, for scripts.
     #[arg(long)]
     pub(crate) once: bool,
@@ -73,7 +76,11 @@ impl Arguments {
             nodes: self.nodes,
             threshold: self.threshold,
             chain,
-            ports: Ports::Fixed { rest: self.rest_base_port, quic: self.quic_base_port },
+            ports: Ports::Fixed {
+                rest: self.rest_base_port,
+                quic: self.quic_base_port,
+                chain: self.chain_port,
+            },
             place: self.data.clone().map_or(Place::Temporary, Place::Folder),
             auto_mine: Some(BLOCK_EVERY),
             environment: Vec::new(),

@@ -112,6 +112,11 @@ pub(crate) fn explain(cluster: &Cluster, screen: &Screen, paid: Option<&str>) ->
         "    curl -s {chain}/regtest/faucet -H 'content-type: application/json' \\\n      \
          -d '{{\"address\":\"{address}\",\"amount_sats\":1000000}}'"
     ));
+    screen.line("  kill a node, and start it again:");
+    let config = cluster.node(2)?.config().to_owned();
+    let server = mpc_wallet_e2e::cluster::server_binary()?;
+    screen.line(&format!("    pkill -9 -f {}", config.display()));
+    screen.line(&format!("    {} --config {}", server.display(), config.display()));
     screen.line("\nCtrl-C ends everything.");
     Ok(())
 }
