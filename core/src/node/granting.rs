@@ -222,7 +222,7 @@ impl Node {
     }
 
     /// sat/kvB for the usual target; test networks have no fee market and pay the floor.
-    fn estimate_fee_rate(&self) -> Option<u64> {
+    pub(super) fn estimate_fee_rate(&self) -> Option<u64> {
         let floor = self.config.policy.fee_rate_floor;
         let estimate = wallet::fee_rate_for(self.settling.fee_estimates(), CONFIRMATION_TARGET, floor);
         match self.config.cluster.network() {

@@ -15,6 +15,7 @@ use crate::{
     identity::Signed,
     ids::{NodeId, PaymentId, RequestId},
     message::{CoinGrant, CoinRequest, Message},
+    policy::PolicyBreach,
     record::Fact,
     refusal::Refusal,
     step::{Command, Effect, Outcome, PaymentRequest},
@@ -275,10 +276,29 @@ impl Node {
             inconsistent(&format!("the coordinator's grant makes no transaction: {reason}"))
         })?;
         self.config.policy.check_proposal(&proposal, vsize).map_err(Refusal::Policy)?;
+        self.check_granted_fee(&proposal, request.fee_rate, vsize).map_err(Refusal::Policy)?;
         let txid = proposal.txid();
         let signed = Signed::new(proposal, &self.identity);
         self.record(Fact::Proposed(Box::new(signed)));
         Ok(txid)
+    }
+
+    /// The coordinator chose the fee; it may not exceed what the client asked for, or twice this node's own estimate, by
+    /// more than a change output that was not worth making.
+    fn check_granted_fee(
+        &self,
+        proposal: &Proposal,
+        asked: Option<u64>,
+        vsize: u64,
+    ) -> Result<(), PolicyBreach> {
+        let rate = asked.or_else(|| self.estimate_fee_rate().map(|rate| rate.saturating_mul(2)));
+        let Some(rate) = rate else { return Ok(()) };
+        let folded = self.config.policy.least_output(&proposal.recipient).to_sat().saturating_mul(2);
+        let limit = wallet::fee_for(rate, vsize).to_sat().saturating_add(folded);
+        if proposal.fee.to_sat() > limit {
+            return Err(PolicyBreach::FeeTooHigh { fee: proposal.fee.to_sat(), limit });
+        }
+        Ok(())
     }
 
     /// Clients of this node that wait for coins.

@@ -22,7 +22,7 @@ use crate::{
     step::{Alert, Effect, JobResult},
     time::{Millis, Timestamp},
     tx::{self, SubStatus},
-    vote::Violation,
+    vote::{Certificate, Violation},
     wallet,
 };
 
@@ -149,17 +149,6 @@ impl Node {
         if self.signing.sessions.len() >= self.config.limits.sessions {
             return;
         }
-        let certificate = match subject {
-            Subject::Payment { txid, .. } => {
-                let Some(certificate) =
-                    self.state.transaction(txid).and_then(|tx| tx.tally.certificate(&self.config.cluster))
-                else {
-                    return;
-                };
-                Some(certificate)
-            }
-            Subject::KeyProof { .. } => None,
-        };
         self.signing.attempts = self.signing.attempts.saturating_add(1);
         let session = SigningSession {
             cluster: self.config.cluster.id(),
@@ -170,6 +159,10 @@ impl Node {
             attempt: self.signing.attempts,
             signers: self.choose_signers(subject, able),
         };
+        let certificate = self.certificate_of(&session);
+        if certificate.is_none() && matches!(subject, Subject::Payment { .. }) {
+            return;
+        }
         let request = SignRequest { session, certificate };
         for signer in request.session.signers.clone() {
             self.send(signer, Message::SignRequest(Box::new(request.clone())));
@@ -177,6 +170,16 @@ impl Node {
         self.signing.last_try.insert(subject, self.now);
         if request.session.signers.contains(&self.config.me) {
             self.join(request.session, entropy);
+        }
+    }
+
+    /// Consent to what a session signs; a key proof needs none.
+    fn certificate_of(&self, session: &SigningSession) -> Option<Certificate> {
+        match session.subject {
+            Subject::Payment { txid, .. } => {
+                self.state.transaction(txid).and_then(|tx| tx.tally.certificate(&self.config.cluster))
+            }
+            Subject::KeyProof { .. } => None,
         }
     }
 
@@ -442,7 +445,18 @@ impl Node {
 
     pub(super) fn repeat_session(&mut self, id: SessionId) {
         let Some(session) = self.signing.sessions.get(&id) else { return };
-        for message in session.run.said().to_vec() {
+        let (said, silent) = (session.run.said().to_vec(), session.run.silent());
+        if session.what.leader == self.config.me {
+            // The request itself may have been lost.
+            let request = SignRequest {
+                session: session.what.clone(),
+                certificate: self.certificate_of(&session.what),
+            };
+            for signer in silent {
+                self.send(signer, Message::SignRequest(Box::new(request.clone())));
+            }
+        }
+        for message in said {
             self.say(id, message);
         }
         let pause = Millis(self.config.timing.signing_session.0 / REPETITIONS);
