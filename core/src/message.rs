@@ -225,6 +225,9 @@ pub struct SigningSession {
     pub attempt: u64,
     /// Who signs, ascending.
     pub signers: Vec<NodeId>,
+    /// The boot of each signer, in the same order: whoever has restarted since has forgotten its nonces and its words,
+    /// and does not take part again under the same name (I4).
+    pub boots: Vec<BootId>,
 }
 
 impl SigningSession {
@@ -290,6 +293,8 @@ pub struct KeygenRequest {
     pub boot: BootId,
     /// Counts its ceremonies of this boot.
     pub attempt: u64,
+    /// The boot of each member, in order: whoever has restarted since does not begin the same ceremony again.
+    pub boots: Vec<BootId>,
 }
 
 impl KeygenRequest {

@@ -82,6 +82,7 @@ impl Node {
             initiator: self.config.me,
             boot: self.boot,
             attempt: self.keygen.attempts,
+            boots: self.config.cluster.members().map(|node| self.boot_of(node)).collect(),
         };
         let request = Signed::new(request, &self.identity);
         self.broadcast(Message::KeygenRequest(request.clone()));
@@ -100,9 +101,12 @@ impl Node {
             && body.key.epoch == 1
             && self.state.current_key(body.key.scheme).is_none()
             && self.state.sealed(body.id()).is_none();
+        let mine = self.config.cluster.members().position(|node| node == self.config.me);
+        let same_boot = mine.and_then(|mine| body.boots.get(mine)) == Some(&self.boot)
+            && body.boots.len() == usize::from(self.config.cluster.total());
         let mark = (body.boot, body.attempt);
         let again = self.keygen.begun.get(&body.initiator).is_some_and(|newest| mark <= *newest);
-        if !signed || !wanted || again {
+        if !signed || !wanted || again || !same_boot {
             return;
         }
         // Of two ceremonies started at once the smaller id goes on, at every member alike; a newer one of the same

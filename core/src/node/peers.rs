@@ -237,6 +237,14 @@ impl Node {
             .is_some_and(|since| self.now.since(since) >= self.config.timing.coordinator_grace)
     }
 
+    /// The boot a member was last heard in.
+    pub(super) fn boot_of(&self, node: NodeId) -> BootId {
+        if node == self.config.me {
+            return self.boot;
+        }
+        self.peers.seen.get(&node).map(|peer| peer.boot).unwrap_or_default()
+    }
+
     pub(super) fn peer(&self, node: NodeId) -> Option<&Peer> {
         self.peers.seen.get(&node)
     }

@@ -150,6 +150,7 @@ impl Node {
             return;
         }
         self.signing.attempts = self.signing.attempts.saturating_add(1);
+        let signers = self.choose_signers(subject, able);
         let session = SigningSession {
             cluster: self.config.cluster.id(),
             key,
@@ -157,7 +158,8 @@ impl Node {
             leader: self.config.me,
             leader_boot: self.boot,
             attempt: self.signing.attempts,
-            signers: self.choose_signers(subject, able),
+            boots: signers.iter().map(|signer| self.boot_of(*signer)).collect(),
+            signers,
         };
         let certificate = self.certificate_of(&session);
         if certificate.is_none() && matches!(subject, Subject::Payment { .. }) {
@@ -221,6 +223,7 @@ impl Node {
         let proper = session.cluster == self.config.cluster.id()
             && session.leader == from
             && session.signers.len() == threshold
+            && session.boots.len() == threshold
             && session.signers.is_sorted_by(|a, b| a < b)
             && session.signers.iter().all(|node| self.config.cluster.key(*node).is_some());
         if !proper || !session.signers.contains(&self.config.me) {
@@ -266,9 +269,12 @@ impl Node {
         if already || self.signing.sessions.len() >= self.config.limits.sessions {
             return;
         }
+        let Some(me) = session.signers.iter().position(|node| *node == self.config.me) else { return };
+        if session.boots.get(me) != Some(&self.boot) {
+            return;
+        }
         let Some(messages) = self.consent(&session) else { return };
         let Some(share) = self.share_for(&session) else { return };
-        let Some(me) = session.signers.iter().position(|node| *node == self.config.me) else { return };
         let (Ok(me), Some(signers)) = (u16::try_from(me), slots(&session.signers)) else { return };
         let params = SigningParams { execution_id: *id.as_bytes(), me: Slot(me), signers, messages };
         let mut seed = [0; 32];

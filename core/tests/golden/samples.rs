@@ -146,7 +146,14 @@ fn finished() -> FinalTransaction {
 }
 
 pub(crate) fn keygen_request() -> KeygenRequest {
-    KeygenRequest { cluster: CLUSTER, key: KEY, initiator: NodeId::new(1), boot: BootId(2), attempt: 3 }
+    KeygenRequest {
+        cluster: CLUSTER,
+        key: KEY,
+        initiator: NodeId::new(1),
+        boot: BootId(2),
+        attempt: 3,
+        boots: [2, 1, 1, 4, 1].map(BootId).to_vec(),
+    }
 }
 
 fn key_proof() -> KeyProof {
@@ -162,6 +169,7 @@ pub(crate) fn session() -> SigningSession {
         leader_boot: BootId(2),
         attempt: 7,
         signers: [1, 2, 4, 5].map(NodeId::new).to_vec(),
+        boots: [2, 1, 1, 4].map(BootId).to_vec(),
     }
 }
 

@@ -110,6 +110,7 @@ fn session(proposal: &Proposal) -> SigningSession {
         leader_boot: BootId(1),
         attempt: 1,
         signers: (1..=T).map(node).collect(),
+        boots: (1..=T).map(|_| BootId(1)).collect(),
     }
 }
 
