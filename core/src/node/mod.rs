@@ -2,7 +2,7 @@
 //!
 //! Each file is one duty: [`peers`] who is here and who coordinates, [`payments`] from a client's wish to a proposal,
 //! [`granting`] the coordinator's coins,
-//! [`voting`] from a proposal to consent, [`signing`] from consent to a signature, [`settling`] from a signature to a
+//! [`voting`] from a proposal to consent, [`signing`] and [`leading`] from consent to a signature, [`settling`] from a signature to a
 //! confirmation, [`keygen`] making keys, [`sync`] catching up, [`conduct`] what members did wrong.
 //!
 //! Progress is level-triggered: [`Node::attend`] looks at where a transaction stands and does what that asks for. It
@@ -12,6 +12,7 @@
 mod conduct;
 mod granting;
 mod keygen;
+mod leading;
 mod overview;
 mod payments;
 mod peers;

@@ -6,7 +6,7 @@
 //! is about to leave before it leaves (I3, I4, I6). A session that fails is forgotten with its nonces, and another one
 //! begins with other signers. Sessions that overlap are harmless: they sign the same message under their own nonces.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use bitcoin::Txid;
 use rand_core::CryptoRngCore;
@@ -14,7 +14,7 @@ use rand_core::CryptoRngCore;
 use super::{Node, timers::Timer};
 use crate::{
     identity::Signed,
-    ids::{BootId, JobId, KeyId, NodeId, SessionId},
+    ids::{BootId, JobId, NodeId, SessionId},
     message::{FinalTransaction, KeyProof, Message, MpcMessage, SignRequest, SigningSession, Subject},
     mpc::{Fault, Output, Progress, SigningParams, Slot, Suite},
     record::Fact,
@@ -22,18 +22,12 @@ use crate::{
     step::{Alert, Effect, JobResult},
     time::{Millis, Timestamp},
     tx::{self, SubStatus},
-    vote::{Certificate, Violation},
+    vote::Violation,
     wallet,
 };
 
 /// How long a member that was silent in a session is chosen last.
 const SUSPICION: Millis = Millis(15_000);
-
-/// Pause before the next attempt on a subject, for each attempt made.
-const RETRY_PAUSE: Millis = Millis(100);
-
-/// Longest such pause.
-const LONGEST_RETRY_PAUSE: Millis = Millis(2_000);
 
 /// Longest message kept for a session that has not begun here; honest ones have at most a few kilobytes.
 const EARLY_BYTES: usize = 16 * 1024;
@@ -47,7 +41,7 @@ const REPETITIONS: u64 = 6;
 /// Volatile state of signing.
 #[derive(Default)]
 pub(super) struct Signing {
-    sessions: BTreeMap<SessionId, Session>,
+    pub(super) sessions: BTreeMap<SessionId, Session>,
     jobs: BTreeMap<JobId, SessionId>,
     /// Messages that overtook the request they belong to.
     early: BTreeMap<SessionId, Vec<Signed<MpcMessage>>>,
@@ -56,15 +50,15 @@ pub(super) struct Signing {
     /// The last session joined on a subject for each leader. What was left is never joined again: its nonces are gone,
     /// and other words in the same place would look like a lie.
     joined: BTreeMap<(NodeId, Subject), (BootId, u64)>,
-    suspects: BTreeMap<NodeId, Timestamp>,
+    pub(super) suspects: BTreeMap<NodeId, Timestamp>,
     /// When the last session on a subject began or ended.
-    last_try: BTreeMap<Subject, Timestamp>,
-    tries: BTreeMap<Subject, u32>,
-    attempts: u64,
+    pub(super) last_try: BTreeMap<Subject, Timestamp>,
+    pub(super) tries: BTreeMap<Subject, u32>,
+    pub(super) attempts: u64,
 }
 
 /// A session this node takes part in.
-struct Session {
+pub(super) struct Session {
     what: SigningSession,
     run: Run,
 }
@@ -102,114 +96,6 @@ impl Node {
             self.lead_when_due(subject, key, &able, entropy);
         }
         self.watch(txid);
-    }
-
-    /// Members that could sign: here, not shut out, not bound otherwise.
-    pub(super) fn able_signers(&self, txid: Option<Txid>) -> Vec<NodeId> {
-        let bound: BTreeSet<NodeId> = txid
-            .and_then(|txid| self.state.transaction(txid))
-            .map(|tx| tx.tally.bound_not_to_sign())
-            .unwrap_or_default();
-        self.live().into_iter().filter(|node| !bound.contains(node)).collect()
-    }
-
-    /// Starts a session if it is this node's turn: the coordinator's at once, the others' later and later.
-    fn lead_when_due(
-        &mut self,
-        subject: Subject,
-        key: KeyId,
-        able: &[NodeId],
-        entropy: &mut dyn CryptoRngCore,
-    ) {
-        let coordinator = self.coordinator();
-        let mut line: Vec<NodeId> = vec![coordinator];
-        line.extend(self.live().into_iter().filter(|node| *node != coordinator));
-        let rank = line.iter().position(|node| *node == self.config.me).unwrap_or(line.len());
-        let patience =
-            self.config.timing.signing_session.0.saturating_mul(u64::try_from(rank).unwrap_or(u64::MAX));
-        let pause = RETRY_PAUSE.0.saturating_mul(u64::from(self.tries(subject))).min(LONGEST_RETRY_PAUSE.0);
-        let last = *self.signing.last_try.entry(subject).or_insert(self.now);
-        let due = last.plus(Millis(patience.saturating_add(pause)));
-        if self.now < due {
-            if let Subject::Payment { txid, .. } = subject {
-                self.timers.set_by(Timer::Transaction(txid), due);
-            }
-            return;
-        }
-        self.lead(subject, key, able, entropy);
-    }
-
-    pub(super) fn lead(
-        &mut self,
-        subject: Subject,
-        key: KeyId,
-        able: &[NodeId],
-        entropy: &mut dyn CryptoRngCore,
-    ) {
-        if self.signing.sessions.len() >= self.config.limits.sessions {
-            return;
-        }
-        self.signing.attempts = self.signing.attempts.saturating_add(1);
-        let signers = self.choose_signers(subject, able);
-        let session = SigningSession {
-            cluster: self.config.cluster.id(),
-            key,
-            subject,
-            leader: self.config.me,
-            leader_boot: self.boot,
-            attempt: self.signing.attempts,
-            boots: signers.iter().map(|signer| self.boot_of(*signer)).collect(),
-            signers,
-        };
-        let certificate = self.certificate_of(&session);
-        if certificate.is_none() && matches!(subject, Subject::Payment { .. }) {
-            return;
-        }
-        let request = SignRequest { session, certificate };
-        for signer in request.session.signers.clone() {
-            self.send(signer, Message::SignRequest(Box::new(request.clone())));
-        }
-        self.signing.last_try.insert(subject, self.now);
-        if request.session.signers.contains(&self.config.me) {
-            self.join(request.session, entropy);
-        }
-    }
-
-    /// Consent to what a session signs; a key proof needs none.
-    fn certificate_of(&self, session: &SigningSession) -> Option<Certificate> {
-        match session.subject {
-            Subject::Payment { txid, .. } => {
-                self.state.transaction(txid).and_then(|tx| tx.tally.certificate(&self.config.cluster))
-            }
-            Subject::KeyProof { .. } => None,
-        }
-    }
-
-    /// `t` signers: those who answered lately before those who did not, the leader first, the rest in an order that
-    /// differs from payment to payment so that all shares are used and the work is spread.
-    fn choose_signers(&self, subject: Subject, able: &[NodeId]) -> Vec<NodeId> {
-        let me = self.config.me;
-        let mut ranked: Vec<(bool, bool, [u8; 32], NodeId)> = able
-            .iter()
-            .map(|node| {
-                let suspect = self.signing.suspects.get(node).is_some_and(|until| self.now < *until);
-                let spread =
-                    crate::codec::digest("mpc-wallet/signer-order", &(subject, self.tries(subject), node));
-                (suspect, *node != me, spread, *node)
-            })
-            .collect();
-        ranked.sort_unstable();
-        let mut signers: Vec<NodeId> = ranked
-            .into_iter()
-            .take(usize::from(self.config.cluster.threshold()))
-            .map(|(.., node)| node)
-            .collect();
-        signers.sort_unstable();
-        signers
-    }
-
-    fn tries(&self, subject: Subject) -> u32 {
-        self.signing.tries.get(&subject).copied().unwrap_or(0)
     }
 
     pub(super) fn on_sign_request(
