@@ -27,9 +27,6 @@ const GRANT_LIFE: Millis = Millis(10_000);
 /// Between two looks at a queue that this node may not serve yet.
 const LOOK_AGAIN: Millis = Millis(1_000);
 
-/// Blocks before a block reward may be spent (consensus).
-const COINBASE_MATURITY: u32 = 100;
-
 /// Volatile state of granting.
 #[derive(Default)]
 pub(super) struct Granting {
@@ -74,17 +71,14 @@ impl Node {
             self.send(from, Message::Bundle(Box::new(bundle)));
             return;
         }
-        let granted =
-            self.granting.granted.get(&request.payment).map(|granted| (granted.to, granted.grant.clone()));
-        if let Some((to, grant)) = granted {
+        if let Some(granted) = self.granting.granted.get(&request.payment) {
             // One payment, one builder: two members with the same coins would make two proposals of it.
-            if to != from
-                && self.now < self.granting.granted.get(&request.payment).map_or(self.now, |g| g.until)
-            {
+            if granted.to != from && self.now < granted.until {
                 self.answer_refusal(from, request.payment, Refusal::InProgress);
                 return;
             }
             // Asked again: the grant was lost, or refused because a coin of it is taken.
+            let grant = granted.grant.clone();
             let proposed = self.proposed_coins();
             let free = |coin: &OutPoint| self.state.holder_of(coin).is_none() && !proposed.contains(coin);
             if grant.inputs.iter().all(|coin| free(&coin.outpoint)) {
@@ -246,9 +240,7 @@ impl Node {
             |outpoint: &OutPoint| self.state.holder_of(outpoint).is_none() && !taken.contains(outpoint);
         for coin in self.settling.coins() {
             let mature = match coin.height {
-                Some(height) => {
-                    !coin.coinbase || tip.saturating_sub(height).saturating_add(1) > COINBASE_MATURITY
-                }
+                Some(height) => !coin.coinbase || wallet::is_mature(height, tip),
                 None => self.change_may_be_spent(coin.outpoint.txid),
             };
             if coin.output.script_pubkey == script && mature && free(&coin.outpoint) {
