@@ -9,6 +9,7 @@
 
 pub mod command;
 pub mod oracle;
+mod parts;
 pub mod plan;
 pub mod profile;
 pub mod rng;

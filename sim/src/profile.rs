@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     plan::{
-        ChainPlan, Crash, CrashPoint, FaultPlan, NetworkProfile, Outage, Partition, Payment, Span, Suite,
-        VERSION,
+        ChainPlan, Crash, CrashPoint, Direction, FaultPlan, NetworkProfile, Outage, Partition, Payment, Span,
+        Unsynced,
     },
     rng::Stream,
 };
@@ -53,11 +53,11 @@ pub const CALM_NETWORK: NetworkProfile =
     NetworkProfile { delay: Span { least: 1, most: 5 }, tail: 0, loss: 0, duplicate: 0, reorder: 0 };
 
 /// How long faults last.
-const TROUBLE: u64 = 60_000;
+pub(crate) const TROUBLE: u64 = 60_000;
 
 /// How long the cluster has to finish once they are over: a voting round of 30 s may have begun just before, its
 /// abandonment and a few signing attempts follow, then two blocks.
-const RECOVERY: u64 = 240_000;
+pub(crate) const RECOVERY: u64 = 240_000;
 
 /// How long a healed cluster needs before all members see each other again.
 const RECONNECTION: u64 = 5_000;
@@ -87,23 +87,16 @@ pub(crate) fn generate(seed: u64, profile: Profile) -> FaultPlan {
     };
     let payments = payments(nodes, &mut draw);
     FaultPlan {
-        version: VERSION,
-        why: None,
-        expect: None,
-        seed,
         profile,
         nodes,
         threshold,
-        suite: Suite::Mock,
         network: network(classes, &mut draw),
         fsync: Span { least: 1, most: if classes.slow_disk { draw.log_uniform(400) + 1 } else { 4 } },
-        job: Span { least: 1, most: 40 },
         chain: chain(classes, &mut draw),
         partitions: partitions(classes, nodes, &mut draw),
         crashes: crashes(classes, nodes, &payments, &mut draw),
         payments,
-        heal_at: TROUBLE,
-        until: TROUBLE + RECOVERY,
+        ..FaultPlan::quiet(seed)
     }
 }
 
@@ -150,7 +143,6 @@ fn network(classes: Classes, draw: &mut Stream) -> NetworkProfile {
 fn chain(classes: Classes, draw: &mut Stream) -> ChainPlan {
     let outages = if classes.outages { draw.between(1, 3) } else { 0 };
     ChainPlan {
-        block_interval: Span { least: 3_000, most: 15_000 },
         answer: Span { least: 5, most: if classes.outages { 2_000 } else { 60 } },
         outages: (0..outages)
             .map(|_| {
@@ -158,7 +150,7 @@ fn chain(classes: Classes, draw: &mut Stream) -> ChainPlan {
                 Outage { from, to: from + draw.between(500, 25_000) }
             })
             .collect(),
-        funds: (0..draw.between(3, 12)).map(|_| draw.between(2_000_000, 20_000_000)).collect(),
+        ..ChainPlan::quiet((0..draw.between(3, 12)).map(|_| draw.between(2_000_000, 20_000_000)).collect())
     }
 }
 
@@ -173,7 +165,7 @@ fn partitions(classes: Classes, nodes: u16, draw: &mut Stream) -> Vec<Partition>
                 // The coordinator alone is the cut that hurts most.
                 group.push(1);
             }
-            Partition { from, to, group }
+            Partition { from, to, group, direction: Direction::Both }
         })
         .collect()
 }
@@ -196,6 +188,7 @@ fn crashes(classes: Classes, nodes: u16, payments: &[Payment], draw: &mut Stream
             down_for: draw.log_uniform(20_000),
             when: *draw.pick(&points).unwrap_or(&CrashPoint::Now),
             entering: if draw.chance(400_000) { draw.pick(&WORKING_STATES).copied() } else { None },
+            unsynced: Unsynced::Prefix,
         });
     }
     if classes.blackouts {
@@ -203,7 +196,8 @@ fn crashes(classes: Classes, nodes: u16, payments: &[Payment], draw: &mut Stream
         let at = busy + draw.log_uniform(5_000);
         for node in 1..=nodes {
             let down_for = draw.log_uniform(10_000);
-            crashes.push(Crash { at, node, down_for, when: CrashPoint::Now, entering: None });
+            let unsynced = Unsynced::Prefix;
+            crashes.push(Crash { at, node, down_for, when: CrashPoint::Now, entering: None, unsynced });
         }
     }
     crashes
@@ -229,19 +223,12 @@ fn payments(nodes: u16, draw: &mut Stream) -> Vec<Payment> {
     let count = draw.between(2, 12);
     let mut payments: Vec<Payment> = (0..count)
         .map(|index| Payment {
-            at: draw.below(window),
-            node: any_node(nodes, draw),
-            // Together far below the least funds, so that every payment is admissible in the end.
-            amount: draw.between(1_000, 300_000),
             idempotency_key: draw.chance(800_000).then(|| format!("key-{index}")),
+            // Together far below the least funds, so that every payment is admissible in the end.
+            ..Payment::new(draw.below(window), any_node(nodes, draw), draw.between(1_000, 300_000))
         })
         .collect();
     // The last is asked for in calm: it shows that the cluster still pays.
-    payments.push(Payment {
-        at: TROUBLE + RECONNECTION,
-        node: any_node(nodes, draw),
-        amount: 1_000,
-        idempotency_key: None,
-    });
+    payments.push(Payment::new(TROUBLE + RECONNECTION, any_node(nodes, draw), 1_000));
     payments
 }

@@ -14,8 +14,11 @@ use mpc_wallet_core::{
     step::{Input, Step},
 };
 
-use super::{disk::Disk, workers::Workers};
-use crate::{plan::Crash, rng::Stream};
+use crate::{
+    parts::{disk::Disk, workers::Workers},
+    plan::Crash,
+    rng::Stream,
+};
 
 /// Virtual time 0 by the nodes' clocks, milliseconds since the Unix epoch.
 const EPOCH: u64 = 1_700_100_000_000;

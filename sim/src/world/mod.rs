@@ -7,9 +7,6 @@
 //! plan's faults and payments. *Recovery*, from `heal_at`: faults end, nodes come back, and all that was accepted
 //! must end. Safety is judged at every step, liveness at the end.
 
-mod chain;
-mod client;
-mod disk;
 mod driver;
 mod faults;
 mod finish;
@@ -17,7 +14,6 @@ mod host;
 mod network;
 mod scheduler;
 mod setup;
-mod workers;
 
 use std::{collections::BTreeMap, fmt, rc::Rc};
 
@@ -33,16 +29,18 @@ use mpc_wallet_core::{
 use rand_core::RngCore;
 
 use self::{
-    chain::Chain,
-    client::{Client, ClientState, PATIENCE, PAUSE},
-    disk::Disk,
     host::{Host, HostError},
     network::Network,
     scheduler::Scheduler,
-    workers::Workers,
 };
 use crate::{
     oracle::{Breach, Observed, Oracles},
+    parts::{
+        chain::Chain,
+        client::{Client, ClientState, PATIENCE, PAUSE},
+        disk::Disk,
+        workers::Workers,
+    },
     plan::{Crash, CrashPoint, FaultPlan, Span, Suite},
     profile::CALM_NETWORK,
     rng::Stream,

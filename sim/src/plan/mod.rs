@@ -8,9 +8,14 @@
 //! Until then the world is calm, because a key generation needs every member and every message. From `heal_at` on it
 //! is calm again, and the cluster has until `until` to finish what it accepted.
 
-use mpc_wallet_core::tx::State as TxState;
+mod faults;
+
 use serde::{Deserialize, Serialize};
 
+pub use self::faults::{
+    ClockFault, Crash, CrashPoint, Deviation, Direction, DiskFault, DiskTrouble, Eviction, FeeSpike, Filter,
+    Jump, Lease, Outage, Partition, Reorg, StaleTip, Theft, Traitor, Unsynced,
+};
 use crate::profile::{self, Profile};
 
 /// Format of [`FaultPlan`]; a change of meaning must change it.
@@ -58,9 +63,27 @@ pub struct FaultPlan {
     /// When the network is cut, and how.
     #[serde(default)]
     pub partitions: Vec<Partition>,
+    /// Which links lose which kind of message.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub filters: Vec<Filter>,
     /// Who dies, when, and for how long.
     #[serde(default)]
     pub crashes: Vec<Crash>,
+    /// Whose disk fails, and how.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub disks: Vec<DiskFault>,
+    /// Whose clock is wrong, and how.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub clocks: Vec<ClockFault>,
+    /// Who is told what about the coordinator.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub leases: Vec<Lease>,
+    /// Chance that a worker dies with its job, in parts per million.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub lost_jobs: u32,
+    /// Who does not follow the protocol.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub traitors: Vec<Traitor>,
     /// What clients want.
     pub payments: Vec<Payment>,
     /// When all faults end.
@@ -116,61 +139,23 @@ pub struct ChainPlan {
     /// When the backend answers nobody.
     #[serde(default)]
     pub outages: Vec<Outage>,
+    /// Whose backend lags behind.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub stale: Vec<StaleTip>,
+    /// When blocks are undone.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reorgs: Vec<Reorg>,
+    /// When the mempool forgets.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub evictions: Vec<Eviction>,
+    /// When a coin is stolen.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub thefts: Vec<Theft>,
+    /// When fees rise.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub fee_spikes: Vec<FeeSpike>,
     /// What the wallet is given at the start: one coin of this many satoshis each.
     pub funds: Vec<u64>,
-}
-
-/// The backend is down from one moment to another.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Outage {
-    /// First millisecond.
-    pub from: u64,
-    /// First millisecond after.
-    pub to: u64,
-}
-
-/// Between two moments the nodes of a group reach each other and nobody else does reach them.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Partition {
-    /// First millisecond.
-    pub from: u64,
-    /// First millisecond after.
-    pub to: u64,
-    /// Node numbers of one side.
-    pub group: Vec<u16>,
-}
-
-/// A node dies and comes back from its disk.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Crash {
-    /// From when on.
-    pub at: u64,
-    /// Which node.
-    pub node: u16,
-    /// How long it stays down.
-    pub down_for: u64,
-    /// At which point of its work.
-    pub when: CrashPoint,
-    /// Only in a step that moves a transaction into this state; any step with records if absent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub entering: Option<TxState>,
-}
-
-/// Where a crash hits the loop of step, append, commit, act.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum CrashPoint {
-    /// At the very moment, whatever the node does.
-    Now,
-    /// The step was computed, nothing of it reached the disk.
-    BeforeAppend,
-    /// Its records are durable, none of its effects happened.
-    AfterAppend,
-    /// Some of its effects happened.
-    BetweenEffects,
 }
 
 /// A client asks for a payment.
@@ -186,6 +171,17 @@ pub struct Payment {
     /// A client without a key never asks again after it lost its answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub idempotency_key: Option<String>,
+    /// The same request also goes to this node at the same moment, as from a client behind a nervous proxy.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub also_at: Option<u16>,
+    /// The amount of a second request under the same key: a client's mistake, which must be refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub altered: Option<u64>,
+}
+
+/// Whether a field need not be written.
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 /// Why a plan cannot be run.
@@ -237,7 +233,64 @@ pub enum PlanError {
     },
 }
 
+impl Payment {
+    /// A payment asked for once, without an idempotency key.
+    #[must_use]
+    pub const fn new(at: u64, node: u16, amount: u64) -> Self {
+        Self { at, node, amount, idempotency_key: None, also_at: None, altered: None }
+    }
+}
+
+impl ChainPlan {
+    /// A chain and a backend that work, and a wallet with these coins.
+    #[must_use]
+    pub const fn quiet(funds: Vec<u64>) -> Self {
+        Self {
+            block_interval: Span { least: 3_000, most: 15_000 },
+            answer: Span { least: 5, most: 60 },
+            outages: vec![],
+            stale: vec![],
+            reorgs: vec![],
+            evictions: vec![],
+            thefts: vec![],
+            fee_spikes: vec![],
+            funds,
+        }
+    }
+}
+
 impl FaultPlan {
+    /// A plan in which nothing goes wrong and nobody pays: four of five nodes sign, the wallet has four coins, and there
+    /// is a minute until `heal_at`. Scenarios start from it.
+    #[must_use]
+    pub fn quiet(seed: u64) -> Self {
+        Self {
+            version: VERSION,
+            why: None,
+            expect: None,
+            seed,
+            profile: Profile::Calm,
+            nodes: 5,
+            threshold: 4,
+            suite: Suite::Mock,
+            network: profile::CALM_NETWORK,
+            fsync: Span { least: 1, most: 4 },
+            job: Span { least: 1, most: 40 },
+            chain: ChainPlan::quiet(vec![5_000_000; 4]),
+            partitions: vec![],
+            filters: vec![],
+            crashes: vec![],
+            disks: vec![],
+            clocks: vec![],
+            leases: vec![],
+            lost_jobs: 0,
+            traitors: vec![],
+            payments: vec![],
+            heal_at: profile::TROUBLE,
+            until: profile::TROUBLE + profile::RECOVERY,
+        }
+    }
+
     /// The plan that this seed means under this profile, today.
     #[must_use]
     pub fn from_seed(seed: u64, profile: Profile) -> Self {
@@ -278,7 +331,18 @@ impl FaultPlan {
             ("payments", self.payments.len()),
             ("partitions", self.partitions.len()),
             ("crashes", self.crashes.len()),
+            ("filters", self.filters.len()),
+            ("disk faults", self.disks.len()),
+            ("clock faults", self.clocks.len()),
+            ("clock jumps", self.clocks.iter().map(|clock| clock.jumps.len()).sum()),
+            ("leases", self.leases.len()),
+            ("traitors", self.traitors.len()),
             ("outages", self.chain.outages.len()),
+            ("stale tips", self.chain.stale.len()),
+            ("reorganisations", self.chain.reorgs.len()),
+            ("evictions", self.chain.evictions.len()),
+            ("thefts", self.chain.thefts.len()),
+            ("fee spikes", self.chain.fee_spikes.len()),
             ("coins", self.chain.funds.len()),
         ] {
             if found > MAX_EVENTS {
@@ -290,7 +354,16 @@ impl FaultPlan {
             .iter()
             .map(|payment| payment.node)
             .chain(self.crashes.iter().map(|crash| crash.node))
-            .chain(self.partitions.iter().flat_map(|partition| partition.group.iter().copied()));
+            .chain(self.payments.iter().filter_map(|payment| payment.also_at))
+            .chain(self.partitions.iter().flat_map(|partition| partition.group.iter().copied()))
+            .chain(self.filters.iter().flat_map(|filter| filter.sender.into_iter().chain(filter.receiver)))
+            .chain(self.disks.iter().map(|disk| disk.node))
+            .chain(self.clocks.iter().map(|clock| clock.node))
+            .chain(
+                self.leases.iter().flat_map(|lease| [Some(lease.node), lease.holder].into_iter().flatten()),
+            )
+            .chain(self.chain.stale.iter().map(|stale| stale.node))
+            .chain(self.traitors.iter().map(|traitor| traitor.node));
         for node in named {
             if !(1..=nodes).contains(&node) {
                 return Err(PlanError::UnknownNode(node, nodes));
@@ -309,6 +382,9 @@ impl FaultPlan {
             .iter()
             .map(|cut| ("partition", cut.from, cut.to))
             .chain(self.chain.outages.iter().map(|outage| ("outage", outage.from, outage.to)))
+            .chain(self.chain.stale.iter().map(|stale| ("stale tip", stale.from, stale.to)))
+            .chain(self.chain.fee_spikes.iter().map(|spike| ("fee spike", spike.from, spike.to)))
+            .chain(self.filters.iter().map(|filter| ("filter", filter.from, filter.to)))
             .chain([("plan", self.heal_at, self.until)]);
         for (what, from, to) in spans.into_iter().chain(windows) {
             if from > to {
@@ -353,7 +429,7 @@ mod tests {
         assert!(matches!(refusal(|plan| plan.until = u64::MAX), PlanError::TooLong { .. }));
         assert!(matches!(FaultPlan::from_json("{\"version\":1,\"x\":2}"), Err(PlanError::Malformed(_))));
         let stranger = refusal(|plan| {
-            plan.payments.push(Payment { at: 0, node: 6, amount: 1, idempotency_key: None });
+            plan.payments.push(Payment::new(0, 6, 1));
         });
         assert_eq!(stranger, PlanError::UnknownNode(6, 5));
     }

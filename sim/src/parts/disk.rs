@@ -20,7 +20,7 @@ use crate::{plan::Span, rng::Stream};
 const MAX_RECORD: usize = 1024 * 1024;
 
 /// What survives a crash, and what may not.
-pub(super) struct Disk {
+pub(crate) struct Disk {
     records: Vec<Vec<u8>>,
     durable: usize,
     /// Where steps end that are not durable yet, ascending.
@@ -35,7 +35,7 @@ pub(super) struct Disk {
 impl Disk {
     /// An empty disk.
     #[must_use]
-    pub(super) const fn new(fsync: Span, random: Stream) -> Self {
+    pub(crate) const fn new(fsync: Span, random: Stream) -> Self {
         Self {
             records: vec![],
             durable: 0,
@@ -51,7 +51,7 @@ impl Disk {
     ///
     /// # Errors
     /// A record that cannot be encoded, which is a defect of the core.
-    pub(super) fn append(&mut self, records: &[Record]) -> Result<(), CodecError> {
+    pub(crate) fn append(&mut self, records: &[Record]) -> Result<(), CodecError> {
         for record in records {
             self.records.push(codec::encode(record)?);
         }
@@ -62,7 +62,7 @@ impl Disk {
     }
 
     /// Starts an fsync if there is something to flush and none runs; the answer is how long it takes.
-    pub(super) fn start_flush(&mut self) -> Option<u64> {
+    pub(crate) fn start_flush(&mut self) -> Option<u64> {
         if self.flushing.is_some() || self.durable == self.records.len() {
             return None;
         }
@@ -71,7 +71,7 @@ impl Disk {
     }
 
     /// The fsync returned; the answer is how many records became durable by it.
-    pub(super) fn finish_flush(&mut self) -> usize {
+    pub(crate) fn finish_flush(&mut self) -> usize {
         let covered = self.flushing.take().unwrap_or(self.durable);
         let new = covered - self.durable;
         self.durable = covered;
@@ -81,13 +81,13 @@ impl Disk {
 
     /// What is promised to be on disk.
     #[must_use]
-    pub(super) fn receipt(&self) -> Receipt {
+    pub(crate) fn receipt(&self) -> Receipt {
         Receipt::up_to(position(self.durable))
     }
 
     /// The machine dies. What was appended and not flushed survives up to the end of a random step; the answer is how
     /// many such records do.
-    pub(super) fn crash(&mut self) -> usize {
+    pub(crate) fn crash(&mut self) -> usize {
         let before = self.durable;
         let steps = u64::try_from(self.ends.len()).unwrap_or(u64::MAX);
         let kept = usize::try_from(self.random.below(steps.saturating_add(1))).unwrap_or(0);
@@ -102,7 +102,7 @@ impl Disk {
     ///
     /// # Errors
     /// A record that does not read back, which is a defect of the core.
-    pub(super) fn read(&self, skip: usize) -> Result<Vec<Record>, CodecError> {
+    pub(crate) fn read(&self, skip: usize) -> Result<Vec<Record>, CodecError> {
         let durable = self.durable.saturating_sub(skip);
         self.records.iter().skip(skip).take(durable).map(|bytes| codec::decode(bytes, MAX_RECORD)).collect()
     }
@@ -111,40 +111,40 @@ impl Disk {
     ///
     /// # Errors
     /// A record that does not read back, which is a defect of the core.
-    pub(super) fn read_all(&self) -> Result<Vec<Record>, CodecError> {
+    pub(crate) fn read_all(&self) -> Result<Vec<Record>, CodecError> {
         self.records.iter().map(|bytes| codec::decode(bytes, MAX_RECORD)).collect()
     }
 
     /// Position of the last durable record.
     #[must_use]
-    pub(super) fn durable(&self) -> LogIndex {
+    pub(crate) fn durable(&self) -> LogIndex {
         position(self.durable)
     }
 
     /// Position of the last record appended.
     #[must_use]
-    pub(super) fn appended(&self) -> LogIndex {
+    pub(crate) fn appended(&self) -> LogIndex {
         position(self.records.len())
     }
 
     /// How long sealing a share takes: a write and an fsync of its own.
-    pub(super) fn seal_delay(&mut self) -> u64 {
+    pub(crate) fn seal_delay(&mut self) -> u64 {
         self.random.between(self.fsync.least, self.fsync.most.saturating_mul(2))
     }
 
     /// Keeps a share's secret bytes for good.
-    pub(super) fn seal(&mut self, ceremony: SessionId, key: KeyId, secret: Vec<u8>) {
+    pub(crate) fn seal(&mut self, ceremony: SessionId, key: KeyId, secret: Vec<u8>) {
         self.sealed.insert(ceremony, (key, secret));
     }
 
     /// All sealed shares.
-    pub(super) fn sealed(&self) -> impl Iterator<Item = (SessionId, KeyId, &[u8])> {
+    pub(crate) fn sealed(&self) -> impl Iterator<Item = (SessionId, KeyId, &[u8])> {
         self.sealed.iter().map(|(ceremony, (key, secret))| (*ceremony, *key, secret.as_slice()))
     }
 
     /// The stream's next value, for the trace.
     #[must_use]
-    pub(super) fn unseed(&self) -> u64 {
+    pub(crate) fn unseed(&self) -> u64 {
         self.random.clone().last_word()
     }
 }

@@ -13,23 +13,23 @@ use mpc_wallet_core::{
 use crate::plan::Payment;
 
 /// How long a client waits for an answer, in milliseconds: longer than the core lets a request wait for coins.
-pub(super) const PATIENCE: u64 = 20_000;
+pub(crate) const PATIENCE: u64 = 20_000;
 
 /// How long a client pauses before it asks again.
-pub(super) const PAUSE: u64 = 1_500;
+pub(crate) const PAUSE: u64 = 1_500;
 
 /// One client.
-pub(super) struct Client {
-    pub(super) payment: Payment,
-    pub(super) label: String,
-    pub(super) recipient: ScriptBuf,
-    pub(super) state: ClientState,
-    pub(super) asked: u32,
+pub(crate) struct Client {
+    pub(crate) payment: Payment,
+    pub(crate) label: String,
+    pub(crate) recipient: ScriptBuf,
+    pub(crate) state: ClientState,
+    pub(crate) asked: u32,
 }
 
 /// What a client knows.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum ClientState {
+pub(crate) enum ClientState {
     /// It asks when its time has come.
     Idle {
         /// Why the last answer was no, if there was one.
@@ -44,13 +44,13 @@ pub(super) enum ClientState {
 }
 
 impl Client {
-    pub(super) fn new(index: usize, payment: Payment) -> Self {
+    pub(crate) fn new(index: usize, payment: Payment) -> Self {
         let label = format!("payment-{index}");
         let recipient = ScriptBuf::new_p2wpkh(&WPubkeyHash::hash(label.as_bytes()));
         Self { payment, label, recipient, state: ClientState::Idle { last: None }, asked: 0 }
     }
 
-    pub(super) fn request(&self) -> PaymentRequest {
+    pub(crate) fn request(&self) -> PaymentRequest {
         PaymentRequest {
             scheme: Scheme::Taproot,
             recipient: self.recipient.clone(),
@@ -62,7 +62,7 @@ impl Client {
     }
 
     /// The connection to its node broke, or its patience ended. Whether it will ask again.
-    pub(super) fn lose_answer(&mut self) -> bool {
+    pub(crate) fn lose_answer(&mut self) -> bool {
         let again = self.payment.idempotency_key.is_some();
         self.state = if again {
             ClientState::Idle { last: Some(String::from("lost the answer")) }
@@ -73,7 +73,7 @@ impl Client {
     }
 
     /// An answer came. Whether it will ask again.
-    pub(super) fn hear(&mut self, outcome: &Outcome) -> bool {
+    pub(crate) fn hear(&mut self, outcome: &Outcome) -> bool {
         match outcome {
             Outcome::Proposed { txid, .. } => {
                 self.state = ClientState::Accepted { txid: *txid };
@@ -88,7 +88,7 @@ impl Client {
     }
 
     /// Whether it waits for nothing any more.
-    pub(super) const fn is_settled(&self) -> bool {
+    pub(crate) const fn is_settled(&self) -> bool {
         matches!(self.state, ClientState::Accepted { .. } | ClientState::Unsure)
     }
 }

@@ -31,7 +31,7 @@ struct Known {
 }
 
 /// The ledger and its backend.
-pub(super) struct Chain {
+pub(crate) struct Chain {
     suite: Suite,
     /// The wallet's script and the key that spends from it.
     wallet: Option<(ScriptBuf, XOnlyPublicKey)>,
@@ -47,7 +47,7 @@ pub(super) struct Chain {
 impl Chain {
     /// A chain of one block.
     #[must_use]
-    pub(super) fn new(suite: Suite) -> Self {
+    pub(crate) fn new(suite: Suite) -> Self {
         let tip = BlockRef { height: 100, hash: BlockHash::all_zeros() };
         Self {
             suite,
@@ -62,7 +62,7 @@ impl Chain {
     }
 
     /// Gives the wallet one confirmed coin for each amount.
-    pub(super) fn fund(&mut self, script: ScriptBuf, key: XOnlyPublicKey, amounts: &[u64]) {
+    pub(crate) fn fund(&mut self, script: ScriptBuf, key: XOnlyPublicKey, amounts: &[u64]) {
         for &amount in amounts {
             self.funded += 1;
             let source = sha256::Hash::hash(&self.funded.to_be_bytes()).to_byte_array();
@@ -86,7 +86,7 @@ impl Chain {
     }
 
     /// Puts the whole mempool into a block; gives its transactions.
-    pub(super) fn mine(&mut self) -> Vec<Txid> {
+    pub(crate) fn mine(&mut self) -> Vec<Txid> {
         let mined = std::mem::take(&mut self.mempool);
         let mut engine = sha256::Hash::engine();
         engine.input(self.tip.hash.as_byte_array());
@@ -106,12 +106,12 @@ impl Chain {
 
     /// Best block.
     #[must_use]
-    pub(super) const fn tip(&self) -> BlockRef {
+    pub(crate) const fn tip(&self) -> BlockRef {
         self.tip
     }
 
     /// Answers a question as of now.
-    pub(super) fn answer(&mut self, question: &ChainQuery) -> ChainObservation {
+    pub(crate) fn answer(&mut self, question: &ChainQuery) -> ChainObservation {
         match question {
             ChainQuery::Poll { scripts, watch } => ChainObservation::Poll(self.view(scripts, watch)),
             ChainQuery::Coins { outpoints } => ChainObservation::Coins(
@@ -237,12 +237,12 @@ impl Chain {
 
     /// The output a coin names, if the chain has it.
     #[must_use]
-    pub(super) fn value_of(&self, outpoint: &OutPoint) -> Option<Amount> {
+    pub(crate) fn value_of(&self, outpoint: &OutPoint) -> Option<Amount> {
         self.output(outpoint).map(|output| output.value)
     }
 
     /// Everything in blocks, and where.
-    pub(super) fn confirmed(&self) -> impl Iterator<Item = (Txid, &Transaction, BlockRef)> {
+    pub(crate) fn confirmed(&self) -> impl Iterator<Item = (Txid, &Transaction, BlockRef)> {
         self.known
             .iter()
             .filter_map(|(txid, known)| known.block.map(|block| (*txid, &known.transaction, block)))
@@ -250,19 +250,19 @@ impl Chain {
 
     /// A transaction in the chain or the mempool.
     #[must_use]
-    pub(super) fn transaction(&self, txid: &Txid) -> Option<&Transaction> {
+    pub(crate) fn transaction(&self, txid: &Txid) -> Option<&Transaction> {
         self.known.get(txid).map(|known| &known.transaction)
     }
 
     /// Satoshis on the wallet's script, mempool included.
     #[must_use]
-    pub(super) fn balance(&self, script: &ScriptBuf) -> u64 {
+    pub(crate) fn balance(&self, script: &ScriptBuf) -> u64 {
         self.unspent(std::slice::from_ref(script)).iter().map(|coin| coin.output.value.to_sat()).sum()
     }
 
     /// How many transactions wait for a block.
     #[must_use]
-    pub(super) const fn waiting(&self) -> usize {
+    pub(crate) const fn waiting(&self) -> usize {
         self.mempool.len()
     }
 }

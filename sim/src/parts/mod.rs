@@ -1,0 +1,6 @@
+//! The virtual machines' parts, which every lane shares: a disk, a chain, workers, and the clients in front.
+
+pub(crate) mod chain;
+pub(crate) mod client;
+pub(crate) mod disk;
+pub(crate) mod workers;
