@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     plan::{
-        ChainPlan, Crash, CrashPoint, Direction, FaultPlan, NetworkProfile, Outage, Partition, Payment, Span,
-        Unsynced,
+        ChainPlan, Crash, CrashPoint, Deviation, Direction, FaultPlan, NetworkProfile, Outage, Partition,
+        Payment, Span, Traitor, Unsynced,
     },
     rng::Stream,
 };
@@ -27,13 +27,16 @@ pub enum Profile {
     Crashy,
     /// The network is cut.
     Partition,
+    /// A member lies, alone or while other things go wrong.
+    Byzantine,
     /// A random selection of everything.
     Swarm,
 }
 
 impl Profile {
     /// All of them.
-    pub const ALL: [Self; 5] = [Self::Calm, Self::Lossy, Self::Crashy, Self::Partition, Self::Swarm];
+    pub const ALL: [Self; 6] =
+        [Self::Calm, Self::Lossy, Self::Crashy, Self::Partition, Self::Byzantine, Self::Swarm];
 
     /// Its name on the command line and in plans.
     #[must_use]
@@ -43,6 +46,7 @@ impl Profile {
             Self::Lossy => "lossy",
             Self::Crashy => "crashy",
             Self::Partition => "partition",
+            Self::Byzantine => "byzantine",
             Self::Swarm => "swarm",
         }
     }
@@ -74,6 +78,7 @@ struct Classes {
     cuts: bool,
     outages: bool,
     slow_disk: bool,
+    traitors: bool,
 }
 
 pub(crate) fn generate(seed: u64, profile: Profile) -> FaultPlan {
@@ -83,9 +88,13 @@ pub(crate) fn generate(seed: u64, profile: Profile) -> FaultPlan {
         Profile::Swarm => {
             *draw.pick(&[(5, 4), (5, 4), (5, 4), (5, 3), (3, 2), (4, 3), (7, 5)]).unwrap_or(&(5, 4))
         }
+        Profile::Byzantine => *draw.pick(&[(5, 4), (5, 4), (5, 4), (4, 3), (7, 5)]).unwrap_or(&(5, 4)),
         Profile::Calm | Profile::Lossy | Profile::Crashy | Profile::Partition => (5, 4),
     };
     let payments = payments(nodes, &mut draw);
+    let traitors = traitors(classes, (nodes, threshold), &mut draw);
+    let mut crashes = crashes(classes, nodes, &payments, &mut draw);
+    crashes.extend(traitors.iter().filter_map(|traitor| relapse(traitor, &mut draw)));
     FaultPlan {
         profile,
         nodes,
@@ -94,7 +103,8 @@ pub(crate) fn generate(seed: u64, profile: Profile) -> FaultPlan {
         fsync: Span { least: 1, most: if classes.slow_disk { draw.log_uniform(400) + 1 } else { 4 } },
         chain: chain(classes, &mut draw),
         partitions: partitions(classes, nodes, &mut draw),
-        crashes: crashes(classes, nodes, &payments, &mut draw),
+        crashes,
+        traitors,
         payments,
         ..FaultPlan::quiet(seed)
     }
@@ -107,6 +117,21 @@ fn classes(profile: Profile, draw: &mut Stream) -> Classes {
         Profile::Lossy => Classes { delays: true, loss: true, duplicates: true, reordering: true, ..none },
         Profile::Crashy => Classes { crashes: true, blackouts: draw.chance(300_000), ..none },
         Profile::Partition => Classes { cuts: true, ..none },
+        Profile::Byzantine => {
+            let mild = draw.chance(500_000);
+            let mut coin = || mild && draw.chance(400_000);
+            Classes {
+                delays: coin(),
+                loss: coin(),
+                duplicates: coin(),
+                reordering: coin(),
+                crashes: coin(),
+                cuts: coin(),
+                outages: coin(),
+                traitors: true,
+                ..none
+            }
+        }
         // One run in twenty is calm: a fault that hides another must not hide it always.
         Profile::Swarm if draw.chance(50_000) => none,
         Profile::Swarm => {
@@ -121,6 +146,7 @@ fn classes(profile: Profile, draw: &mut Stream) -> Classes {
                 cuts: coin(),
                 outages: coin(),
                 slow_disk: coin(),
+                traitors: draw.chance(200_000),
             }
         }
     }
@@ -201,6 +227,46 @@ fn crashes(classes: Classes, nodes: u16, payments: &[Payment], draw: &mut Stream
         }
     }
     crashes
+}
+
+/// Every deviation, alike likely.
+const DEVIATIONS: [Deviation; 11] = [
+    Deviation::Equivocator,
+    Deviation::Forgetter,
+    Deviation::Withholder,
+    Deviation::BadShare,
+    Deviation::Replayer,
+    Deviation::StaleEpoch,
+    Deviation::Mutator,
+    Deviation::Impersonator,
+    Deviation::Twin,
+    Deviation::LyingCoordinator,
+    Deviation::Flooder,
+];
+
+/// One traitor, if the cluster bears one: `f = min(n − t, 2t − n − 1)`.
+fn traitors(classes: Classes, (nodes, threshold): (u16, u16), draw: &mut Stream) -> Vec<Traitor> {
+    let tolerated = (nodes - threshold).min((2 * threshold).saturating_sub(nodes + 1));
+    if !classes.traitors || tolerated == 0 {
+        return vec![];
+    }
+    let deviation = *draw.pick(&DEVIATIONS).unwrap_or(&Deviation::Equivocator);
+    // The first member coordinates unless it is away: only there are some lies heard.
+    let node = if draw.chance(500_000) { 1 } else { any_node(nodes, draw) };
+    let from = if draw.chance(500_000) { 0 } else { draw.below(TROUBLE / 2) };
+    vec![Traitor { node, deviation, from }]
+}
+
+/// A member that forgets at a restart must restart.
+fn relapse(traitor: &Traitor, draw: &mut Stream) -> Option<Crash> {
+    (traitor.deviation == Deviation::Forgetter).then(|| Crash {
+        at: traitor.from + draw.between(500, 25_000),
+        node: traitor.node,
+        down_for: draw.log_uniform(3_000),
+        when: CrashPoint::Now,
+        entering: None,
+        unsynced: Unsynced::Prefix,
+    })
 }
 
 /// States that a transaction enters while there is still something to do for it.

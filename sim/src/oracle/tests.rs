@@ -37,6 +37,15 @@ fn cluster() -> Cluster {
     Cluster::new(Network::Regtest, T, (1..=N).map(|i| (node(i), key(i).public())).collect()).unwrap()
 }
 
+fn everybody() -> Honest {
+    (1..=N).map(node).collect()
+}
+
+/// All but node-2.
+fn all_but_one() -> Honest {
+    (1..=N).filter(|number| *number != 2).map(node).collect()
+}
+
 fn key_id() -> KeyId {
     KeyId { scheme: Scheme::Taproot, epoch: 1 }
 }
@@ -167,7 +176,7 @@ fn paid_once_objects_to_a_second_payment_and_to_a_wrong_amount() {
 #[test]
 fn one_coin_one_family_objects_when_t_nodes_sign_a_coin_away_twice() {
     let (one, rival, other) = (proposal(1, 1), proposal(1, 2), proposal(2, 3));
-    let mut exam = Exam(OneCoinOneFamily::new(&cluster()));
+    let mut exam = Exam(OneCoinOneFamily::new(&cluster(), everybody()));
     for proposal in [&one, &rival, &other] {
         exam.durable(1, Fact::Proposed(Box::new(proposal.clone()))).unwrap();
     }
@@ -184,7 +193,7 @@ fn one_coin_one_family_objects_when_t_nodes_sign_a_coin_away_twice() {
 #[test]
 fn one_coin_one_family_counts_shares_in_raw_traffic_that_no_journal_admits() {
     let (one, rival) = (proposal(1, 1), proposal(1, 2));
-    let mut exam = Exam(OneCoinOneFamily::new(&cluster()));
+    let mut exam = Exam(OneCoinOneFamily::new(&cluster(), everybody()));
     let mut verdict = Ok(());
     for proposal in [&one, &rival] {
         exam.sent(1, &Message::VoteRequest(Box::new(proposal.clone()))).unwrap();
@@ -200,7 +209,7 @@ fn one_coin_one_family_counts_shares_in_raw_traffic_that_no_journal_admits() {
 
 #[test]
 fn one_coin_one_family_objects_to_two_finished_transactions_of_one_coin() {
-    let mut exam = Exam(OneCoinOneFamily::new(&cluster()));
+    let mut exam = Exam(OneCoinOneFamily::new(&cluster(), everybody()));
     exam.sent(1, &Message::Finished(FinalTransaction(transaction(1, 1)))).unwrap();
     exam.durable(2, Fact::Signed(FinalTransaction(transaction(1, 1)))).unwrap();
     refuses(exam.sent(3, &Message::Finished(FinalTransaction(transaction(1, 2)))), "both finished");
@@ -209,7 +218,7 @@ fn one_coin_one_family_objects_to_two_finished_transactions_of_one_coin() {
 #[test]
 fn threshold_objects_to_a_share_of_a_node_that_has_not_approved_itself() {
     let proposal = proposal(1, 1);
-    let mut exam = Exam(Threshold::new(&cluster()));
+    let mut exam = Exam(Threshold::new(&cluster(), everybody()));
     exam.durable(5, Fact::Proposed(Box::new(proposal.clone()))).unwrap();
     for voter in 1..=T {
         exam.sent(voter, &Message::Vote(approval(voter, &proposal.body))).unwrap();
@@ -221,7 +230,7 @@ fn threshold_objects_to_a_share_of_a_node_that_has_not_approved_itself() {
 fn threshold_objects_to_a_share_with_one_approval_too_few() {
     let proposal = proposal(1, 1);
     let prepared = |approvals: Vec<Vote>| {
-        let mut exam = Exam(Threshold::new(&cluster()));
+        let mut exam = Exam(Threshold::new(&cluster(), everybody()));
         exam.durable(2, Fact::Proposed(Box::new(proposal.clone()))).unwrap();
         exam.durable(2, Fact::Voted(approval(2, &proposal.body))).unwrap();
         for vote in approvals {
@@ -256,7 +265,7 @@ fn threshold_objects_to_a_share_with_one_approval_too_few() {
 fn threshold_objects_to_signing_traffic_and_to_finished_transactions_without_consent() {
     let proposal = proposal(1, 1);
     let session = session(&proposal.body);
-    let mut exam = Exam(Threshold::new(&cluster()));
+    let mut exam = Exam(Threshold::new(&cluster(), everybody()));
     exam.sent(1, &Message::VoteRequest(Box::new(proposal.clone()))).unwrap();
     let request = Message::SignRequest(Box::new(SignRequest { session: session.clone(), certificate: None }));
     refuses(exam.sent(1, &request), "asked for signatures");
@@ -273,7 +282,7 @@ fn threshold_objects_to_signing_traffic_and_to_finished_transactions_without_con
 fn once_objects_to_a_second_share_set_and_to_a_changed_word() {
     let proposal = proposal(1, 1);
     let id = session(&proposal.body).id();
-    let mut exam = Exam(Once::default());
+    let mut exam = Exam(Once::new(everybody()));
     exam.sent(2, &mpc(2, id, 0, b"commitment")).unwrap();
     exam.share(2, &proposal.body).unwrap();
     exam.sent(2, &mpc(2, id, 1, b"share")).unwrap();
@@ -287,7 +296,7 @@ fn once_objects_to_a_second_share_set_and_to_a_changed_word() {
 #[test]
 fn no_double_vote_objects_to_two_signed_ballots_wherever_they_appear() {
     let proposal = proposal(1, 1);
-    let mut exam = Exam(NoDoubleVote::new(&cluster()));
+    let mut exam = Exam(NoDoubleVote::new(&cluster(), everybody()));
     exam.sent(2, &Message::Vote(approval(2, &proposal.body))).unwrap();
     exam.durable(3, Fact::Voted(approval(2, &proposal.body))).unwrap();
     let mut forged = rejection(2, &proposal.body);
@@ -304,7 +313,7 @@ fn no_false_accusation_objects_to_everything_but_silence() {
         first: Box::new(approval(2, &proposal.body)),
         second: Box::new(rejection(2, &proposal.body)),
     };
-    let mut exam = Exam(NoFalseAccusation);
+    let mut exam = Exam(NoFalseAccusation::new(everybody()));
     exam.durable(1, struck(Violation::Timeout)).unwrap();
     let silence = Observed::Accused { by: node(1), node: node(2), violation: Some(Violation::Timeout) };
     exam.0.observe(&silence).unwrap();

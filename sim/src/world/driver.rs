@@ -159,13 +159,19 @@ impl World {
 
     pub(super) fn deliver(&mut self, from: NodeId, to: NodeId, channel: Channel, bytes: &[u8]) -> Outcome {
         let up = self.hosts.get(&to).and_then(Host::boot_number).is_some();
-        if !up || !self.network.connects(from, to) {
+        if !up || !self.reaches(from, to) {
             return Ok(());
         }
         self.tally.delivered += 1;
-        let message = Message::decode(channel, bytes)
-            .map_err(|e| defect(format!("{from} sent {to} what does not decode: {e}")))?;
+        let message = match Message::decode(channel, bytes) {
+            Ok(message) => message,
+            Err(e) if self.honest.contains(&from) => {
+                return Err(defect(format!("{from} sent {to} what does not decode: {e}")));
+            }
+            Err(e) => return self.puzzle(from, to, &e),
+        };
         self.note(to, format_args!("got {} {} from {from}", name(&message), short_hash(bytes)));
+        self.overhear(from, to, &message)?;
         self.input(to, Input::Message { from, message })
     }
 
@@ -215,6 +221,7 @@ impl World {
                 Ok(())
             }
             Effect::Ban { node: accused, .. } => {
+                self.shut_out(node, accused);
                 self.observe(&Observed::Accused { by: node, node: accused, violation: None })
             }
             Effect::Alert(Alert::Misbehaviour { node: accused, violation, detail }) => {
@@ -234,6 +241,9 @@ impl World {
     }
 
     fn send(&mut self, from: NodeId, peers: &[NodeId], message: &Message) -> Outcome {
+        if self.has_turned(from)? {
+            return self.betray(from, peers, message);
+        }
         let now = self.queue.now();
         let bytes: Rc<[u8]> = message
             .encode()
@@ -252,13 +262,20 @@ impl World {
         }
         self.observe(&Observed::Sent { from, message, bytes: &bytes })?;
         for &to in peers {
-            let channel = message.channel();
-            for Arrival { at, tie } in self.network.route(now, (from, to, channel)) {
-                let bytes = Rc::clone(&bytes);
-                self.queue.ranked(at, tie, Event::Deliver { from, to, channel, bytes });
-            }
+            self.post(from, to, message.channel(), &bytes);
         }
         Ok(())
+    }
+
+    /// Gives bytes to the network.
+    pub(super) fn post(&mut self, from: NodeId, to: NodeId, channel: Channel, bytes: &Rc<[u8]>) {
+        if !self.reaches(from, to) {
+            return;
+        }
+        for Arrival { at, tie } in self.network.route(self.queue.now(), (from, to, channel)) {
+            let bytes = Rc::clone(bytes);
+            self.queue.ranked(at, tie, Event::Deliver { from, to, channel, bytes });
+        }
     }
 
     fn reply(&mut self, node: NodeId, request: mpc_wallet_core::RequestId, outcome: &Reply) -> Outcome {
@@ -292,7 +309,7 @@ impl Write for FirstWord {
     }
 }
 
-fn name(value: &impl std::fmt::Debug) -> String {
+pub(super) fn name(value: &impl std::fmt::Debug) -> String {
     let mut word = FirstWord(String::new());
     // The error is how it stops.
     let _ = write!(word, "{value:?}");

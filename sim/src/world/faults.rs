@@ -35,6 +35,8 @@ impl World {
         // A step that never reached the disk is in the node and not in the journal: no comparison then.
         let digests = if moment == "before append" { None } else { host.digests()? };
         host.live = None;
+        // The node says again whom it shuts out when it is back.
+        self.bans.retain(|(by, _)| *by != node);
         let kept = host.disk.crash();
         self.tally.crashes += 1;
         self.note(node, format_args!("crash {moment}, {kept} floating records survive"));
@@ -110,6 +112,20 @@ impl World {
         Ok(())
     }
 
+    /// Whether words of one node get to another: no cut lies between them, and neither refuses the other.
+    pub(super) fn reaches(&self, from: NodeId, to: NodeId) -> bool {
+        self.network.connects(from, to)
+            && !self.bans.contains(&(from, to))
+            && !self.bans.contains(&(to, from))
+    }
+
+    /// A host closes its connections with a member and takes no more.
+    pub(super) fn shut_out(&mut self, by: NodeId, member: NodeId) {
+        if self.bans.insert((by, member)) {
+            self.notice_soon(member, NOTICE_CONNECT);
+        }
+    }
+
     fn notice_all(&mut self, within: u64) {
         for node in self.nodes() {
             self.notice_soon(node, within);
@@ -129,7 +145,7 @@ impl World {
     }
 
     pub(super) fn notice(&mut self, node: NodeId, peer: NodeId) -> Outcome {
-        let reachable = self.network.connects(node, peer);
+        let reachable = self.reaches(node, peer);
         let peer_boot = self.hosts.get(&peer).and_then(Host::boot_number).filter(|_| reachable);
         let Some(live) = self.hosts.get_mut(&node).and_then(|host| host.live.as_mut()) else { return Ok(()) };
         let told = live.connected.get(&peer).copied();

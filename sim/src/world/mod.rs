@@ -8,14 +8,20 @@
 //! must end. Safety is judged at every step, liveness at the end.
 
 mod driver;
+mod exempt;
 mod faults;
 mod finish;
 mod host;
 mod network;
 mod scheduler;
 mod setup;
+mod treason;
 
-use std::{collections::BTreeMap, fmt, rc::Rc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    rc::Rc,
+};
 
 use bitcoin::{Network as BitcoinNetwork, ScriptBuf};
 use mpc_wallet_core::{
@@ -34,7 +40,8 @@ use self::{
     scheduler::Scheduler,
 };
 use crate::{
-    oracle::{Breach, Observed, Oracles},
+    byzantine::Deviant,
+    oracle::{Breach, Honest, Observed, Oracles},
     parts::{
         chain::Chain,
         client::{Client, ClientState, PATIENCE, PAUSE},
@@ -197,6 +204,14 @@ pub struct World {
     spinning: BTreeMap<NodeId, (u64, u32)>,
     /// The second in which each node last sent something, and how much it has sent in it.
     talking: BTreeMap<NodeId, (u64, u32)>,
+    /// Members that follow the protocol.
+    honest: Honest,
+    /// Members that have turned.
+    traitors: BTreeMap<NodeId, Box<dyn Deviant>>,
+    /// Who refuses connections of whom, as long as it runs.
+    bans: BTreeSet<(NodeId, NodeId)>,
+    /// Clients that have asked a traitor.
+    betrayed: BTreeSet<usize>,
     /// What the ready-made checks last said was missing.
     missing: String,
 }
@@ -240,6 +255,7 @@ impl World {
                 (node, Host::new(config, identity, seed, disk, workers))
             })
             .collect();
+        let honest = treason::honest(&plan);
         let clients: Vec<Client> =
             plan.payments.iter().cloned().enumerate().map(|(i, payment)| Client::new(i, payment)).collect();
         let payments = clients
@@ -250,7 +266,11 @@ impl World {
             phase: Phase::Calm,
             origin: 0,
             queue: Scheduler::new(Stream::new(seed, "schedule")),
-            oracles: Oracles::new(&cluster, payments),
+            oracles: Oracles::new(&cluster, payments, &honest),
+            honest,
+            traitors: BTreeMap::new(),
+            bans: BTreeSet::new(),
+            betrayed: BTreeSet::new(),
             hosts,
             network: Network::new(CALM_NETWORK, Stream::new(seed, "network")),
             chain: Chain::new(suite),
@@ -323,6 +343,7 @@ impl World {
             }
             Event::Answer { node, boot, answer } if self.is_boot(node, boot) => {
                 self.note(node, format_args!("chain {}", kind(&answer.observation)));
+                self.show_traitor(node, &answer.observation)?;
                 self.input(node, Input::Chain(answer))
             }
             // Whatever was on its way to a node that died.
@@ -431,6 +452,9 @@ impl World {
         };
         client.asked += 1;
         let node = NodeId::new(number);
+        if !self.honest.contains(&node) {
+            self.betrayed.insert(index);
+        }
         if self.hosts.get(&node).and_then(Host::boot_number).is_none() {
             client.state = ClientState::Idle { last: Some(format!("{node} is down")) };
             self.queue.after(PAUSE, Event::Submit { client: index });
