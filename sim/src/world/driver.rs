@@ -84,6 +84,7 @@ impl World {
         host.shown += records.len();
         for record in &records {
             self.tally.records += 1;
+            self.count_blame(node, &record.fact);
             let mut line = String::new();
             describe(&record.fact, &mut line);
             self.note(node, format_args!("durable {line}"));

@@ -4,6 +4,8 @@
 //! - A certified transaction that the honest members can neither sign nor give up without the traitor: some honest
 //!   member has refused it, so that fewer than `t` honest signers are left, and too few are bound to free its coins.
 //!   It waits until it expires, a day later (docs/protocol.md, "Known limits").
+//! - A client while a coordinator lies about coins: whoever it asks gets coins that others have, or nobody has, and such
+//!   a payment is refused. A grant is unsigned and a refusal is no offence, so nobody takes the role away.
 
 use std::collections::BTreeSet;
 
@@ -11,6 +13,7 @@ use bitcoin::Txid;
 use mpc_wallet_core::{Node, NodeId, state::TxRecord, tx::State, vote::Decision};
 
 use super::World;
+use crate::plan::Deviation;
 
 /// What a member says of itself about a transaction.
 enum Word {
@@ -42,9 +45,19 @@ impl World {
             .filter_map(|(node, host)| Some((*node, &host.live.as_ref()?.node)))
     }
 
-    /// Whether nothing is demanded for a client: a traitor had its request.
+    /// Whether nothing is demanded for a client: a traitor had its request, or no honest member hands out coins.
     pub(super) fn is_betrayed(&self, client: usize) -> bool {
-        self.betrayed.contains(&client)
+        self.betrayed.contains(&client) || self.coins_are_lies()
+    }
+
+    /// Whether the member that coordinates, the lowest that some honest node has not shut out, lies about coins.
+    fn coins_are_lies(&self) -> bool {
+        self.plan.traitors.iter().any(|traitor| {
+            let node = NodeId::new(traitor.node);
+            let first = self.honest.first().is_some_and(|first| node < *first);
+            let heard = self.honest.iter().any(|by| !self.bans.contains(&(*by, node)));
+            traitor.deviation == Deviation::LyingCoordinator && first && heard
+        })
     }
 
     /// Transactions that wait for a traitor.

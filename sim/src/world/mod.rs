@@ -139,14 +139,21 @@ pub struct Counts {
     pub delivered: u64,
     /// Records made durable.
     pub records: u64,
-    /// Alerts that a peer is configured otherwise or was restored from a backup; none is in this world.
+    /// Alerts that a peer is configured otherwise or was restored from a backup.
     pub alarms: u64,
+    /// Faults that honest nodes put on record against others, silence left out.
+    pub strikes: u64,
+    /// Proofs that honest nodes put on record.
+    pub proofs: u64,
+    /// Bans that honest nodes put on record.
+    pub bans: u64,
 }
 
 impl Counts {
     /// Adds another run's.
     pub const fn add(&mut self, other: &Self) {
-        let Self { asked, accepted, paid, crashes, sent, delivered, records, alarms } = other;
+        let Self { asked, accepted, paid, crashes, sent, delivered, records, alarms, strikes, proofs, bans } =
+            other;
         self.asked += *asked;
         self.accepted += *accepted;
         self.paid += *paid;
@@ -155,15 +162,19 @@ impl Counts {
         self.delivered += *delivered;
         self.records += *records;
         self.alarms += *alarms;
+        self.strikes += *strikes;
+        self.proofs += *proofs;
+        self.bans += *bans;
     }
 }
 
 impl fmt::Display for Counts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { asked, accepted, paid, crashes, sent, delivered, records, alarms } = self;
+        let Self { asked, accepted, paid, crashes, sent, delivered, records, alarms, strikes, proofs, bans } =
+            self;
         write!(
             f,
-            "ASKED={asked} ACCEPTED={accepted} PAID={paid} CRASHES={crashes} SENT={sent} DELIVERED={delivered} RECORDS={records} ALARMS={alarms}"
+            "ASKED={asked} ACCEPTED={accepted} PAID={paid} CRASHES={crashes} SENT={sent} DELIVERED={delivered} RECORDS={records} ALARMS={alarms} STRIKES={strikes} PROOFS={proofs} BANS={bans}"
         )
     }
 }

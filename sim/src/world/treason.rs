@@ -2,7 +2,10 @@
 
 use std::rc::Rc;
 
-use mpc_wallet_core::{NodeId, chain::ChainObservation, codec::CodecError, message::Message, step::Input};
+use mpc_wallet_core::{
+    NodeId, chain::ChainObservation, codec::CodecError, message::Message, record::Fact, step::Input,
+    vote::Violation,
+};
 
 use super::{
     FaultPlan, MAX_SENT_PER_SECOND, Outcome, Phase, World, defect,
@@ -122,5 +125,21 @@ impl World {
             deviant.shown(observation);
         }
         Ok(())
+    }
+
+    /// Counts what honest nodes hold against others.
+    pub(super) fn count_blame(&mut self, by: NodeId, fact: &Fact) {
+        if !self.honest.contains(&by) {
+            return;
+        }
+        if let Fact::Struck { violation, .. } = fact
+            && *violation != Violation::Timeout
+        {
+            self.tally.strikes += 1;
+        } else if let Fact::Proven(_) = fact {
+            self.tally.proofs += 1;
+        } else if let Fact::Banned { .. } = fact {
+            self.tally.bans += 1;
+        }
     }
 }
