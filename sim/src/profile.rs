@@ -36,6 +36,16 @@ impl Profile {
     /// All of them.
     pub const ALL: [Self; 5] = [Self::Calm, Self::Lossy, Self::Crashy, Self::Partition, Self::Swarm];
 
+    /// The kind for the run of this number, when all kinds take turns.
+    #[must_use]
+    pub fn in_turn(number: u64) -> Self {
+        let kinds = u64::try_from(Self::ALL.len()).unwrap_or(1);
+        usize::try_from(number % kinds)
+            .ok()
+            .and_then(|kind| Self::ALL.get(kind).copied())
+            .unwrap_or(Self::Swarm)
+    }
+
     /// Its name on the command line and in plans.
     #[must_use]
     pub const fn name(self) -> &'static str {
