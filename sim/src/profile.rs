@@ -70,8 +70,9 @@ pub(crate) const TROUBLE: u64 = 60_000;
 /// abandonment and a few signing attempts follow, then two blocks.
 pub(crate) const RECOVERY: u64 = 240_000;
 
-/// How long a healed cluster needs before all members see each other again.
-const RECONNECTION: u64 = 5_000;
+/// How long a healed cluster needs before all members see each other again, and the chain as it is: they look at it
+/// every ten seconds.
+const LOOK: u64 = 12_000;
 
 /// Which classes of fault a plan has.
 #[derive(Clone, Copy, Default)]
@@ -209,7 +210,7 @@ fn chain(classes: Classes, nodes: u16, draw: &mut Stream) -> ChainPlan {
             })
             .collect(),
         evictions: (0..evictions).map(|_| Eviction { at: draw.below(TROUBLE) }).collect(),
-        thefts: (0..thefts).map(|_| Theft { at: draw.below(TROUBLE) }).collect(),
+        thefts: (0..thefts).map(|_| Theft { at: draw.below(TROUBLE - LOOK) }).collect(),
         fee_spikes: (0..spikes)
             .map(|_| {
                 let from = draw.below(TROUBLE);
@@ -392,6 +393,6 @@ fn payments(classes: Classes, nodes: u16, draw: &mut Stream) -> Vec<Payment> {
         })
         .collect();
     // The last is asked for in calm: it shows that the cluster still pays.
-    payments.push(Payment::new(TROUBLE + RECONNECTION, any_node(nodes, draw), 1_000));
+    payments.push(Payment::new(TROUBLE + LOOK, any_node(nodes, draw), 1_000));
     payments
 }
