@@ -14,6 +14,7 @@ pub mod plan;
 pub mod profile;
 pub mod rng;
 pub mod shrink;
+pub mod story;
 pub mod trace;
 pub mod world;
 
