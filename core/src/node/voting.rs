@@ -16,6 +16,7 @@ use crate::{
     identity::Signed,
     ids::{NodeId, QueryId},
     message::Message,
+    mutant,
     record::Fact,
     time::{Millis, Timestamp},
     tx::{self, SignedProposal, SubStatus},
@@ -181,7 +182,7 @@ impl Node {
                 }
             }
             // Also of a banned member: a ban says whom to ask, not what a signature is worth.
-            Counted::New if about => self.record(Fact::Voted(vote)),
+            Counted::New if about || mutant!(VotesForAnotherProposal) => self.record(Fact::Voted(vote)),
             Counted::New | Counted::Duplicate => {}
         }
     }
@@ -332,7 +333,7 @@ impl Node {
                 .any(|coin| self.state.holder_of(&coin).is_some_and(|holder| holder != txid));
             let served_by_other =
                 self.state.serving(tx.proposal.body.payment).is_some_and(|other| other != txid);
-            approved
+            (approved || mutant!(SignsWithoutApproval))
                 && !held_by_other
                 && !served_by_other
                 && tx.tally.promise_of(self.config.me).is_none()
@@ -342,7 +343,8 @@ impl Node {
 
     fn promise_never_to_sign(&mut self, txid: Txid) {
         let Some(tx) = self.state.transaction(txid) else { return };
-        if tx.share_released || tx.finished.is_some() || tx.tally.promise_of(self.config.me).is_some() {
+        let bound = tx.share_released && !mutant!(PromiseAfterShare);
+        if bound || tx.finished.is_some() || tx.tally.promise_of(self.config.me).is_some() {
             return;
         }
         let promise =
@@ -479,7 +481,8 @@ impl Node {
         let Some(tx) = self.state.transaction(txid) else { return };
         let spoken =
             tx.tally.vote_of(self.config.me).is_some() || tx.tally.promise_of(self.config.me).is_some();
-        if spoken || self.now >= tx.proposal.body.expires_at {
+        let expired = self.now >= tx.proposal.body.expires_at && !mutant!(VoteAfterExpiry);
+        if spoken || expired {
             return;
         }
         let ballot = Ballot {
