@@ -154,6 +154,7 @@ impl<T: Statement> Signed<T> {
 /// A simulator holds all members in one process, and each of them verifies the same words. The answer never changes, so
 /// it is remembered.
 #[cfg(feature = "testing")]
+#[expect(clippy::disallowed_types, reason = "no node holds it, and no borrow outlives a look-up")]
 mod memo {
     use std::{cell::RefCell, collections::BTreeMap};
 

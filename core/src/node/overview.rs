@@ -1,6 +1,5 @@
 //! The node's view of the present.
 
-
 use super::Node;
 use crate::{
     ids::NodeId,
