@@ -79,14 +79,7 @@ impl Node {
         if self.settling.looking.is_some_and(|(_, at)| self.now.since(at) < LOOK_LOST) {
             return;
         }
-        let scripts = self
-            .state
-            .keys()
-            .filter_map(|(_, proof)| {
-                Wallet::new(proof.request.key, &proof.public_key, self.config.cluster.network())
-            })
-            .map(|wallet| wallet.script())
-            .collect();
+        let scripts = self.wallets.values().map(Wallet::script).collect();
         let deep = self.config.confirmations_required.saturating_add(WATCH_BEYOND);
         let watch = self
             .state
@@ -221,9 +214,9 @@ impl Node {
         let reopened =
             matches!(tx.state, tx::State::Rejected | tx::State::Failed | tx::State::AbortedByzantine);
         let valid = tx.finished.is_none()
-            && self.wallet_of(proposal.key).is_some_and(|wallet| {
+            && self.wallets.get(&proposal.key).is_some_and(|wallet| {
                 mutant!(WitnessNotChecked)
-                    || wallet::verify_finished(&wallet, self.config.suite, proposal, &finished.0)
+                    || wallet::verify_finished(wallet, self.config.suite, proposal, &finished.0)
             });
         if !valid {
             return false;
@@ -239,11 +232,6 @@ impl Node {
         self.transition(txid, tx::State::Signed, SubStatus::NotYetSent, "every input's witness verifies");
         self.attend(txid, entropy);
         true
-    }
-
-    fn wallet_of(&self, key: crate::ids::KeyId) -> Option<Wallet> {
-        let (_, proof) = self.state.keys().find(|(id, _)| **id == key)?;
-        Wallet::new(key, &proof.public_key, self.config.cluster.network())
     }
 
     pub(super) fn start_broadcast(&mut self, txid: Txid) {
