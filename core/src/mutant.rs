@@ -68,6 +68,8 @@ mutants! {
     RetryTimerNotArmed,
     /// The order of open transactions is that of a randomly keyed hash table.
     HashOrderLeaks,
+    /// An append of unknown outcome counts as failed, and the node goes on.
+    UnknownCommitContinued,
     /// A payment asked for again under its idempotency key is a new payment.
     IdempotencyKeyIgnored,
     /// Any number of signing sessions may be alive at once.

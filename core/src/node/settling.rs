@@ -144,8 +144,7 @@ impl Node {
         match presence {
             TxPresence::Confirmed(block) => self.on_depth(txid, block, tip),
             TxPresence::Mempool | TxPresence::Absent | TxPresence::Conflicted { .. }
-                if !mutant!(ReorgIgnored)
-                    && (state == tx::State::Confirmed || known_block.is_some()) =>
+                if !mutant!(ReorgIgnored) && (state == tx::State::Confirmed || known_block.is_some()) =>
             {
                 self.record(Fact::Seen { txid, block: None, confirmations: 0 });
                 if !self.transition(

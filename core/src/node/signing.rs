@@ -153,7 +153,8 @@ impl Node {
         let (id, subject) = (session.id(), session.subject);
         let (place, mark) = ((session.leader, subject), (session.leader_boot, session.attempt));
         let already = self.signing.joined.get(&place).is_some_and(|newest| mark <= *newest);
-        let full = self.signing.sessions.len() >= self.config.limits.sessions && !mutant!(SessionLimitIgnored);
+        let full =
+            self.signing.sessions.len() >= self.config.limits.sessions && !mutant!(SessionLimitIgnored);
         if already && !mutant!(SessionJoinedAgain) || full {
             return;
         }

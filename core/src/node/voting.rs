@@ -452,6 +452,9 @@ impl Node {
                 if !voted && !tx.state.is_final() {
                     self.decide(txid, entropy);
                 } else {
+                    if mutant!(SecondVoteInJournal) {
+                        self.vote_in_journal(txid);
+                    }
                     self.attend(txid, entropy);
                 }
             }
@@ -473,6 +476,15 @@ impl Node {
             Judgement::Fine => self.cast(txid, Decision::Approve, entropy),
             Judgement::NotYet => self.timers.set_by(Timer::Transaction(txid), self.now.plus(ASK_AGAIN)),
             Judgement::Refuse(reason) => self.cast(txid, Decision::Reject(reason), entropy),
+        }
+    }
+
+    /// What [`Mutant::SecondVoteInJournal`](crate::mutant::Mutant) does.
+    fn vote_in_journal(&mut self, txid: Txid) {
+        let own = self.state.transaction(txid).and_then(|tx| tx.tally.vote_of(self.config.me));
+        if let Some(mut ballot) = own.map(|vote| vote.body.clone()) {
+            ballot.expires_at = self.now;
+            self.record(Fact::Voted(Signed::new(ballot, &self.identity)));
         }
     }
 
