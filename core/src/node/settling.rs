@@ -40,11 +40,14 @@ pub(super) struct Settling {
     looking: Option<(QueryId, Timestamp)>,
     /// Transactions whose refusal was reported.
     refused: BTreeSet<Txid>,
+    /// Transactions whose parents the backend did not know when last asked.
+    orphans: BTreeSet<Txid>,
 }
 
 impl Settling {
     pub(super) fn forget(&mut self, txid: Txid) {
         self.refused.remove(&txid);
+        self.orphans.remove(&txid);
     }
 
     pub(super) fn tip_height(&self) -> u32 {
@@ -161,6 +164,12 @@ impl Node {
             }
             TxPresence::Mempool => self.accepted(txid),
             TxPresence::Absent => {
+                if let Some(parent) = self.lost_parent(txid) {
+                    let detail = format!("it spends {parent}, whose input was spent by another transaction");
+                    self.transition(txid, tx::State::Failed, SubStatus::InputSpent, &detail);
+                    self.effects.push(Effect::Alert(Alert::Payment { txid, detail }));
+                    return;
+                }
                 if tx.sub_status == SubStatus::InMempool {
                     self.set_sub_status(txid, SubStatus::DroppedRebroadcasting);
                 }
@@ -184,6 +193,16 @@ impl Node {
                 self.set_sub_status(txid, SubStatus::ConflictSeen);
             }
         }
+    }
+
+    /// A transaction of this wallet that it spends from and that can never confirm.
+    fn lost_parent(&self, txid: Txid) -> Option<Txid> {
+        let tx = self.state.transaction(txid)?;
+        tx.proposal.body.coins().map(|coin| coin.txid).find(|parent| {
+            self.state
+                .transaction(*parent)
+                .is_some_and(|tx| tx.state == tx::State::Failed && tx.sub_status == SubStatus::InputSpent)
+        })
     }
 
     fn on_depth(&mut self, txid: Txid, block: BlockRef, tip: BlockRef) {
@@ -253,6 +272,7 @@ impl Node {
 
     fn accepted(&mut self, txid: Txid) {
         self.settling.refused.remove(&txid);
+        self.settling.orphans.remove(&txid);
         if self
             .state
             .transaction(txid)
@@ -273,7 +293,13 @@ impl Node {
                 self.accepted(txid);
                 self.look_soon();
             }
-            BroadcastOutcome::AlreadyConfirmed | BroadcastOutcome::InputsMissing => self.look_soon(),
+            BroadcastOutcome::AlreadyConfirmed => self.look_soon(),
+            // A parent may be on its way; when it is still missing, the usual looks are soon enough.
+            BroadcastOutcome::InputsMissing => {
+                if self.settling.orphans.insert(txid) {
+                    self.look_soon();
+                }
+            }
             BroadcastOutcome::FeeTooLow => self.set_sub_status(txid, SubStatus::FeeTooLow),
             BroadcastOutcome::Temporary(_) => self.set_sub_status(txid, SubStatus::NotYetSent),
             BroadcastOutcome::Unknown(_) => self.set_sub_status(txid, SubStatus::OutcomeUnknown),

@@ -223,6 +223,13 @@ impl Chain {
         value.to_sat()
     }
 
+    /// Satoshis that are gone by theft, as the chain stands now: a thief's coin may be undone with its parent.
+    #[must_use]
+    pub(crate) fn stolen(&self) -> u64 {
+        let thefts = self.stolen.iter().filter_map(|txid| self.known.get(txid));
+        thefts.flat_map(|known| &known.transaction.output).map(|output| output.value.to_sat()).sum()
+    }
+
     /// From now on estimates are this many times what they are.
     pub(crate) const fn multiply_fees(&mut self, times: u64) {
         self.fee_times = times;

@@ -100,7 +100,6 @@ impl World {
             }
             Upset::Theft => {
                 let stolen = self.chain.steal();
-                self.stolen += stolen;
                 self.note_world(format_args!("{stolen} sat are stolen"));
             }
             Upset::Fees(times) => {
@@ -138,11 +137,12 @@ impl World {
     }
 }
 
-pub(super) const fn kind(observation: &ChainObservation) -> &'static str {
+/// An answer in a few words.
+pub(super) fn words(observation: &ChainObservation) -> String {
     match observation {
-        ChainObservation::Poll(_) => "poll",
-        ChainObservation::Coins(_) => "coins",
-        ChainObservation::Broadcast { .. } => "broadcast",
-        ChainObservation::Unavailable(_) => "unavailable",
+        ChainObservation::Poll(view) => format!("tip {}", view.tip.height),
+        ChainObservation::Coins(_) => String::from("coins"),
+        ChainObservation::Broadcast { txid, outcome } => format!("broadcast of {txid}: {outcome:?}"),
+        ChainObservation::Unavailable(why) => format!("unavailable: {why}"),
     }
 }

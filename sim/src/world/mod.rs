@@ -209,8 +209,6 @@ pub struct World {
     tally: Counts,
     /// What a node's backend shows that lags behind, by node.
     stale: BTreeMap<NodeId, Chain>,
-    /// Satoshis that left the wallet by another hand.
-    stolen: u64,
     /// Draws that belong to no part in particular.
     random: Stream,
     /// The millisecond in which each node last stepped, and how often it has in it.
@@ -285,7 +283,6 @@ impl World {
             last_request: 0,
             trace: Trace::new(log),
             stale: BTreeMap::new(),
-            stolen: 0,
             random: Stream::new(seed, "world"),
             spinning: BTreeMap::new(),
             talking: BTreeMap::new(),
@@ -358,7 +355,7 @@ impl World {
                 Ok(())
             }
             Event::Answer { node, boot, answer } if self.is_boot(node, boot) => {
-                self.note(node, format_args!("chain {}", backend::kind(&answer.observation)));
+                self.note(node, format_args!("chain {}", backend::words(&answer.observation)));
                 self.input(node, Input::Chain(answer))
             }
             // Whatever was on its way to a node that died.
