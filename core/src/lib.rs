@@ -14,6 +14,7 @@ pub mod identity;
 pub mod ids;
 pub mod message;
 pub mod mpc;
+pub mod mutant;
 pub mod node;
 pub mod overview;
 pub mod policy;

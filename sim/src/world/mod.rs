@@ -37,7 +37,7 @@ use self::{
     scheduler::Scheduler,
 };
 use crate::{
-    oracle::{Breach, Observed, Oracles},
+    oracle::{Breach, Observed, Oracles, Watch},
     parts::{
         chain::Chain,
         client::{Client, ClientState},
@@ -119,6 +119,8 @@ enum Event {
 pub struct Report {
     /// What did not hold; `None` if everything did.
     pub breach: Option<Breach>,
+    /// All objections, the first of each oracle: more than one only if the run went on after it.
+    pub objections: Vec<Breach>,
     /// Hash of the run.
     pub trace: TraceHash,
     /// Events in the trace.
@@ -292,6 +294,13 @@ impl World {
         })
     }
 
+    /// Changes which oracles watch.
+    #[must_use]
+    pub fn watched(mut self, watch: Watch) -> Self {
+        self.oracles.set_watch(watch);
+        self
+    }
+
     /// Lets everything happen.
     #[must_use]
     pub fn run(mut self) -> Report {
@@ -301,8 +310,11 @@ impl World {
             self.trace.event(at, None, format_args!("breach {breach}"));
         }
         self.unseed();
+        let mut objections = self.oracles.objections().to_vec();
+        objections.extend(breach.clone());
         Report {
             breach,
+            objections,
             trace: self.trace.hash(),
             events: self.trace.lines(),
             simulated: self.queue.now(),
