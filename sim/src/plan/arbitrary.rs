@@ -15,7 +15,7 @@ use super::{
     FaultPlan, FeeSpike, Filter, Jump, Lease, NetworkProfile, Outage, Partition, Payment, Reorg, Span,
     StaleTip, Theft, Traitor, Unsynced,
 };
-use crate::profile::{Profile, RECOVERY};
+use crate::profile::{LOSABLE, Profile, RECOVERY};
 
 /// Bytes before the first event.
 const HEAD: usize = 12;
@@ -37,23 +37,6 @@ const HEAL_AT: u64 = 20_000;
 
 /// A healed cluster has connected again after this time.
 const RECONNECTION: u64 = 5_000;
-
-/// Messages whose loss a protocol has to bear, as the trace names them.
-const KINDS: [&str; 13] = [
-    "Heartbeat",
-    "Vote",
-    "VoteRequest",
-    "Promise",
-    "Mpc",
-    "Finished",
-    "Bundle",
-    "CoinRequest",
-    "CoinGrant",
-    "SignRequest",
-    "SessionAbort",
-    "SyncRequest",
-    "SyncPage",
-];
 
 const DEVIATIONS: [Deviation; 11] = [
     Deviation::Equivocator,
@@ -222,7 +205,7 @@ impl Event {
             to: self.to,
             sender: (self.mask & 1 == 1).then_some(self.node),
             receiver: (self.mask & 2 == 2).then(|| 1 + u16::from(self.mask >> 2) % nodes),
-            kind: pick(&KINDS, self.choice).unwrap_or("Vote").to_owned(),
+            kind: pick(&LOSABLE, self.choice).unwrap_or("Vote").to_owned(),
         }
     }
 
