@@ -95,11 +95,17 @@ fn check(folder: &Folder, text: &str) {
             );
             for problem in &errors.0 {
                 let line = problem.to_string();
-                assert!(line.contains(".toml: ") && !problem.expected.is_empty(), "{line:?}");
+                assert!(line.contains(&printable(&problem.key)) && !problem.expected.is_empty(), "{line:?}");
                 assert_eq!(problem.variable.is_some(), line.contains("(environment: "), "{line:?}");
             }
         }
     }
+}
+
+/// Without what a terminal would obey.
+fn printable(text: &str) -> String {
+    let letter = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.to_string() };
+    text.chars().map(letter).collect()
 }
 
 fn check_accepted(folder: &Folder, settings: &Settings, manifest: &str) {
