@@ -281,7 +281,7 @@ fn unsynced(draw: &mut Stream) -> Unsynced {
 }
 
 /// Kinds of messages whose loss alone a cluster must bear: each has another way to arrive, or is said again.
-const LOSABLE: [&str; 13] = [
+pub(crate) const LOSABLE: [&str; 13] = [
     "Heartbeat",
     "CoinRequest",
     "CoinGrant",

@@ -8,6 +8,7 @@
 //! Until then the world is calm, because a key generation needs every member and every message. From `heal_at` on it
 //! is calm again, and the cluster has until `until` to finish what it accepted.
 
+mod arbitrary;
 mod faults;
 
 use serde::{Deserialize, Serialize};
