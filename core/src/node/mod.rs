@@ -35,10 +35,11 @@ use crate::{
     ids::{BootId, JobId, KeyId, LogIndex, NodeId, QueryId, Scheme, SessionId},
     message::Message,
     mpc::KeyShare,
+    mutant,
     record::{Fact, Record},
     state::{ApplyError, State},
     step::{Alert, Effect, Input, NotDurable, Receipt, Step},
-    time::Timestamp,
+    time::{Millis, Timestamp},
     tx::{self, SubStatus},
     wallet::Wallet,
 };
@@ -84,6 +85,8 @@ pub struct Node {
     effects: Vec<Effect>,
     counter: u64,
     shares: BTreeMap<SessionId, Arc<KeyShare>>,
+    /// Of every active key: the tweak is curve arithmetic, which a look at the coins must not pay again.
+    wallets: BTreeMap<KeyId, Wallet>,
     peers: peers::Peers,
     payments: payments::Payments,
     granting: granting::Granting,
@@ -120,7 +123,7 @@ impl Node {
                 .map_err(|source| ReplayError::Journal { position: state.position().0, source })?;
         }
         let boot = BootId(state.boot().0.saturating_add(1));
-        Ok(Self {
+        let mut node = Self {
             identity,
             now,
             boot,
@@ -130,6 +133,7 @@ impl Node {
             effects: Vec::new(),
             counter: 0,
             shares: shares.into_iter().map(|sealed| (sealed.ceremony, sealed.share)).collect(),
+            wallets: BTreeMap::new(),
             peers: peers::Peers::default(),
             payments: payments::Payments::default(),
             granting: granting::Granting::default(),
@@ -140,7 +144,9 @@ impl Node {
             sync: sync::Sync::default(),
             config,
             state,
-        })
+        };
+        node.open_wallets();
+        Ok(node)
     }
 
     /// Takes one input and computes what follows from it. Time that runs backwards counts as standing still.
@@ -300,13 +306,22 @@ impl Node {
     }
 
     fn open_transactions(&self) -> Vec<Txid> {
-        self.state.open().map(|(txid, _)| txid).collect()
+        let mut open: Vec<Txid> = self.state.open().map(|(txid, _)| txid).collect();
+        if mutant!(HashOrderLeaks) {
+            let keyed = std::hash::RandomState::new();
+            open.sort_by_key(|txid| std::hash::BuildHasher::hash_one(&keyed, txid));
+        }
+        open
     }
 
     /// Makes a fact: applied now, durable before any effect of this step leaves.
     fn record(&mut self, fact: Fact) {
-        let record = Record { at: self.now, fact };
-        match self.state.apply(self.config.me, &self.config.cluster, &record) {
+        let mut record = Record { at: self.now, fact };
+        let applied = self.state.apply(self.config.me, &self.config.cluster, &record);
+        if mutant!(LiveStateAhead) {
+            record.at = record.at.plus(Millis(1));
+        }
+        match applied {
             Ok(()) => self.records.push(record),
             // Only a defect of this crate gets here. Dropping the fact could contradict what is already said, so it
             // stays in the journal, where replay will stop at it, and a person is told.
@@ -326,6 +341,7 @@ impl Node {
         if !from.may_become(to) {
             return false;
         }
+        let from = if mutant!(TransitionFromElsewhere) { tx::State::Pending } else { from };
         self.record(Fact::Transition { txid, from, to, sub_status, cause: cause.to_owned() });
         if to.is_final() {
             self.forget(txid);
@@ -374,10 +390,19 @@ impl Node {
         self.counter
     }
 
+    /// Derives the wallets of the active keys.
+    fn open_wallets(&mut self) {
+        let network = self.config.cluster.network();
+        self.wallets = self
+            .state
+            .keys()
+            .filter_map(|(key, proof)| Some((*key, Wallet::new(*key, &proof.public_key, network)?)))
+            .collect();
+    }
+
     /// The wallet of the newest active key of a scheme.
-    fn wallet(&self, scheme: Scheme) -> Option<Wallet> {
-        let proof = self.state.current_key(scheme)?;
-        Wallet::new(proof.request.key, &proof.public_key, self.config.cluster.network())
+    fn wallet(&self, scheme: Scheme) -> Option<&Wallet> {
+        self.wallets.get(&self.state.current_key(scheme)?.request.key)
     }
 
     /// The secret share of a key, if this node holds it.

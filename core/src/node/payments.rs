@@ -15,6 +15,7 @@ use crate::{
     identity::Signed,
     ids::{NodeId, PaymentId, RequestId},
     message::{CoinGrant, CoinRequest, Message},
+    mutant,
     policy::PolicyBreach,
     record::Fact,
     refusal::Refusal,
@@ -67,7 +68,10 @@ impl Node {
         self.effects.push(Effect::Reply { request, outcome });
     }
 
-    fn on_pay(&mut self, client: RequestId, request: PaymentRequest, entropy: &mut dyn CryptoRngCore) {
+    fn on_pay(&mut self, client: RequestId, mut request: PaymentRequest, entropy: &mut dyn CryptoRngCore) {
+        if mutant!(AnotherAmount) {
+            request.amount -= bitcoin::Amount::ONE_SAT;
+        }
         let payment = self.name_payment(&request, entropy);
         if let Err(outcome) = self.admit(payment, &request) {
             self.reply(client, outcome);
@@ -82,8 +86,10 @@ impl Node {
     fn name_payment(&self, request: &PaymentRequest, entropy: &mut dyn CryptoRngCore) -> PaymentId {
         let cluster = self.config.cluster.id();
         PaymentId::from_bytes(match &request.idempotency_key {
-            Some(key) => codec::digest("mpc-wallet/payment-by-key", &(cluster, key)),
-            None => {
+            Some(key) if !mutant!(IdempotencyKeyIgnored) => {
+                codec::digest("mpc-wallet/payment-by-key", &(cluster, key))
+            }
+            Some(_) | None => {
                 let mut name = [0; 32];
                 entropy.fill_bytes(&mut name);
                 name
@@ -249,7 +255,7 @@ impl Node {
         let asking = self.payments.asking.get(&payment).ok_or_else(|| inconsistent("nobody asked"))?;
         let request = &asking.request;
         let wallet = self.wallet(request.scheme).ok_or(Refusal::NoKey(request.scheme))?;
-        let mut unsigned_tx = wallet::build(&wallet, &grant, &request.recipient, request.amount, entropy);
+        let mut unsigned_tx = wallet::build(wallet, &grant, &request.recipient, request.amount, entropy);
         // The same payment made again after an earlier one died could be the very same transaction, of which the
         // members remember the end. Another lock time makes it another one.
         while self.state.transaction(unsigned_tx.compute_txid()).is_some() {
@@ -272,7 +278,7 @@ impl Node {
             created_at: self.now,
             expires_at: self.now.plus(self.config.timing.proposal_life),
         };
-        let vsize = wallet::check_structure(&wallet, &proposal, &self.config.limits).map_err(|reason| {
+        let vsize = wallet::check_structure(wallet, &proposal, &self.config.limits).map_err(|reason| {
             inconsistent(&format!("the coordinator's grant makes no transaction: {reason}"))
         })?;
         self.config.policy.check_proposal(&proposal, vsize).map_err(Refusal::Policy)?;

@@ -14,6 +14,7 @@ use crate::{
     chain::{BroadcastOutcome, ChainAnswer, ChainObservation, ChainQuery, ChainView, Coin, TxPresence},
     ids::QueryId,
     message::FinalTransaction,
+    mutant,
     overview::Balance,
     record::{BlockRef, Fact},
     step::{Alert, Effect},
@@ -24,6 +25,9 @@ use crate::{
 
 /// Blocks beyond the required depth during which a confirmed transaction is still watched for reorganisations.
 const WATCH_BEYOND: u32 = 10;
+
+/// Why a coin will never be.
+pub(super) const LOST_PARENT: &str = "an input of its parent was spent by another transaction";
 
 /// After this long an unanswered look counts as lost.
 const LOOK_LOST: Millis = Millis(20_000);
@@ -39,11 +43,14 @@ pub(super) struct Settling {
     looking: Option<(QueryId, Timestamp)>,
     /// Transactions whose refusal was reported.
     refused: BTreeSet<Txid>,
+    /// Transactions whose parents the backend did not know when last asked.
+    orphans: BTreeSet<Txid>,
 }
 
 impl Settling {
     pub(super) fn forget(&mut self, txid: Txid) {
         self.refused.remove(&txid);
+        self.orphans.remove(&txid);
     }
 
     pub(super) fn tip_height(&self) -> u32 {
@@ -78,14 +85,7 @@ impl Node {
         if self.settling.looking.is_some_and(|(_, at)| self.now.since(at) < LOOK_LOST) {
             return;
         }
-        let scripts = self
-            .state
-            .keys()
-            .filter_map(|(_, proof)| {
-                Wallet::new(proof.request.key, &proof.public_key, self.config.cluster.network())
-            })
-            .map(|wallet| wallet.script())
-            .collect();
+        let scripts = self.wallets.values().map(Wallet::script).collect();
         let deep = self.config.confirmations_required.saturating_add(WATCH_BEYOND);
         let watch = self
             .state
@@ -150,7 +150,7 @@ impl Node {
         match presence {
             TxPresence::Confirmed(block) => self.on_depth(txid, block, tip),
             TxPresence::Mempool | TxPresence::Absent | TxPresence::Conflicted { .. }
-                if state == tx::State::Confirmed || known_block.is_some() =>
+                if !mutant!(ReorgIgnored) && (state == tx::State::Confirmed || known_block.is_some()) =>
             {
                 self.record(Fact::Seen { txid, block: None, confirmations: 0 });
                 if !self.transition(
@@ -167,6 +167,12 @@ impl Node {
             }
             TxPresence::Mempool => self.accepted(txid),
             TxPresence::Absent => {
+                if let Some(coin) = self.lost_coin(txid) {
+                    let detail = format!("it spends {coin}: {LOST_PARENT}");
+                    self.transition(txid, tx::State::Failed, SubStatus::InputSpent, &detail);
+                    self.effects.push(Effect::Alert(Alert::Payment { txid, detail }));
+                    return;
+                }
                 if tx.sub_status == SubStatus::InMempool {
                     self.set_sub_status(txid, SubStatus::DroppedRebroadcasting);
                 }
@@ -190,6 +196,16 @@ impl Node {
                 self.set_sub_status(txid, SubStatus::ConflictSeen);
             }
         }
+    }
+
+    /// A coin that it spends and that will never be: its parent is a transaction of this wallet that cannot confirm.
+    pub(super) fn lost_coin(&self, txid: Txid) -> Option<OutPoint> {
+        let tx = self.state.transaction(txid)?;
+        tx.proposal.body.coins().find(|coin| {
+            self.state
+                .transaction(coin.txid)
+                .is_some_and(|tx| tx.state == tx::State::Failed && tx.sub_status == SubStatus::InputSpent)
+        })
     }
 
     fn on_depth(&mut self, txid: Txid, block: BlockRef, tip: BlockRef) {
@@ -219,8 +235,9 @@ impl Node {
         let reopened =
             matches!(tx.state, tx::State::Rejected | tx::State::Failed | tx::State::AbortedByzantine);
         let valid = tx.finished.is_none()
-            && self.wallet_of(proposal.key).is_some_and(|wallet| {
-                wallet::verify_finished(&wallet, self.config.suite, proposal, &finished.0)
+            && self.wallets.get(&proposal.key).is_some_and(|wallet| {
+                mutant!(WitnessNotChecked)
+                    || wallet::verify_finished(wallet, self.config.suite, proposal, &finished.0)
             });
         if !valid {
             return false;
@@ -236,11 +253,6 @@ impl Node {
         self.transition(txid, tx::State::Signed, SubStatus::NotYetSent, "every input's witness verifies");
         self.attend(txid, entropy);
         true
-    }
-
-    fn wallet_of(&self, key: crate::ids::KeyId) -> Option<Wallet> {
-        let (_, proof) = self.state.keys().find(|(id, _)| **id == key)?;
-        Wallet::new(key, &proof.public_key, self.config.cluster.network())
     }
 
     pub(super) fn start_broadcast(&mut self, txid: Txid) {
@@ -263,6 +275,7 @@ impl Node {
 
     fn accepted(&mut self, txid: Txid) {
         self.settling.refused.remove(&txid);
+        self.settling.orphans.remove(&txid);
         if self
             .state
             .transaction(txid)
@@ -283,7 +296,13 @@ impl Node {
                 self.accepted(txid);
                 self.look_soon();
             }
-            BroadcastOutcome::AlreadyConfirmed | BroadcastOutcome::InputsMissing => self.look_soon(),
+            BroadcastOutcome::AlreadyConfirmed => self.look_soon(),
+            // A parent may be on its way; when it is still missing, the usual looks are soon enough.
+            BroadcastOutcome::InputsMissing => {
+                if self.settling.orphans.insert(txid) {
+                    self.look_soon();
+                }
+            }
             BroadcastOutcome::FeeTooLow => self.set_sub_status(txid, SubStatus::FeeTooLow),
             BroadcastOutcome::Temporary(_) => self.set_sub_status(txid, SubStatus::NotYetSent),
             BroadcastOutcome::Unknown(_) => self.set_sub_status(txid, SubStatus::OutcomeUnknown),

@@ -120,6 +120,7 @@ impl Oracle for OneCoinOneFamily {
             | Observed::Heard { .. }
             | Observed::Promised { .. }
             | Observed::Accused { .. }
+            | Observed::Restored { .. }
             | Observed::Compared { .. } => Ok(()),
         }
     }

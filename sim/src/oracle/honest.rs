@@ -29,6 +29,7 @@ const fn doer(seen: &Observed<'_>) -> Option<NodeId> {
         | Observed::Released { node, .. }
         | Observed::Sent { from: node, .. }
         | Observed::Heard { node, .. }
+        | Observed::Restored { node, .. }
         | Observed::Promised { node, .. }
         | Observed::Broadcast { node, .. }
         | Observed::Accused { by: node, .. }

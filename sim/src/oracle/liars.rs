@@ -169,6 +169,7 @@ impl Oracle for LiarsAccused {
                 Ok(())
             }
             Observed::Durable { .. }
+            | Observed::Restored { .. }
             | Observed::Heard { .. }
             | Observed::Sent { .. }
             | Observed::Released { .. }

@@ -170,6 +170,7 @@ impl Oracle for Threshold {
             | Observed::Heard { .. }
             | Observed::Promised { .. }
             | Observed::Accused { .. }
+            | Observed::Restored { .. }
             | Observed::Compared { .. } => Ok(()),
         }
     }

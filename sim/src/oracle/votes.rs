@@ -68,6 +68,7 @@ impl Oracle for NoDoubleVote {
             | Observed::Broadcast { .. }
             | Observed::Confirmed { .. }
             | Observed::Accused { .. }
+            | Observed::Restored { .. }
             | Observed::Compared { .. } => Ok(()),
         }
     }

@@ -6,10 +6,7 @@ use bitcoin::{Amount, Txid};
 use mpc_wallet_core::NodeId;
 
 use super::{Client, ClientState, Event, Host, Outcome, Phase, World};
-use crate::{
-    oracle::{Books, Breach, Expected, NodeEnd, Observed, TransactionEnd, conservation, convergence},
-    profile::CALM_NETWORK,
-};
+use crate::oracle::{Books, Breach, Expected, NodeEnd, Observed, TransactionEnd, conservation, convergence};
 
 /// Between two looks at a cluster that recovers.
 pub(super) const BETWEEN_LOOKS: u64 = 1_000;
@@ -19,8 +16,12 @@ impl World {
     pub(super) fn judge(&mut self) -> Outcome {
         let clients = self.expectations();
         let late = self.queue.now().saturating_sub(self.origin) >= self.plan.until;
-        let verdict = convergence(&self.ends(), &clients)
-            .map_err(|unfinished| Breach { oracle: "convergence", detail: unfinished.to_string() })
+        let mut verdict = convergence(&self.ends(), &clients)
+            .map_err(|unfinished| Breach { oracle: "convergence", detail: unfinished.to_string() });
+        if late && let Err(unfinished) = verdict {
+            verdict = self.oracles.object(unfinished);
+        }
+        let verdict = verdict
             .and_then(|()| {
                 conservation(&self.books()).map_err(|detail| Breach { oracle: "conservation", detail })
             })
@@ -33,7 +34,10 @@ impl World {
             && self.chain.waiting() == 0;
         match verdict {
             Ok(()) if settled || late => self.conclude(),
-            Err(breach) if late => Err(breach),
+            Err(breach) if late => {
+                self.oracles.object(breach)?;
+                self.conclude()
+            }
             Ok(()) | Err(_) => {
                 self.queue.after(BETWEEN_LOOKS, Event::Judge);
                 Ok(())
@@ -89,11 +93,7 @@ impl World {
                 transaction.output.iter().map(move |output| (&output.script_pubkey, txid))
             })
             .collect();
-        let untroubled = self.plan.network == CALM_NETWORK
-            && self.plan.crashes.is_empty()
-            && self.plan.partitions.is_empty()
-            && self.plan.traitors.is_empty()
-            && self.plan.chain.outages.is_empty();
+        let untroubled = self.plan.is_untroubled();
         let hostages = self.hostages();
         let waits = |client: &Client| matches!(&client.state, ClientState::Accepted { txid } if hostages.contains(txid));
         self.clients
@@ -119,7 +119,8 @@ impl World {
     }
 
     fn books(&self) -> Books {
-        let mut books = Books { funds: self.plan.chain.funds.iter().sum(), ..Books::default() };
+        let funds = self.plan.chain.funds.iter().sum();
+        let mut books = Books { funds, stolen: self.chain.stolen(), ..Books::default() };
         let Some(wallet) = &self.wallet else { return books };
         for (_, transaction, _) in self.chain.confirmed() {
             let inputs: Vec<Option<Amount>> =

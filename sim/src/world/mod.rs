@@ -7,6 +7,8 @@
 //! plan's faults and payments. *Recovery*, from `heal_at`: faults end, nodes come back, and all that was accepted
 //! must end. Safety is judged at every step, liveness at the end.
 
+mod backend;
+mod customers;
 mod driver;
 mod exempt;
 mod faults;
@@ -26,29 +28,31 @@ use std::{
 use bitcoin::{Network as BitcoinNetwork, ScriptBuf};
 use mpc_wallet_core::{
     Channel, Cluster, Config, KeyId, Limits, NodeId, RequestId, SessionId, Timing, VoteKey,
-    chain::{ChainAnswer, ChainObservation, ChainQuery},
+    chain::{ChainAnswer, ChainQuery},
     ids::{JobId, QueryId},
     mpc,
     policy::Policy,
-    step::{Command, Input, JobResult},
+    step::{Input, JobResult},
 };
 use rand_core::RngCore;
 
 use self::{
-    host::{Host, HostError},
+    backend::Upset,
+    host::{Host, HostError, Parts},
     network::Network,
     scheduler::Scheduler,
 };
 use crate::{
     byzantine::Deviant,
-    oracle::{Breach, Honest, Observed, Oracles},
+    oracle::{Breach, Honest, Observed, Oracles, Watch},
     parts::{
         chain::Chain,
-        client::{Client, ClientState, PATIENCE, PAUSE},
+        client::{Client, ClientState},
+        clock::Clock,
         disk::Disk,
         workers::Workers,
     },
-    plan::{Crash, CrashPoint, FaultPlan, Span, Suite},
+    plan::{Crash, CrashPoint, DiskFault, FaultPlan, Lease, Span, Suite},
     profile::CALM_NETWORK,
     rng::Stream,
     trace::{Log, Trace, TraceHash},
@@ -87,14 +91,24 @@ enum Event {
     Answer { node: NodeId, boot: u64, answer: ChainAnswer },
     /// A block is found.
     Mine,
+    /// Something is wrong with the chain.
+    Upset(Upset),
     /// A client asks.
     Submit { client: usize },
     /// A client has waited long enough.
     Impatient { client: usize, request: RequestId },
+    /// A client asks for something else under the key it has used.
+    Alter { client: usize, node: NodeId },
     /// A crash's time has come.
     Crash(Crash),
     /// A node comes back.
     Restart(NodeId),
+    /// A disk's time has come.
+    Disk(DiskFault),
+    /// A node hears who coordinates.
+    Tell(Lease),
+    /// A node is woken for nothing.
+    Tick(NodeId),
     /// A cut begins.
     Cut(usize),
     /// It ends.
@@ -112,6 +126,8 @@ enum Event {
 pub struct Report {
     /// What did not hold; `None` if everything did.
     pub breach: Option<Breach>,
+    /// All objections, the first of each oracle: more than one only if the run went on after it.
+    pub objections: Vec<Breach>,
     /// Hash of the run.
     pub trace: TraceHash,
     /// Events in the trace.
@@ -139,20 +155,20 @@ pub struct Counts {
     pub delivered: u64,
     /// Records made durable.
     pub records: u64,
+    /// Bans that honest nodes put on record.
+    pub bans: u64,
     /// Alerts that a peer is configured otherwise or was restored from a backup.
     pub alarms: u64,
     /// Faults that honest nodes put on record against others, silence left out.
     pub strikes: u64,
     /// Proofs that honest nodes put on record.
     pub proofs: u64,
-    /// Bans that honest nodes put on record.
-    pub bans: u64,
 }
 
 impl Counts {
     /// Adds another run's.
     pub const fn add(&mut self, other: &Self) {
-        let Self { asked, accepted, paid, crashes, sent, delivered, records, alarms, strikes, proofs, bans } =
+        let Self { asked, accepted, paid, crashes, sent, delivered, records, bans, alarms, strikes, proofs } =
             other;
         self.asked += *asked;
         self.accepted += *accepted;
@@ -161,20 +177,20 @@ impl Counts {
         self.sent += *sent;
         self.delivered += *delivered;
         self.records += *records;
+        self.bans += *bans;
         self.alarms += *alarms;
         self.strikes += *strikes;
         self.proofs += *proofs;
-        self.bans += *bans;
     }
 }
 
 impl fmt::Display for Counts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { asked, accepted, paid, crashes, sent, delivered, records, alarms, strikes, proofs, bans } =
+        let Self { asked, accepted, paid, crashes, sent, delivered, records, bans, alarms, strikes, proofs } =
             self;
         write!(
             f,
-            "ASKED={asked} ACCEPTED={accepted} PAID={paid} CRASHES={crashes} SENT={sent} DELIVERED={delivered} RECORDS={records} ALARMS={alarms} STRIKES={strikes} PROOFS={proofs} BANS={bans}"
+            "ASKED={asked} ACCEPTED={accepted} PAID={paid} CRASHES={crashes} SENT={sent} DELIVERED={delivered} RECORDS={records} BANS={bans} ALARMS={alarms} STRIKES={strikes} PROOFS={proofs}"
         )
     }
 }
@@ -209,6 +225,8 @@ pub struct World {
     oracles: Oracles,
     trace: Trace,
     tally: Counts,
+    /// What a node's backend shows that lags behind, by node.
+    stale: BTreeMap<NodeId, Chain>,
     /// Draws that belong to no part in particular.
     random: Stream,
     /// The millisecond in which each node last stepped, and how often it has in it.
@@ -261,9 +279,13 @@ impl World {
                     confirmations_required: CONFIRMATIONS,
                     suite,
                 };
-                let disk = Disk::new(plan.fsync, Stream::new(seed, &format!("disk/{node}")));
-                let workers = Workers::new(plan.job, Stream::new(seed, &format!("workers/{node}")));
-                (node, Host::new(config, identity, seed, disk, workers))
+                let fault = plan.clocks.iter().find(|clock| NodeId::new(clock.node) == node);
+                let parts = Parts {
+                    disk: Disk::new(plan.fsync, Stream::new(seed, &format!("disk/{node}"))),
+                    workers: Workers::new(plan.job, Stream::new(seed, &format!("workers/{node}"))),
+                    clock: Clock::new(fault.cloned()),
+                };
+                (node, Host::new(config, identity, seed, parts))
             })
             .collect();
         let honest = treason::honest(&plan);
@@ -291,12 +313,20 @@ impl World {
             requests: BTreeMap::new(),
             last_request: 0,
             trace: Trace::new(log),
+            stale: BTreeMap::new(),
             random: Stream::new(seed, "world"),
             spinning: BTreeMap::new(),
             talking: BTreeMap::new(),
             missing: String::new(),
             plan,
         })
+    }
+
+    /// Changes which oracles watch.
+    #[must_use]
+    pub fn watched(mut self, watch: Watch) -> Self {
+        self.oracles.set_watch(watch);
+        self
     }
 
     /// Lets everything happen.
@@ -308,8 +338,11 @@ impl World {
             self.trace.event(at, None, format_args!("breach {breach}"));
         }
         self.unseed();
+        let mut objections = self.oracles.objections().to_vec();
+        objections.extend(breach.clone());
         Report {
             breach,
+            objections,
             trace: self.trace.hash(),
             events: self.trace.lines(),
             simulated: self.queue.now(),
@@ -353,20 +386,28 @@ impl World {
                 Ok(())
             }
             Event::Answer { node, boot, answer } if self.is_boot(node, boot) => {
-                self.note(node, format_args!("chain {}", kind(&answer.observation)));
+                self.note(node, format_args!("chain {}", backend::words(&answer.observation)));
                 self.show_traitor(node, &answer.observation)?;
                 self.input(node, Input::Chain(answer))
             }
             // Whatever was on its way to a node that died.
             Event::Computed { .. } | Event::Sealed { .. } | Event::Answer { .. } => Ok(()),
             Event::Mine => self.mine(),
+            Event::Upset(upset) => {
+                self.upset(upset);
+                Ok(())
+            }
             Event::Submit { client } => self.submit(client),
             Event::Impatient { client, request } => {
                 self.impatient(client, request);
                 Ok(())
             }
+            Event::Alter { client, node } => self.alter(client, node),
             Event::Crash(crash) => self.crash_is_due(crash),
             Event::Restart(node) => self.restart(node),
+            Event::Disk(fault) => self.disk_fails(fault),
+            Event::Tell(lease) => self.tell_lease(lease),
+            Event::Tick(node) => self.tick(node),
             Event::Cut(number) => {
                 self.cut(number);
                 Ok(())
@@ -400,95 +441,6 @@ impl World {
     fn nodes(&self) -> Vec<NodeId> {
         self.hosts.keys().copied().collect()
     }
-
-    // The chain backend.
-
-    fn ask(&mut self, node: NodeId, boot: u64, query: QueryId, question: &ChainQuery) {
-        let Span { least, most } = self.plan.chain.answer;
-        let delay = self.random.between(least, most) / 2;
-        let down = self.phase == Phase::Trouble && self.in_outage();
-        let observation = if !down {
-            self.chain.answer(question)
-        } else if let ChainQuery::Broadcast { .. } = question
-            && self.random.chance(300_000)
-        {
-            // It went through and nobody can tell.
-            self.chain.answer(question);
-            match self.chain.answer(question) {
-                ChainObservation::Broadcast { txid, .. } => ChainObservation::Broadcast {
-                    txid,
-                    outcome: mpc_wallet_core::chain::BroadcastOutcome::Unknown(String::from("timeout")),
-                },
-                other @ (ChainObservation::Poll(_)
-                | ChainObservation::Coins(_)
-                | ChainObservation::Unavailable(_)) => other,
-            }
-        } else {
-            ChainObservation::Unavailable(String::from("503"))
-        };
-        let answer = ChainAnswer { query, observation };
-        self.queue.after(delay, Event::Answer { node, boot, answer });
-    }
-
-    fn in_outage(&self) -> bool {
-        let now = self.queue.now().saturating_sub(self.origin);
-        self.plan.chain.outages.iter().any(|outage| (outage.from..outage.to).contains(&now))
-    }
-
-    fn mine(&mut self) -> Outcome {
-        let mined = self.chain.mine();
-        let tip = self.chain.tip();
-        self.note_world(format_args!("block {} of {} transactions", tip.height, mined.len()));
-        for txid in mined {
-            if let Some(transaction) = self.chain.transaction(&txid) {
-                self.oracles.observe(&Observed::Confirmed { transaction })?;
-            }
-        }
-        let Span { least, most } = self.plan.chain.block_interval;
-        let next = self.random.between(least, most);
-        self.queue.after(next, Event::Mine);
-        Ok(())
-    }
-
-    // Clients.
-
-    fn submit(&mut self, index: usize) -> Outcome {
-        let Some(client) = self.clients.get_mut(index) else { return Ok(()) };
-        let ClientState::Idle { .. } = client.state else { return Ok(()) };
-        let elsewhere = client.asked > 0 && self.random.chance(500_000);
-        let number = if elsewhere {
-            u16::try_from(self.random.between(1, u64::from(self.plan.nodes))).unwrap_or(1)
-        } else {
-            client.payment.node
-        };
-        client.asked += 1;
-        let node = NodeId::new(number);
-        if !self.honest.contains(&node) {
-            self.betrayed.insert(index);
-        }
-        if self.hosts.get(&node).and_then(Host::boot_number).is_none() {
-            client.state = ClientState::Idle { last: Some(format!("{node} is down")) };
-            self.queue.after(PAUSE, Event::Submit { client: index });
-            return Ok(());
-        }
-        self.last_request += 1;
-        let request = RequestId(self.last_request);
-        client.state = ClientState::Asked { request, node };
-        let command = Command::Pay(client.request());
-        let what = format!("asked for {} of {} sat", client.label, client.payment.amount);
-        self.requests.insert(request, index);
-        self.queue.after(PATIENCE, Event::Impatient { client: index, request });
-        self.note(node, format_args!("{what}"));
-        self.input(node, Input::Client { request, command })
-    }
-
-    fn impatient(&mut self, index: usize, request: RequestId) {
-        let Some(client) = self.clients.get_mut(index) else { return };
-        let waiting = matches!(client.state, ClientState::Asked { request: asked, .. } if asked == request);
-        if waiting && client.lose_answer() {
-            self.queue.after(PAUSE, Event::Submit { client: index });
-        }
-    }
 }
 
 /// A defect that no oracle names: of the core's contract, or of this world.
@@ -499,14 +451,5 @@ fn defect(detail: impl Into<String>) -> Breach {
 impl From<HostError> for Breach {
     fn from(error: HostError) -> Self {
         Self { oracle: "replay_equals_live", detail: error.to_string() }
-    }
-}
-
-const fn kind(observation: &ChainObservation) -> &'static str {
-    match observation {
-        ChainObservation::Poll(_) => "poll",
-        ChainObservation::Coins(_) => "coins",
-        ChainObservation::Broadcast { .. } => "broadcast",
-        ChainObservation::Unavailable(_) => "unavailable",
     }
 }

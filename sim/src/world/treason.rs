@@ -3,14 +3,11 @@
 use std::rc::Rc;
 
 use mpc_wallet_core::{
-    NodeId, chain::ChainObservation, codec::CodecError, message::Message, record::Fact, step::Input,
-    vote::Violation,
+    NodeId, Timestamp, chain::ChainObservation, codec::CodecError, message::Message, record::Fact,
+    step::Input, vote::Violation,
 };
 
-use super::{
-    FaultPlan, MAX_SENT_PER_SECOND, Outcome, Phase, World, defect,
-    host::{HostError, wall},
-};
+use super::{FaultPlan, MAX_SENT_PER_SECOND, Outcome, Phase, World, defect};
 use crate::{
     byzantine::{self, Speech, Words},
     oracle::{Honest, Observed},
@@ -39,7 +36,7 @@ impl World {
             .find(|traitor| NodeId::new(traitor.node) == node && traitor.from <= now)
             .map(|traitor| traitor.deviation);
         let (Some(deviation), Some(host)) = (due, self.hosts.get(&node)) else { return Ok(false) };
-        let setup = host.setup().map_err(HostError::from)?;
+        let setup = host.setup()?;
         let deviant = byzantine::deviant(deviation, setup)
             .map_err(|e| defect(format!("{node} cannot turn {deviation:?}: {e}")))?;
         self.traitors.insert(node, deviant);
@@ -49,13 +46,17 @@ impl World {
 
     /// A traitor's honest self speaks; what leaves is another matter.
     pub(super) fn betray(&mut self, from: NodeId, peers: &[NodeId], message: &Message) -> Outcome {
-        let now = wall(self.queue.now());
+        let now = self.clock_of(from);
         for &to in peers {
             let Some(deviant) = self.traitors.get_mut(&from) else { return Ok(()) };
             let speech = deviant.edit(now, to, message.clone());
             self.utter(from, speech)?;
         }
         Ok(())
+    }
+
+    fn clock_of(&self, node: NodeId) -> Timestamp {
+        self.hosts.get(&node).map(|host| host.clock.show(self.queue.now())).unwrap_or_default()
     }
 
     fn utter(&mut self, from: NodeId, speech: Speech) -> Outcome {
@@ -111,7 +112,7 @@ impl World {
         if !self.has_turned(to)? {
             return Ok(());
         }
-        let now = wall(self.queue.now());
+        let now = self.clock_of(to);
         let Some(deviant) = self.traitors.get_mut(&to) else { return Ok(()) };
         let speech = deviant.hear(now, from, message);
         self.utter(to, speech)
