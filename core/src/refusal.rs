@@ -97,7 +97,9 @@ pub enum Refusal {
         total: u16,
     },
     /// The node has just started and does not know yet whether its journal is complete (I7).
-    #[error("this node is asking its peers what they last saw of it: {told} of {needed} have answered; try again")]
+    #[error(
+        "this node is asking its peers what they last saw of it: {told} of {needed} have answered; try again"
+    )]
     Confirming {
         /// Peers that have answered.
         told: u16,
@@ -105,7 +107,9 @@ pub enum Refusal {
         needed: u16,
     },
     /// The node's journal was replaced by an older one (I7).
-    #[error("this node's journal is older than what its peers have seen; it recovers from them, use another node")]
+    #[error(
+        "this node's journal is older than what its peers have seen; it recovers from them, use another node"
+    )]
     Quarantined,
     /// Something only a defect explains; nothing was changed.
     #[error("internal inconsistency: {0}")]

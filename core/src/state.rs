@@ -78,6 +78,7 @@ pub struct TxRecord {
     pub block: Option<BlockRef>,
     /// Depth in the chain.
     pub confirmations: u32,
+    proposed: LogIndex,
     changed: LogIndex,
 }
 
@@ -231,7 +232,7 @@ impl State {
                 // Whatever came from the peers came to the journal that is lost.
                 self.cursors.clear();
             }
-            Fact::Rejoined { boot } => self.past.rejoin(*boot, record.at),
+            Fact::Rejoined { boot } => self.past.rejoin(*boot, (self.position, record.at)),
             Fact::Shown(mark) => {
                 self.marks.insert(mark.body.node, mark.clone());
             }
@@ -260,6 +261,7 @@ impl State {
             finished: None,
             block: None,
             confirmations: 0,
+            proposed: position,
             changed: position,
         });
         self.open.insert(txid);
@@ -327,12 +329,15 @@ impl State {
     }
 
     /// Whether this node may have said or done more about a transaction than it remembers: it was proposed before the
-    /// node rejoined, and nothing on record rules out that a share of a signature on it has left (I7).
+    /// node rejoined, by the books as they stood then or, if it came later, by its origin's clock; and nothing on record
+    /// rules out that a share of a signature on it has left (I7).
     #[must_use]
     pub fn is_doubtful(&self, me: NodeId, tx: &TxRecord) -> bool {
-        let old = self.past.rejoined().is_some_and(|at| tx.proposal.body.created_at <= at);
-        let refused =
-            tx.tally.vote_of(me).is_some_and(|vote| vote.body.decision != Decision::Approve);
+        let old = self
+            .past
+            .rejoined()
+            .is_some_and(|(position, at)| tx.proposed < position || tx.proposal.body.created_at <= at);
+        let refused = tx.tally.vote_of(me).is_some_and(|vote| vote.body.decision != Decision::Approve);
         old && !refused && tx.tally.promise_of(me).is_none()
     }
 

@@ -322,10 +322,8 @@ impl Node {
         let known = self.state.keys().any(|(key, _)| *key == proof.request.key);
         let recorded = self.state.sealed(id).is_some_and(|sealed| sealed.public_key == proof.public_key);
         // A journal older than the key does not know the share that lies sealed beside it.
-        let held = self
-            .shares
-            .get(&id)
-            .is_some_and(|share| share.public_key().serialize() == proof.public_key);
+        let held =
+            self.shares.get(&id).is_some_and(|share| share.public_key().serialize() == proof.public_key);
         if known || !(recorded || held) {
             return;
         }
@@ -340,6 +338,7 @@ impl Node {
             self.record(Fact::KeyShareSealed { request, public_key });
         }
         self.record(Fact::KeyActivated(proof.clone()));
+        self.open_wallets();
         if let Some(ceremony) = self.keygen.ceremony.take() {
             self.keygen.ended = Some(view(&ceremony, KeygenPhase::Active, Vec::new()));
         }

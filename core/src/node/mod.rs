@@ -86,6 +86,8 @@ pub struct Node {
     effects: Vec<Effect>,
     counter: u64,
     shares: BTreeMap<SessionId, Arc<KeyShare>>,
+    /// Of every active key: the tweak is curve arithmetic, which a look at the coins must not pay again.
+    wallets: BTreeMap<KeyId, Wallet>,
     peers: peers::Peers,
     payments: payments::Payments,
     granting: granting::Granting,
@@ -123,7 +125,7 @@ impl Node {
                 .map_err(|source| ReplayError::Journal { position: state.position().0, source })?;
         }
         let boot = state.past().boot().next();
-        Ok(Self {
+        let mut node = Self {
             identity,
             now,
             boot,
@@ -133,6 +135,7 @@ impl Node {
             effects: Vec::new(),
             counter: 0,
             shares: shares.into_iter().map(|sealed| (sealed.ceremony, sealed.share)).collect(),
+            wallets: BTreeMap::new(),
             peers: peers::Peers::default(),
             payments: payments::Payments::default(),
             granting: granting::Granting::default(),
@@ -144,7 +147,9 @@ impl Node {
             standing: standing::Standing::default(),
             config,
             state,
-        })
+        };
+        node.open_wallets();
+        Ok(node)
     }
 
     /// Takes one input and computes what follows from it. Time that runs backwards counts as standing still.
@@ -387,10 +392,19 @@ impl Node {
         self.counter
     }
 
+    /// Derives the wallets of the active keys.
+    fn open_wallets(&mut self) {
+        let network = self.config.cluster.network();
+        self.wallets = self
+            .state
+            .keys()
+            .filter_map(|(key, proof)| Some((*key, Wallet::new(*key, &proof.public_key, network)?)))
+            .collect();
+    }
+
     /// The wallet of the newest active key of a scheme.
-    fn wallet(&self, scheme: Scheme) -> Option<Wallet> {
-        let proof = self.state.current_key(scheme)?;
-        Wallet::new(proof.request.key, &proof.public_key, self.config.cluster.network())
+    fn wallet(&self, scheme: Scheme) -> Option<&Wallet> {
+        self.wallets.get(&self.state.current_key(scheme)?.request.key)
     }
 
     /// The secret share of a key, if this node holds it.

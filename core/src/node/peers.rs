@@ -9,8 +9,8 @@ use rand_core::CryptoRngCore;
 
 use super::{Node, timers::Timer};
 use crate::{
-    ids::{BootId, LogIndex, NodeId},
     identity::Signed,
+    ids::{BootId, LogIndex, NodeId},
     message::{Heartbeat, Mark, Message, Standing},
     record::Fact,
     step::{Alert, Effect},

@@ -121,16 +121,13 @@ impl Node {
 
     /// Whether this node takes part.
     pub(super) const fn is_sound(&self) -> bool {
-        self.state.past().speaks()
+        self.started.is_some() && self.state.past().speaks()
     }
 
     /// Whether this node knows for certain what it has said about a transaction, and may say more.
     pub(super) fn may_commit(&self, txid: bitcoin::Txid) -> bool {
         self.is_sound()
-            && self
-                .state
-                .transaction(txid)
-                .is_some_and(|tx| !self.state.is_doubtful(self.config.me, tx))
+            && self.state.transaction(txid).is_some_and(|tx| !self.state.is_doubtful(self.config.me, tx))
     }
 
     /// Goes with every question, and tells which page is an answer to it.
@@ -179,7 +176,10 @@ impl Node {
             return;
         }
         self.standing.highest = self.standing.highest.max(boot);
-        self.fall_behind(&format!("{from} has seen it in boot {} with {} deeds", boot.0, mark.body.place.deeds));
+        self.fall_behind(&format!(
+            "{from} has seen it in boot {} with {} deeds",
+            boot.0, mark.body.place.deeds
+        ));
     }
 
     /// A statement under this node's own signature that its journal does not hold, and that it has no reason to doubt.
@@ -232,8 +232,7 @@ impl Node {
             .reachable()
             .into_iter()
             .filter(|peer| {
-                let waiting =
-                    self.standing.asked.get(peer).is_some_and(|at| self.now.since(*at) < ASK_AGAIN);
+                let waiting = self.standing.asked.get(peer).is_some_and(|at| self.now.since(*at) < ASK_AGAIN);
                 *peer != self.config.me && !waiting && !self.standing.told.contains(peer)
             })
             .collect();

@@ -97,7 +97,7 @@ impl Node {
             return;
         }
         let (origin, payment) = (body.origin, body.payment);
-        let old = self.state.past().rejoined().is_some_and(|at| body.created_at <= at);
+        let old = self.state.past().rejoined().is_some_and(|(_, at)| body.created_at <= at);
         if origin == self.config.me && !old {
             self.on_forgotten(&format!("proposal of {txid}"));
         }
@@ -335,22 +335,24 @@ impl Node {
     pub(super) fn may_sign(&self, txid: Txid) -> bool {
         self.is_sound()
             && self.state.transaction(txid).is_some_and(|tx| {
-            // Its own approval committed the coins; without it another transaction could have them (I2).
-            let approved =
-                tx.tally.vote_of(self.config.me).is_some_and(|vote| vote.body.decision == Decision::Approve);
-            let held_by_other = tx
-                .proposal
-                .body
-                .coins()
-                .any(|coin| self.state.holder_of(&coin).is_some_and(|holder| holder != txid));
-            let served_by_other =
-                self.state.serving(tx.proposal.body.payment).is_some_and(|other| other != txid);
-            approved
-                && !held_by_other
-                && !served_by_other
-                && tx.tally.promise_of(self.config.me).is_none()
-                && tx.finished.is_none()
-        })
+                // Its own approval committed the coins; without it another transaction could have them (I2).
+                let approved = tx
+                    .tally
+                    .vote_of(self.config.me)
+                    .is_some_and(|vote| vote.body.decision == Decision::Approve);
+                let held_by_other = tx
+                    .proposal
+                    .body
+                    .coins()
+                    .any(|coin| self.state.holder_of(&coin).is_some_and(|holder| holder != txid));
+                let served_by_other =
+                    self.state.serving(tx.proposal.body.payment).is_some_and(|other| other != txid);
+                approved
+                    && !held_by_other
+                    && !served_by_other
+                    && tx.tally.promise_of(self.config.me).is_none()
+                    && tx.finished.is_none()
+            })
     }
 
     fn promise_never_to_sign(&mut self, txid: Txid) {
@@ -399,7 +401,7 @@ impl Node {
         if proposal.expires_at > latest {
             return Judgement::Refuse(RejectReason::Malformed("it expires too far ahead".to_owned()));
         }
-        let vsize = match wallet::check_structure(&wallet, proposal, &self.config.limits) {
+        let vsize = match wallet::check_structure(wallet, proposal, &self.config.limits) {
             Ok(vsize) => vsize,
             Err(reason) => return Judgement::Refuse(reason),
         };
@@ -520,7 +522,8 @@ impl Node {
     fn cast(&mut self, txid: Txid, decision: Decision, entropy: &mut dyn CryptoRngCore) {
         let Some(tx) = self.state.transaction(txid) else { return };
         let spoken = !self.may_commit(txid)
-            || tx.tally.vote_of(self.config.me).is_some() || tx.tally.promise_of(self.config.me).is_some();
+            || tx.tally.vote_of(self.config.me).is_some()
+            || tx.tally.promise_of(self.config.me).is_some();
         if spoken || self.now >= tx.proposal.body.expires_at {
             return;
         }

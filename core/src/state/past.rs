@@ -2,7 +2,11 @@
 
 use serde::Serialize;
 
-use crate::{ids::BootId, message::Place, time::Timestamp};
+use crate::{
+    ids::{BootId, LogIndex},
+    message::Place,
+    time::Timestamp,
+};
 
 /// A node's own past.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -12,7 +16,7 @@ pub struct Past {
     speaks: bool,
     shown: Place,
     quarantine: Option<BootId>,
-    rejoined: Option<Timestamp>,
+    rejoined: Option<(LogIndex, Timestamp)>,
 }
 
 impl Past {
@@ -45,7 +49,7 @@ impl Past {
         self.quarantine = Some(shown);
     }
 
-    pub(super) const fn rejoin(&mut self, boot: BootId, at: Timestamp) {
+    pub(super) const fn rejoin(&mut self, boot: BootId, at: (LogIndex, Timestamp)) {
         self.boot = boot;
         self.quarantine = None;
         self.rejoined = Some(at);
@@ -77,9 +81,9 @@ impl Past {
         self.quarantine
     }
 
-    /// When the node last rejoined after a quarantine.
+    /// Where in its journal, and when by its clock, the node last rejoined after a quarantine.
     #[must_use]
-    pub const fn rejoined(&self) -> Option<Timestamp> {
+    pub const fn rejoined(&self) -> Option<(LogIndex, Timestamp)> {
         self.rejoined
     }
 }

@@ -12,7 +12,8 @@ use mpc_wallet_core::{
     identity::Signed,
     message::{
         Bundle, CoinGrant, CoinRequest, FinalTransaction, GrantedCoin, Heartbeat, KeyProof, KeygenConfirm,
-        KeygenRequest, Mark, Message, MpcMessage, Place, Standing, SignRequest, SigningSession, Subject, SyncPage,
+        KeygenRequest, Mark, Message, MpcMessage, Place, SignRequest, SigningSession, Standing, Subject,
+        SyncPage,
     },
     policy::PolicyBreach,
     record::{BlockRef, Fact},

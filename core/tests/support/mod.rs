@@ -13,7 +13,8 @@ use bitcoin::{
     hashes::Hash, transaction::Version,
 };
 use mpc_wallet_core::{
-    Cluster, Config, KeyId, Limits, Millis, Node, NodeId, RequestId, Scheme, SessionId, Timestamp, Timing, VoteKey,
+    Cluster, Config, KeyId, Limits, Millis, Node, NodeId, RequestId, Scheme, SessionId, Timestamp, Timing,
+    VoteKey,
     chain::{
         BroadcastOutcome, ChainAnswer, ChainObservation, ChainQuery, ChainView, Coin, CoinStatus, TxPresence,
     },

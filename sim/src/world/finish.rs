@@ -103,7 +103,8 @@ impl World {
     }
 
     fn books(&self) -> Books {
-        let mut books = Books { funds: self.plan.chain.funds.iter().sum(), ..Books::default() };
+        let funds = self.plan.chain.funds.iter().sum();
+        let mut books = Books { funds, stolen: self.chain.stolen(), ..Books::default() };
         let Some(wallet) = &self.wallet else { return books };
         for (_, transaction, _) in self.chain.confirmed() {
             let inputs: Vec<Option<Amount>> =
