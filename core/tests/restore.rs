@@ -1,5 +1,6 @@
 //! Nodes that start again: on their own journal, on an old one, on none (I7).
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+#![allow(clippy::disallowed_types, reason = "the world owns its ears, and the test reads what they heard")]
 #![allow(clippy::wildcard_enum_match_arm, reason = "a test looks at one kind of message and leaves the rest")]
 
 use std::{
@@ -404,7 +405,7 @@ fn a_restored_node_that_dies_while_it_recovers_goes_on_recovering() {
     let old = backup(&world);
     pay(&mut world, 1, &ALL, 1);
     world.restart(RESTORED, old);
-    world.run_until("it knows", |world| was_quarantined(world));
+    world.run_until("it knows", was_quarantined);
     let now = backup(&world);
     world.restart(RESTORED, now);
     let again = world.node(RESTORED).state().past().quarantine();
