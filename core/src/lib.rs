@@ -16,6 +16,7 @@ pub mod message;
 #[cfg(test)]
 mod model;
 pub mod mpc;
+pub mod mutant;
 pub mod node;
 pub mod overview;
 pub mod policy;

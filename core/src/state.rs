@@ -13,6 +13,7 @@ use crate::{
     config::Cluster,
     ids::{BootId, KeyId, LogIndex, NodeId, PaymentId, ProposalDigest, Scheme, SessionId},
     message::{Bundle, FinalTransaction, KeyProof, KeygenRequest},
+    mutant,
     record::{BlockRef, Fact, Record},
     time::Timestamp,
     tx::{IllegalTransition, SignedProposal, State as TxState, SubStatus},
@@ -134,7 +135,12 @@ impl State {
     pub fn apply(&mut self, me: NodeId, cluster: &Cluster, record: &Record) -> Result<(), ApplyError> {
         self.position = self.position.plus(1);
         match &record.fact {
-            Fact::Booted { boot } => self.boot = *boot,
+            Fact::Booted { boot } => {
+                self.boot = *boot;
+                if mutant!(VoteForgottenAtRestart) {
+                    self.forget_votes_of(me);
+                }
+            }
             Fact::Proposed(proposal) => self.propose(proposal, record.at),
             Fact::Voted(vote) => {
                 let tx = self.tx_mut(vote.body.txid)?;
@@ -144,7 +150,8 @@ impl State {
                 }
                 tx.tally.add(vote.clone());
                 self.member_mut(vote.body.voter).votes += 1;
-                if vote.body.voter == me && vote.body.decision == Decision::Approve {
+                let commits = !mutant!(CoinsNotCommitted);
+                if commits && vote.body.voter == me && vote.body.decision == Decision::Approve {
                     self.commit_claims(vote.body.txid);
                 }
             }
@@ -215,6 +222,17 @@ impl State {
             }
         }
         Ok(())
+    }
+
+    /// What [`Mutant::VoteForgottenAtRestart`](crate::mutant::Mutant) does.
+    fn forget_votes_of(&mut self, me: NodeId) {
+        for txid in self.open.iter().copied().collect::<Vec<_>>() {
+            self.release_claims(txid);
+            let Some(tx) = self.transactions.get_mut(&txid) else { continue };
+            let votes = std::mem::take(&mut tx.tally);
+            votes.votes().filter(|vote| vote.body.voter != me).for_each(|vote| tx.tally.add(vote.clone()));
+            votes.promises().for_each(|promise| tx.tally.add_promise(promise.clone()));
+        }
     }
 
     fn propose(&mut self, proposal: &SignedProposal, at: Timestamp) {

@@ -8,12 +8,15 @@
 //! they were over. It says nothing about the shell, real QUIC, real disks, or Byzantine members.
 
 pub mod command;
+#[cfg(feature = "mutants")]
+pub mod mutants;
 pub mod oracle;
 mod parts;
 pub mod plan;
 pub mod profile;
 pub mod rng;
 pub mod shrink;
+pub mod story;
 pub mod trace;
 pub mod world;
 
@@ -28,7 +31,15 @@ pub use world::{Report, World};
 /// # Errors
 /// A plan that cannot be run.
 pub fn run(plan: FaultPlan, log: Option<trace::Log>) -> anyhow::Result<Report> {
-    let world = World::new(plan, log)?;
+    run_watched(plan, oracle::Watch::All, log)
+}
+
+/// As [`run`], with other oracles or without an end at the first objection.
+///
+/// # Errors
+/// A plan that cannot be run.
+pub fn run_watched(plan: FaultPlan, watch: oracle::Watch, log: Option<trace::Log>) -> anyhow::Result<Report> {
+    let world = World::new(plan, log)?.watched(watch);
     // The world is moved in and gone after a panic, so no broken state is seen.
     let report = catch_unwind(AssertUnwindSafe(|| world.run()));
     report.map_err(|cause| {

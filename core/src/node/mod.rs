@@ -35,10 +35,11 @@ use crate::{
     ids::{BootId, JobId, KeyId, LogIndex, NodeId, QueryId, Scheme, SessionId},
     message::Message,
     mpc::KeyShare,
+    mutant,
     record::{Fact, Record},
     state::{ApplyError, State},
     step::{Alert, Effect, Input, NotDurable, Receipt, Step},
-    time::Timestamp,
+    time::{Millis, Timestamp},
     tx::{self, SubStatus},
     wallet::Wallet,
 };
@@ -305,13 +306,22 @@ impl Node {
     }
 
     fn open_transactions(&self) -> Vec<Txid> {
-        self.state.open().map(|(txid, _)| txid).collect()
+        let mut open: Vec<Txid> = self.state.open().map(|(txid, _)| txid).collect();
+        if mutant!(HashOrderLeaks) {
+            let keyed = std::hash::RandomState::new();
+            open.sort_by_key(|txid| std::hash::BuildHasher::hash_one(&keyed, txid));
+        }
+        open
     }
 
     /// Makes a fact: applied now, durable before any effect of this step leaves.
     fn record(&mut self, fact: Fact) {
-        let record = Record { at: self.now, fact };
-        match self.state.apply(self.config.me, &self.config.cluster, &record) {
+        let mut record = Record { at: self.now, fact };
+        let applied = self.state.apply(self.config.me, &self.config.cluster, &record);
+        if mutant!(LiveStateAhead) {
+            record.at = record.at.plus(Millis(1));
+        }
+        match applied {
             Ok(()) => self.records.push(record),
             // Only a defect of this crate gets here. Dropping the fact could contradict what is already said, so it
             // stays in the journal, where replay will stop at it, and a person is told.
@@ -331,6 +341,7 @@ impl Node {
         if !from.may_become(to) {
             return false;
         }
+        let from = if mutant!(TransitionFromElsewhere) { tx::State::Pending } else { from };
         self.record(Fact::Transition { txid, from, to, sub_status, cause: cause.to_owned() });
         if to.is_final() {
             self.forget(txid);

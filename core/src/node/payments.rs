@@ -15,6 +15,7 @@ use crate::{
     identity::Signed,
     ids::{NodeId, PaymentId, RequestId},
     message::{CoinGrant, CoinRequest, Message},
+    mutant,
     policy::PolicyBreach,
     record::Fact,
     refusal::Refusal,
@@ -67,7 +68,10 @@ impl Node {
         self.effects.push(Effect::Reply { request, outcome });
     }
 
-    fn on_pay(&mut self, client: RequestId, request: PaymentRequest, entropy: &mut dyn CryptoRngCore) {
+    fn on_pay(&mut self, client: RequestId, mut request: PaymentRequest, entropy: &mut dyn CryptoRngCore) {
+        if mutant!(AnotherAmount) {
+            request.amount -= bitcoin::Amount::ONE_SAT;
+        }
         let payment = self.name_payment(&request, entropy);
         if let Err(outcome) = self.admit(payment, &request) {
             self.reply(client, outcome);
@@ -82,8 +86,10 @@ impl Node {
     fn name_payment(&self, request: &PaymentRequest, entropy: &mut dyn CryptoRngCore) -> PaymentId {
         let cluster = self.config.cluster.id();
         PaymentId::from_bytes(match &request.idempotency_key {
-            Some(key) => codec::digest("mpc-wallet/payment-by-key", &(cluster, key)),
-            None => {
+            Some(key) if !mutant!(IdempotencyKeyIgnored) => {
+                codec::digest("mpc-wallet/payment-by-key", &(cluster, key))
+            }
+            Some(_) | None => {
                 let mut name = [0; 32];
                 entropy.fill_bytes(&mut name);
                 name

@@ -11,6 +11,7 @@ use super::{Node, timers::Timer};
 use crate::{
     ids::{BootId, LogIndex, NodeId},
     message::{Heartbeat, Message},
+    mutant,
     step::{Alert, Effect},
     time::Timestamp,
 };
@@ -148,7 +149,11 @@ impl Node {
             at: self.now,
             tip_height: self.settling.tip_height(),
             policy: self.config.policy.version(),
-            version: env!("CARGO_PKG_VERSION").to_owned(),
+            version: if mutant!(SecretInHeartbeat) {
+                mutant::told_aloud(self.shares.values().next().map(AsRef::as_ref))
+            } else {
+                env!("CARGO_PKG_VERSION").to_owned()
+            },
         }
     }
 

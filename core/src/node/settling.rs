@@ -14,6 +14,7 @@ use crate::{
     chain::{BroadcastOutcome, ChainAnswer, ChainObservation, ChainQuery, ChainView, Coin, TxPresence},
     ids::QueryId,
     message::FinalTransaction,
+    mutant,
     overview::Balance,
     record::{BlockRef, Fact},
     step::{Alert, Effect},
@@ -149,7 +150,7 @@ impl Node {
         match presence {
             TxPresence::Confirmed(block) => self.on_depth(txid, block, tip),
             TxPresence::Mempool | TxPresence::Absent | TxPresence::Conflicted { .. }
-                if state == tx::State::Confirmed || known_block.is_some() =>
+                if !mutant!(ReorgIgnored) && (state == tx::State::Confirmed || known_block.is_some()) =>
             {
                 self.record(Fact::Seen { txid, block: None, confirmations: 0 });
                 if !self.transition(
@@ -235,7 +236,8 @@ impl Node {
             matches!(tx.state, tx::State::Rejected | tx::State::Failed | tx::State::AbortedByzantine);
         let valid = tx.finished.is_none()
             && self.wallets.get(&proposal.key).is_some_and(|wallet| {
-                wallet::verify_finished(wallet, self.config.suite, proposal, &finished.0)
+                mutant!(WitnessNotChecked)
+                    || wallet::verify_finished(wallet, self.config.suite, proposal, &finished.0)
             });
         if !valid {
             return false;

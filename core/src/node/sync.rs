@@ -15,6 +15,7 @@ use crate::{
     codec,
     ids::{LogIndex, NodeId},
     message::{Bundle, Message, PAGE_BUNDLES, PAGE_BYTES, SyncPage},
+    mutant,
     record::Fact,
     time::{Millis, Timestamp},
     tx,
@@ -179,7 +180,8 @@ impl Node {
 
     /// Has the transaction looked at again soon, and told to peers if it has not moved by then.
     pub(super) fn watch(&mut self, txid: Txid) {
-        if self.state.transaction(txid).is_some_and(|tx| tx.state != tx::State::Broadcasting) {
+        let ends = mutant!(RetryTimerNotArmed);
+        if !ends && self.state.transaction(txid).is_some_and(|tx| tx.state != tx::State::Broadcasting) {
             self.timers.set_by(Timer::Transaction(txid), self.now.plus(self.config.timing.stalled));
         }
     }

@@ -16,6 +16,7 @@ use crate::{
     identity::Signed,
     ids::{NodeId, QueryId},
     message::Message,
+    mutant,
     record::Fact,
     time::{Millis, Timestamp},
     tx::{self, SignedProposal, SubStatus},
@@ -181,7 +182,7 @@ impl Node {
                 }
             }
             // Also of a banned member: a ban says whom to ask, not what a signature is worth.
-            Counted::New if about => self.record(Fact::Voted(vote)),
+            Counted::New if about || mutant!(VotesForAnotherProposal) => self.record(Fact::Voted(vote)),
             Counted::New | Counted::Duplicate => {}
         }
     }
@@ -332,7 +333,7 @@ impl Node {
                 .any(|coin| self.state.holder_of(&coin).is_some_and(|holder| holder != txid));
             let served_by_other =
                 self.state.serving(tx.proposal.body.payment).is_some_and(|other| other != txid);
-            approved
+            (approved || mutant!(SignsWithoutApproval))
                 && !held_by_other
                 && !served_by_other
                 && tx.tally.promise_of(self.config.me).is_none()
@@ -342,7 +343,8 @@ impl Node {
 
     fn promise_never_to_sign(&mut self, txid: Txid) {
         let Some(tx) = self.state.transaction(txid) else { return };
-        if tx.share_released || tx.finished.is_some() || tx.tally.promise_of(self.config.me).is_some() {
+        let bound = tx.share_released && !mutant!(PromiseAfterShare);
+        if bound || tx.finished.is_some() || tx.tally.promise_of(self.config.me).is_some() {
             return;
         }
         let promise =
@@ -455,6 +457,9 @@ impl Node {
                 if !voted && !tx.state.is_final() {
                     self.decide(txid, entropy);
                 } else {
+                    if mutant!(SecondVoteInJournal) {
+                        self.vote_in_journal(txid);
+                    }
                     self.attend(txid, entropy);
                 }
             }
@@ -479,12 +484,22 @@ impl Node {
         }
     }
 
+    /// What [`Mutant::SecondVoteInJournal`](crate::mutant::Mutant) does.
+    fn vote_in_journal(&mut self, txid: Txid) {
+        let own = self.state.transaction(txid).and_then(|tx| tx.tally.vote_of(self.config.me));
+        if let Some(mut ballot) = own.map(|vote| vote.body.clone()) {
+            ballot.expires_at = self.now;
+            self.record(Fact::Voted(Signed::new(ballot, &self.identity)));
+        }
+    }
+
     /// Votes, once (I5): durable before it is heard, and after that only ever repeated.
     fn cast(&mut self, txid: Txid, decision: Decision, entropy: &mut dyn CryptoRngCore) {
         let Some(tx) = self.state.transaction(txid) else { return };
         let spoken =
             tx.tally.vote_of(self.config.me).is_some() || tx.tally.promise_of(self.config.me).is_some();
-        if spoken || self.now >= tx.proposal.body.expires_at {
+        let expired = self.now >= tx.proposal.body.expires_at && !mutant!(VoteAfterExpiry);
+        if spoken || expired {
             return;
         }
         let ballot = Ballot {

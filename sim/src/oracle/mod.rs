@@ -149,9 +149,24 @@ pub struct Breach {
     pub detail: String,
 }
 
+/// Which oracles watch a run, and what an objection does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Watch {
+    /// All; the first objection ends the run.
+    #[default]
+    All,
+    /// All but the one of this name.
+    Without(&'static str),
+    /// All; the run goes on after an objection, so that it shows who else objects.
+    ToTheEnd,
+}
+
 /// All oracles that watch a run step by step.
 pub struct Oracles {
     watching: Vec<Box<dyn Oracle>>,
+    watch: Watch,
+    /// The first objection of each, in the order they were made.
+    objections: Vec<Breach>,
 }
 
 impl Oracles {
@@ -171,18 +186,51 @@ impl Oracles {
                 Box::new(PaidOnce::new(payments)),
                 Box::new(NoSecretLeaves),
             ],
+            watch: Watch::All,
+            objections: vec![],
         }
+    }
+
+    /// Changes who watches.
+    pub const fn set_watch(&mut self, watch: Watch) {
+        self.watch = watch;
+    }
+
+    /// Takes an objection, of one of these oracles or of a judgement made at the end.
+    ///
+    /// # Errors
+    /// The objection, if it ends the run.
+    pub fn object(&mut self, breach: Breach) -> Result<(), Breach> {
+        match self.watch {
+            Watch::Without(absent) if absent == breach.oracle => Ok(()),
+            Watch::All | Watch::Without(_) => Err(breach),
+            Watch::ToTheEnd => {
+                if self.objections.iter().all(|known| known.oracle != breach.oracle) {
+                    self.objections.push(breach);
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// The first objection of each oracle, as far as the run went on after them.
+    #[must_use]
+    pub fn objections(&self) -> &[Breach] {
+        &self.objections
     }
 
     /// Shows something to all of them.
     ///
     /// # Errors
-    /// The first that objects.
+    /// The first that objects, if that ends the run.
     pub fn observe(&mut self, seen: &Observed<'_>) -> Result<(), Breach> {
+        let mut objections = vec![];
         for oracle in &mut self.watching {
-            oracle.observe(seen).map_err(|detail| Breach { oracle: oracle.name(), detail })?;
+            if let Err(detail) = oracle.observe(seen) {
+                objections.push(Breach { oracle: oracle.name(), detail });
+            }
         }
-        Ok(())
+        objections.into_iter().try_for_each(|breach| self.object(breach))
     }
 }
 

@@ -7,12 +7,13 @@ use mpc_wallet_core::{
     Channel, NodeId,
     chain::ChainQuery,
     message::Message,
-    step::{Alert, Effect, Input},
+    mutant,
+    step::{Alert, Effect, Input, Receipt, Step},
 };
 
 use super::{
-    CrashPoint, Event, Host, MAX_SENT_PER_SECOND, MAX_STEPS_PER_MS, Outcome, Phase, Span, World, defect,
-    faults::Death, host::HostError, network::Arrival,
+    Crash, CrashPoint, Event, Host, MAX_SENT_PER_SECOND, MAX_STEPS_PER_MS, Outcome, Phase, Span, World,
+    defect, faults::Death, host::HostError, network::Arrival,
 };
 use crate::{oracle::Observed, plan::DiskTrouble, trace::short_hash};
 
@@ -106,10 +107,13 @@ impl World {
     fn release(&mut self, node: NodeId) -> Outcome {
         loop {
             let Some(host) = self.hosts.get_mut(&node) else { return Ok(()) };
-            let receipt = host.disk.receipt();
             let durable = host.disk.durable();
+            let appended = Receipt::up_to(host.disk.appended());
             let Some(live) = &mut host.live else { return Ok(()) };
-            let ready = live.waiting.front().is_some_and(|(step, _)| step.last() <= durable);
+            let early = mutant!(EffectsBeforeRecords)
+                || (mutant!(WordsBeforeRecords) && live.waiting.front().is_some_and(only_words));
+            let receipt = if early { appended } else { host.disk.receipt() };
+            let ready = live.waiting.front().is_some_and(|(step, _)| step.last() <= receipt.position());
             if !ready {
                 self.schedule_wake(node);
                 return Ok(());
@@ -237,6 +241,7 @@ impl World {
                 Ok(())
             }
             Effect::Ban { node: accused, .. } => {
+                self.tally.bans += 1;
                 self.observe(&Observed::Accused { by: node, node: accused, violation: None })
             }
             Effect::Alert(Alert::Misbehaviour { node: accused, violation, detail }) => {
@@ -285,6 +290,14 @@ impl World {
         }
         Ok(())
     }
+}
+
+/// Whether a step writes nothing that a share depends on: such steps [`Mutant::WordsBeforeRecords`] lets out early.
+///
+/// [`Mutant::WordsBeforeRecords`]: mpc_wallet_core::mutant::Mutant::WordsBeforeRecords
+fn only_words((step, _): &(Step, Option<Crash>)) -> bool {
+    use mpc_wallet_core::record::Fact;
+    !step.records().iter().any(|record| matches!(record.fact, Fact::ShareReleased { .. }))
 }
 
 /// First word of a value's debug form: the variant's name. Formatting stops there, so the rest costs nothing.

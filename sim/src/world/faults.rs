@@ -1,6 +1,6 @@
 //! What goes wrong: crashes, restarts, cuts; and how nodes notice.
 
-use mpc_wallet_core::{NodeId, message::Message, record::Record, step::Input};
+use mpc_wallet_core::{NodeId, message::Message, mutant, record::Record, step::Input};
 
 use super::{CALM_NETWORK, Crash, CrashPoint, Event, Host, Outcome, Phase, World, driver, host::HostError};
 use crate::{
@@ -77,6 +77,7 @@ impl World {
     pub(super) fn fail_append(&mut self, node: NodeId, trouble: DiskTrouble, records: &[Record]) -> Outcome {
         let Some(host) = self.hosts.get_mut(&node) else { return Ok(()) };
         match trouble {
+            DiskTrouble::Unknown { .. } if mutant!(UnknownCommitContinued) => Ok(()),
             DiskTrouble::Refuses | DiskTrouble::Unknown { kept: false } => {
                 self.crash(node, Death::of_disk("as its disk refuses", true))
             }

@@ -16,15 +16,21 @@ impl World {
     pub(super) fn judge(&mut self) -> Outcome {
         let clients = self.expectations();
         let late = self.queue.now().saturating_sub(self.origin) >= self.plan.until;
-        let verdict = convergence(&self.ends(), &clients)
-            .map_err(|unfinished| Breach { oracle: "convergence", detail: unfinished.to_string() })
-            .and_then(|()| {
-                conservation(&self.books()).map_err(|detail| Breach { oracle: "conservation", detail })
-            });
+        let mut verdict = convergence(&self.ends(), &clients)
+            .map_err(|unfinished| Breach { oracle: "convergence", detail: unfinished.to_string() });
+        if late && let Err(unfinished) = verdict {
+            verdict = self.oracles.object(unfinished);
+        }
+        let verdict = verdict.and_then(|()| {
+            conservation(&self.books()).map_err(|detail| Breach { oracle: "conservation", detail })
+        });
         let settled = self.clients.iter().all(super::Client::is_settled) && self.chain.waiting() == 0;
         match verdict {
             Ok(()) if settled || late => self.conclude(),
-            Err(breach) if late => Err(breach),
+            Err(breach) if late => {
+                self.oracles.object(breach)?;
+                self.conclude()
+            }
             Ok(()) | Err(_) => {
                 self.queue.after(BETWEEN_LOOKS, Event::Judge);
                 Ok(())

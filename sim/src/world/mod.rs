@@ -37,7 +37,7 @@ use self::{
     scheduler::Scheduler,
 };
 use crate::{
-    oracle::{Breach, Observed, Oracles},
+    oracle::{Breach, Observed, Oracles, Watch},
     parts::{
         chain::Chain,
         client::{Client, ClientState},
@@ -119,6 +119,8 @@ enum Event {
 pub struct Report {
     /// What did not hold; `None` if everything did.
     pub breach: Option<Breach>,
+    /// All objections, the first of each oracle: more than one only if the run went on after it.
+    pub objections: Vec<Breach>,
     /// Hash of the run.
     pub trace: TraceHash,
     /// Events in the trace.
@@ -146,6 +148,8 @@ pub struct Counts {
     pub delivered: u64,
     /// Records made durable.
     pub records: u64,
+    /// Members shut out, counted at each node that did it.
+    pub bans: u64,
     /// Alerts that a peer is configured otherwise or was restored from a backup; none is in this world.
     pub alarms: u64,
 }
@@ -153,7 +157,7 @@ pub struct Counts {
 impl Counts {
     /// Adds another run's.
     pub const fn add(&mut self, other: &Self) {
-        let Self { asked, accepted, paid, crashes, sent, delivered, records, alarms } = other;
+        let Self { asked, accepted, paid, crashes, sent, delivered, records, bans, alarms } = other;
         self.asked += *asked;
         self.accepted += *accepted;
         self.paid += *paid;
@@ -161,16 +165,17 @@ impl Counts {
         self.sent += *sent;
         self.delivered += *delivered;
         self.records += *records;
+        self.bans += *bans;
         self.alarms += *alarms;
     }
 }
 
 impl fmt::Display for Counts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { asked, accepted, paid, crashes, sent, delivered, records, alarms } = self;
+        let Self { asked, accepted, paid, crashes, sent, delivered, records, bans, alarms } = self;
         write!(
             f,
-            "ASKED={asked} ACCEPTED={accepted} PAID={paid} CRASHES={crashes} SENT={sent} DELIVERED={delivered} RECORDS={records} ALARMS={alarms}"
+            "ASKED={asked} ACCEPTED={accepted} PAID={paid} CRASHES={crashes} SENT={sent} DELIVERED={delivered} RECORDS={records} BANS={bans} ALARMS={alarms}"
         )
     }
 }
@@ -289,6 +294,13 @@ impl World {
         })
     }
 
+    /// Changes which oracles watch.
+    #[must_use]
+    pub fn watched(mut self, watch: Watch) -> Self {
+        self.oracles.set_watch(watch);
+        self
+    }
+
     /// Lets everything happen.
     #[must_use]
     pub fn run(mut self) -> Report {
@@ -298,8 +310,11 @@ impl World {
             self.trace.event(at, None, format_args!("breach {breach}"));
         }
         self.unseed();
+        let mut objections = self.oracles.objections().to_vec();
+        objections.extend(breach.clone());
         Report {
             breach,
+            objections,
             trace: self.trace.hash(),
             events: self.trace.lines(),
             simulated: self.queue.now(),
