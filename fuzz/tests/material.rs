@@ -73,7 +73,7 @@ fn input(dialled: bool, expected: u8, when: u8, chain: &[&[u8]]) -> Vec<u8> {
 #[test]
 fn the_ca_and_what_it_signed_are_made_together() {
     if !blessed() {
-        assert_eq!(fs::read_dir(folder()).unwrap().count(), 5);
+        assert_eq!(fs::read_dir(folder()).unwrap().count(), 8);
         return;
     }
     fs::create_dir_all(folder()).unwrap();
@@ -123,7 +123,15 @@ fn the_ca_and_what_it_signed_are_made_together() {
     for (name, spoil) in spoilt {
         let mut params = leaf(1);
         spoil(&mut params);
-        // Not to be let in under any rule: a good statement belongs to `material` alone.
-        seed(name, input(name != "serves-only", 1, 0, &[&issue(&params, &ca)]));
+        let der = issue(&params, &ca);
+        // In order all the same: no usage means any, and a second name takes nothing from the first.
+        if ["no-usage", "serves-only", "both-names"].contains(&name) {
+            fs::write(folder().join(format!("node-1-{name}.der")), &der).unwrap();
+        }
+        seed(name, input(true, 1, 0, &[&der]));
     }
+    seed(
+        "dialled-by-a-server",
+        input(false, 1, 0, &[&fs::read(folder().join("node-1-serves-only.der")).unwrap()]),
+    );
 }
