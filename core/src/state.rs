@@ -15,6 +15,7 @@ use crate::{
     message::{Bundle, FinalTransaction, KeyProof, KeygenRequest},
     mutant,
     record::{BlockRef, Fact, Record},
+    sometimes,
     time::Timestamp,
     tx::{IllegalTransition, SignedProposal, State as TxState, SubStatus},
     vote::{Decision, Evidence, Tally, Violation},
@@ -174,6 +175,7 @@ impl State {
                     self.open.insert(*txid);
                 }
                 if to.is_final() && *to != TxState::Confirmed && dead {
+                    sometimes!(CoinsFreed);
                     self.release_claims(*txid);
                 }
             }

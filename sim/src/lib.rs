@@ -8,6 +8,7 @@
 //! they were over. It says nothing about the shell, real QUIC, real disks, or Byzantine members.
 
 pub mod command;
+pub mod coverage;
 #[cfg(feature = "mutants")]
 pub mod mutants;
 pub mod oracle;

@@ -282,7 +282,7 @@ fn spread<T: Sync, R: Send>(
         }
     };
     let mut done = thread::scope(|scope| {
-        let helpers: Vec<_> = (1..threads).map(|_| scope.spawn(&toil)).collect();
+        let helpers: Vec<_> = (1..threads).map(|_| scope.spawn(toil)).collect();
         let mut done = toil();
         for helper in helpers {
             done.extend(helper.join().unwrap_or_default());

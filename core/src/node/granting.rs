@@ -13,6 +13,7 @@ use crate::{
     ids::{NodeId, PaymentId},
     message::{CoinGrant, CoinRequest, GrantedCoin, Message},
     refusal::Refusal,
+    sometimes,
     time::{Millis, Timestamp},
     tx::{self, Prevout, SubStatus},
     wallet::{self, Ask, Candidate, SelectionError, Wallet},
@@ -102,6 +103,7 @@ impl Node {
 
     /// Not the coordinator any more: those who wait ask the new one.
     pub(super) fn resign_as_coordinator(&mut self) {
+        sometimes!(CoordinatorLeavesGrants, !self.granting.granted.is_empty());
         self.granting.queue.clear();
         self.granting.granted.clear();
     }

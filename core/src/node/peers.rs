@@ -11,7 +11,7 @@ use super::{Node, timers::Timer};
 use crate::{
     ids::{BootId, LogIndex, NodeId},
     message::{Heartbeat, Message},
-    mutant,
+    mutant, sometimes,
     step::{Alert, Effect},
     time::Timestamp,
 };
@@ -97,6 +97,7 @@ impl Node {
         let (position, boot) = (heartbeat.position, heartbeat.boot);
         let peer = self.peers.seen.entry(from).or_default();
         let late = boot == peer.boot && position < peer.position;
+        sometimes!(HeartbeatOfEarlierBoot, boot < peer.boot);
         if boot < peer.boot || late {
             // Overtaken by a newer one. A member that stays at an earlier boot was restored: it is not counted as here.
             if !late && !was_live {
@@ -116,6 +117,7 @@ impl Node {
         peer.last = Some(heartbeat);
         self.timers.set(Timer::PeerSilent(from), self.now.plus(self.config.timing.offline_after));
         if shorter {
+            sometimes!(PeerShowsLess);
             self.effects.push(Effect::Alert(Alert::Configuration {
                 node: from,
                 detail: "its journal is shorter than it has been: it was restored from a backup".to_owned(),

@@ -17,6 +17,7 @@ use crate::{
     mutant,
     overview::Balance,
     record::{BlockRef, Fact},
+    sometimes,
     step::{Alert, Effect},
     time::{Millis, Timestamp},
     tx::{self, SubStatus},
@@ -149,6 +150,7 @@ impl Node {
             TxPresence::Mempool | TxPresence::Absent | TxPresence::Conflicted { .. }
                 if !mutant!(ReorgIgnored) && (state == tx::State::Confirmed || known_block.is_some()) =>
             {
+                sometimes!(ReorgAfterConfirmation, state == tx::State::Confirmed);
                 self.record(Fact::Seen { txid, block: None, confirmations: 0 });
                 if !self.transition(
                     txid,
@@ -171,6 +173,7 @@ impl Node {
                     return;
                 }
                 if tx.sub_status == SubStatus::InMempool {
+                    sometimes!(DroppedFromMempool);
                     self.set_sub_status(txid, SubStatus::DroppedRebroadcasting);
                 }
                 self.send_to_network(txid);
@@ -178,6 +181,7 @@ impl Node {
             TxPresence::Conflicted { by, block: Some(block) } => {
                 let depth = tip.height.saturating_sub(block.height).saturating_add(1);
                 if depth >= self.config.confirmations_required {
+                    sometimes!(InputSpentByAnother);
                     let detail = format!("an input was spent by {by} in block {}", block.height);
                     self.transition(txid, tx::State::Failed, SubStatus::InputSpent, &detail);
                     self.effects.push(Effect::Alert(Alert::Payment { txid, detail }));
@@ -245,6 +249,7 @@ impl Node {
             self.effects.push(Effect::Alert(Alert::Payment { txid, detail }));
             return false;
         }
+        sometimes!(FinishedDuringVote, tx.state == tx::State::Voting);
         self.record(Fact::Signed(finished));
         self.drop_sessions_of(txid);
         self.transition(txid, tx::State::Signed, SubStatus::NotYetSent, "every input's witness verifies");
@@ -302,7 +307,10 @@ impl Node {
             }
             BroadcastOutcome::FeeTooLow => self.set_sub_status(txid, SubStatus::FeeTooLow),
             BroadcastOutcome::Temporary(_) => self.set_sub_status(txid, SubStatus::NotYetSent),
-            BroadcastOutcome::Unknown(_) => self.set_sub_status(txid, SubStatus::OutcomeUnknown),
+            BroadcastOutcome::Unknown(_) => {
+                sometimes!(BroadcastUnknown);
+                self.set_sub_status(txid, SubStatus::OutcomeUnknown);
+            }
             // One backend's refusal is not the network's: the others' may accept, and a signed payment that looks dead
             // here invites paying again. It stays open, visibly, and a person is told once.
             BroadcastOutcome::Refused(code) => {

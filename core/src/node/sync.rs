@@ -17,6 +17,7 @@ use crate::{
     message::{Bundle, Message, PAGE_BUNDLES, PAGE_BYTES, SyncPage},
     mutant,
     record::Fact,
+    sometimes,
     time::{Millis, Timestamp},
     tx,
 };
@@ -129,6 +130,13 @@ impl Node {
     pub(super) fn on_bundle(&mut self, from: NodeId, bundle: Bundle, entropy: &mut dyn CryptoRngCore) {
         let (txid, digest) = (bundle.proposal.body.txid(), bundle.proposal.body.digest());
         let theirs = knowledge(&bundle);
+        sometimes!(
+            TalliesDiverge,
+            self.state
+                .transaction(txid)
+                .map(|tx| knowledge(&tx.bundle()))
+                .is_some_and(|mine| { mine.knows_more_than(&theirs) && theirs.knows_more_than(&mine) })
+        );
         self.merge(from, bundle, entropy);
         if let Some(tx) = self.state.transaction(txid) {
             let mine = tx.bundle();

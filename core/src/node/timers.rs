@@ -6,6 +6,7 @@ use bitcoin::Txid;
 
 use crate::{
     ids::{NodeId, PaymentId, SessionId},
+    sometimes,
     time::Timestamp,
 };
 
@@ -84,6 +85,8 @@ impl Timers {
         if at > now {
             return None;
         }
+        sometimes!(TimerAtItsMoment, at == now);
+        sometimes!(TimerLate, at < now);
         self.clear(timer);
         Some(timer)
     }
