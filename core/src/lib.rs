@@ -13,6 +13,8 @@ mod fixture;
 pub mod identity;
 pub mod ids;
 pub mod message;
+#[cfg(test)]
+mod model;
 pub mod mpc;
 pub mod mutant;
 pub mod node;

@@ -16,6 +16,8 @@ mod parts;
 pub mod plan;
 pub mod profile;
 pub mod rng;
+pub mod shrink;
+pub mod story;
 pub mod trace;
 pub mod world;
 

@@ -36,6 +36,16 @@ impl Profile {
     /// All of them.
     pub const ALL: [Self; 5] = [Self::Calm, Self::Lossy, Self::Crashy, Self::Partition, Self::Swarm];
 
+    /// The kind for the run of this number, when all kinds take turns.
+    #[must_use]
+    pub fn in_turn(number: u64) -> Self {
+        let kinds = u64::try_from(Self::ALL.len()).unwrap_or(1);
+        usize::try_from(number % kinds)
+            .ok()
+            .and_then(|kind| Self::ALL.get(kind).copied())
+            .unwrap_or(Self::Swarm)
+    }
+
     /// Its name on the command line and in plans.
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -60,8 +70,9 @@ pub(crate) const TROUBLE: u64 = 60_000;
 /// abandonment and a few signing attempts follow, then two blocks.
 pub(crate) const RECOVERY: u64 = 240_000;
 
-/// How long a healed cluster needs before all members see each other again.
-const RECONNECTION: u64 = 5_000;
+/// How long a healed cluster needs before all members see each other again, and the chain as it is: they look at it
+/// every ten seconds.
+const LOOK: u64 = 12_000;
 
 /// Which classes of fault a plan has.
 #[derive(Clone, Copy, Default)]
@@ -199,7 +210,7 @@ fn chain(classes: Classes, nodes: u16, draw: &mut Stream) -> ChainPlan {
             })
             .collect(),
         evictions: (0..evictions).map(|_| Eviction { at: draw.below(TROUBLE) }).collect(),
-        thefts: (0..thefts).map(|_| Theft { at: draw.below(TROUBLE) }).collect(),
+        thefts: (0..thefts).map(|_| Theft { at: draw.below(TROUBLE - LOOK) }).collect(),
         fee_spikes: (0..spikes)
             .map(|_| {
                 let from = draw.below(TROUBLE);
@@ -270,7 +281,7 @@ fn unsynced(draw: &mut Stream) -> Unsynced {
 }
 
 /// Kinds of messages whose loss alone a cluster must bear: each has another way to arrive, or is said again.
-const LOSABLE: [&str; 13] = [
+pub(crate) const LOSABLE: [&str; 13] = [
     "Heartbeat",
     "CoinRequest",
     "CoinGrant",
@@ -382,6 +393,6 @@ fn payments(classes: Classes, nodes: u16, draw: &mut Stream) -> Vec<Payment> {
         })
         .collect();
     // The last is asked for in calm: it shows that the cluster still pays.
-    payments.push(Payment::new(TROUBLE + RECONNECTION, any_node(nodes, draw), 1_000));
+    payments.push(Payment::new(TROUBLE + LOOK, any_node(nodes, draw), 1_000));
     payments
 }

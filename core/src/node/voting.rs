@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use bitcoin::{OutPoint, Txid, absolute::LockTime};
 use rand_core::CryptoRngCore;
 
-use super::{Node, timers::Timer};
+use super::{Node, settling::LOST_PARENT, timers::Timer};
 use crate::{
     chain::{ChainQuery, CoinStatus},
     identity::Signed,
@@ -455,9 +455,14 @@ impl Node {
         sometimes!(CoinsUnanswered, statuses.is_none());
         let Some(tx) = self.state.transaction(txid) else { return };
         let trusted = |parent: Txid| self.state.transaction(parent).is_some_and(|tx| tx.finished.is_some());
-        let verdict = match statuses {
-            Some(statuses) => wallet::check_coins(&tx.proposal.body, statuses, &trusted),
-            None => CoinVerdict::NotYet("the chain backend did not answer".to_owned()),
+        let verdict = match (self.lost_coin(txid), statuses) {
+            // The backend knows nothing of such a coin, and never will.
+            (Some(coin), _) => CoinVerdict::Bad(RejectReason::Input {
+                coin: coin.to_string(),
+                problem: LOST_PARENT.to_owned(),
+            }),
+            (None, Some(statuses)) => wallet::check_coins(&tx.proposal.body, statuses, &trusted),
+            (None, None) => CoinVerdict::NotYet("the chain backend did not answer".to_owned()),
         };
         let voted = tx.tally.vote_of(self.config.me).is_some();
         match verdict {

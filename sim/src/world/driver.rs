@@ -242,6 +242,7 @@ impl World {
                 Ok(())
             }
             Effect::Ban { node: accused, .. } => {
+                self.tally.bans += 1;
                 self.observe(&Observed::Accused { by: node, node: accused, violation: None })
             }
             Effect::Alert(Alert::Misbehaviour { node: accused, violation, detail }) => {

@@ -6,10 +6,7 @@ use bitcoin::{Amount, Txid};
 use mpc_wallet_core::NodeId;
 
 use super::{ClientState, Event, Host, Outcome, Phase, World};
-use crate::{
-    oracle::{Books, Breach, Expected, NodeEnd, Observed, TransactionEnd, conservation, convergence},
-    profile::CALM_NETWORK,
-};
+use crate::oracle::{Books, Breach, Expected, NodeEnd, Observed, TransactionEnd, conservation, convergence};
 
 /// Between two looks at a cluster that recovers.
 pub(super) const BETWEEN_LOOKS: u64 = 1_000;
@@ -85,10 +82,7 @@ impl World {
                 transaction.output.iter().map(move |output| (&output.script_pubkey, txid))
             })
             .collect();
-        let untroubled = self.plan.network == CALM_NETWORK
-            && self.plan.crashes.is_empty()
-            && self.plan.partitions.is_empty()
-            && self.plan.chain.outages.is_empty();
+        let untroubled = self.plan.is_untroubled();
         self.clients
             .iter()
             .filter(|client| client.state != ClientState::Unsure)

@@ -148,6 +148,8 @@ pub struct Counts {
     pub delivered: u64,
     /// Records made durable.
     pub records: u64,
+    /// Members shut out, counted at each node that did it.
+    pub bans: u64,
     /// Alerts that a peer is configured otherwise or was restored from a backup; none is in this world.
     pub alarms: u64,
 }
@@ -155,7 +157,7 @@ pub struct Counts {
 impl Counts {
     /// Adds another run's.
     pub const fn add(&mut self, other: &Self) {
-        let Self { asked, accepted, paid, crashes, sent, delivered, records, alarms } = other;
+        let Self { asked, accepted, paid, crashes, sent, delivered, records, bans, alarms } = other;
         self.asked += *asked;
         self.accepted += *accepted;
         self.paid += *paid;
@@ -163,16 +165,17 @@ impl Counts {
         self.sent += *sent;
         self.delivered += *delivered;
         self.records += *records;
+        self.bans += *bans;
         self.alarms += *alarms;
     }
 }
 
 impl fmt::Display for Counts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { asked, accepted, paid, crashes, sent, delivered, records, alarms } = self;
+        let Self { asked, accepted, paid, crashes, sent, delivered, records, bans, alarms } = self;
         write!(
             f,
-            "ASKED={asked} ACCEPTED={accepted} PAID={paid} CRASHES={crashes} SENT={sent} DELIVERED={delivered} RECORDS={records} ALARMS={alarms}"
+            "ASKED={asked} ACCEPTED={accepted} PAID={paid} CRASHES={crashes} SENT={sent} DELIVERED={delivered} RECORDS={records} BANS={bans} ALARMS={alarms}"
         )
     }
 }
