@@ -64,7 +64,7 @@ mutants! {
     EvidenceNotChecked,
     /// A confirmed transaction whose block left the chain stays confirmed.
     ReorgIgnored,
-    /// A transaction that does not move is never looked at again.
+    /// A request for coins that got no answer is never repeated.
     RetryTimerNotArmed,
     /// The order of open transactions is that of a randomly keyed hash table.
     HashOrderLeaks,
@@ -72,8 +72,8 @@ mutants! {
     UnknownCommitContinued,
     /// A payment asked for again under its idempotency key is a new payment.
     IdempotencyKeyIgnored,
-    /// Any number of signing sessions may be alive at once.
-    SessionLimitIgnored,
+    /// Change is spent however many unconfirmed transactions it stands on.
+    ChainLimitIgnored,
     /// A node signs what it has not approved itself.
     SignsWithoutApproval,
     /// A heartbeat carries the key share.

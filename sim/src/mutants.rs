@@ -24,7 +24,9 @@ pub use self::{
 use crate::{FaultPlan, oracle::Watch, run_watched, world::Report};
 
 /// Names of all oracles whose removal is tried; `contract` and `panic`, which the world itself says, are none.
-pub const ORACLES: [&str; 12] = [
+pub const ORACLES: [&str; 14] = [
+    "dead_stays_dead",
+    "within_limits",
     "durable_before_sent",
     "replay_equals_live",
     "lifecycle",

@@ -155,9 +155,8 @@ impl Node {
         let (place, mark) = ((session.leader, subject), (session.leader_boot, session.attempt));
         let already = self.signing.joined.get(&place).is_some_and(|newest| mark <= *newest);
         sometimes!(SessionOfferedAgain, already);
-        let full =
-            self.signing.sessions.len() >= self.config.limits.sessions && !mutant!(SessionLimitIgnored);
-        if already && !mutant!(SessionJoinedAgain) || full {
+        let again = already && !mutant!(SessionJoinedAgain);
+        if again || self.signing.sessions.len() >= self.config.limits.sessions {
             return;
         }
         let Some(me) = session.signers.iter().position(|node| *node == self.config.me) else { return };

@@ -15,7 +15,6 @@ use crate::{
     codec,
     ids::{LogIndex, NodeId},
     message::{Bundle, Message, PAGE_BUNDLES, PAGE_BYTES, SyncPage},
-    mutant,
     record::Fact,
     sometimes,
     time::{Millis, Timestamp},
@@ -188,8 +187,7 @@ impl Node {
 
     /// Has the transaction looked at again soon, and told to peers if it has not moved by then.
     pub(super) fn watch(&mut self, txid: Txid) {
-        let ends = mutant!(RetryTimerNotArmed);
-        if !ends && self.state.transaction(txid).is_some_and(|tx| tx.state != tx::State::Broadcasting) {
+        if self.state.transaction(txid).is_some_and(|tx| tx.state != tx::State::Broadcasting) {
             self.timers.set_by(Timer::Transaction(txid), self.now.plus(self.config.timing.stalled));
         }
     }

@@ -283,7 +283,7 @@ impl Node {
         let undecided = self.state.transaction(txid).is_some_and(|tx| {
             tx.tally.vote_of(self.config.me).is_none() && tx.tally.promise_of(self.config.me).is_none()
         });
-        if undecided {
+        if undecided && !self.approval_is_waived() {
             // Others were faster. This node still judges for itself, and signs only what it has approved.
             sometimes!(ConsentWithoutThisNode);
             self.consider(txid, entropy);
@@ -345,12 +345,18 @@ impl Node {
                 .any(|coin| self.state.holder_of(&coin).is_some_and(|holder| holder != txid));
             let served_by_other =
                 self.state.serving(tx.proposal.body.payment).is_some_and(|other| other != txid);
-            (approved || mutant!(SignsWithoutApproval))
+            (approved || self.approval_is_waived())
                 && !held_by_other
                 && !served_by_other
                 && tx.tally.promise_of(self.config.me).is_none()
                 && tx.finished.is_none()
         })
+    }
+
+    /// Never, but for [`Mutant::SignsWithoutApproval`](crate::mutant::Mutant).
+    #[expect(clippy::unused_self, reason = "the rule belongs to the node")]
+    fn approval_is_waived(&self) -> bool {
+        mutant!(SignsWithoutApproval)
     }
 
     fn promise_never_to_sign(&mut self, txid: Txid) {

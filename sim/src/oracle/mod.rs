@@ -12,6 +12,8 @@
 //! | `once` | I4: one-time secrets are used once |
 //! | `no_double_vote` | I5: an honest node votes once |
 //! | `no_false_accusation` | I5: no honest node is accused |
+//! | `dead_stays_dead` | I6: who is bound never to sign gives no share; coins are free only when enough are bound |
+//! | `within_limits` | what is approved and broadcast stays within policy, time and the network's limits |
 //! | `durable_before_sent` | write-ahead: nothing leaves before its records are on disk |
 //! | `replay_equals_live` | a restarted node is the node that crashed |
 //! | `lifecycle` | transactions move as the specification says |
@@ -25,8 +27,10 @@ mod conservation;
 mod convergence;
 mod durable;
 mod lifecycle;
+mod limits;
 mod once;
 mod paid;
+mod promises;
 mod replay;
 mod secrets;
 mod statements;
@@ -43,8 +47,10 @@ pub use self::{
     convergence::{Expected, NodeEnd, TransactionEnd, Unfinished, convergence},
     durable::DurableBeforeSent,
     lifecycle::Lifecycle,
+    limits::WithinLimits,
     once::Once,
     paid::{PaidOnce, Payments},
+    promises::DeadStaysDead,
     replay::ReplayEqualsLive,
     secrets::NoSecretLeaves,
     threshold::Threshold,
@@ -184,6 +190,8 @@ impl Oracles {
                 Box::new(Once::default()),
                 Box::new(OneCoinOneFamily::new(cluster)),
                 Box::new(PaidOnce::new(payments)),
+                Box::new(DeadStaysDead::new(cluster)),
+                Box::new(WithinLimits::default()),
                 Box::new(NoSecretLeaves),
             ],
             watch: Watch::All,
