@@ -62,9 +62,9 @@ mutants! {
     VoteAfterExpiry,
     /// An accusation is believed without a look at its signatures.
     EvidenceNotChecked,
-    /// A confirmed transaction whose block left the chain stays confirmed.
+    /// A transaction that was confirmed once is not looked for any more.
     ReorgIgnored,
-    /// A request for coins that got no answer is never repeated.
+    /// No transaction is ever looked at again for the time alone.
     RetryTimerNotArmed,
     /// The order of open transactions is that of a randomly keyed hash table.
     HashOrderLeaks,

@@ -161,9 +161,7 @@ impl Node {
             fee_rate: asking.request.fee_rate,
         };
         let ring = again.min(asking.give_up);
-        if !mutant!(RetryTimerNotArmed) {
-            self.timers.set(Timer::Request(payment), ring);
-        }
+        self.timers.set(Timer::Request(payment), ring);
         if coordinator == self.config.me {
             self.on_coin_request(coordinator, wish);
         } else {

@@ -148,10 +148,13 @@ impl Node {
     fn on_presence(&mut self, txid: Txid, presence: TxPresence, tip: BlockRef) {
         let Some(tx) = self.state.transaction(txid) else { return };
         let (state, known_block) = (tx.state, tx.block);
+        if mutant!(ReorgIgnored) && state == tx::State::Confirmed {
+            return;
+        }
         match presence {
             TxPresence::Confirmed(block) => self.on_depth(txid, block, tip),
             TxPresence::Mempool | TxPresence::Absent | TxPresence::Conflicted { .. }
-                if !mutant!(ReorgIgnored) && (state == tx::State::Confirmed || known_block.is_some()) =>
+                if state == tx::State::Confirmed || known_block.is_some() =>
             {
                 sometimes!(ReorgAfterConfirmation, state == tx::State::Confirmed);
                 self.record(Fact::Seen { txid, block: None, confirmations: 0 });

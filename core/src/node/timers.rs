@@ -6,7 +6,7 @@ use bitcoin::Txid;
 
 use crate::{
     ids::{NodeId, PaymentId, SessionId},
-    sometimes,
+    mutant, sometimes,
     time::Timestamp,
 };
 
@@ -64,6 +64,9 @@ impl Timers {
 
     /// Sets the timer unless it already rings no later.
     pub(super) fn set_by(&mut self, timer: Timer, at: Timestamp) {
+        if mutant!(RetryTimerNotArmed) && matches!(timer, Timer::Transaction(_)) {
+            return;
+        }
         if self.at.get(&timer).is_none_or(|set| *set > at) {
             self.set(timer, at);
         }

@@ -242,7 +242,7 @@ impl Node {
             return;
         }
         let round_over = self.round_ends(tx.since).is_some_and(|end| self.now >= end);
-        let expired = self.now >= tx.proposal.body.expires_at;
+        let expired = self.has_expired(txid);
         let given_up = tx.tally.promise_of(self.config.me).is_some();
         if tx.tally.approval_impossible(&self.config.cluster) || round_over || expired || given_up {
             sometimes!(RoundGivenUp);
@@ -351,6 +351,12 @@ impl Node {
                 && tx.tally.promise_of(self.config.me).is_none()
                 && tx.finished.is_none()
         })
+    }
+
+    /// Whether it is too late to vote on a transaction.
+    fn has_expired(&self, txid: Txid) -> bool {
+        let late = self.state.transaction(txid).is_some_and(|tx| self.now >= tx.proposal.body.expires_at);
+        late && !mutant!(VoteAfterExpiry)
     }
 
     /// Never, but for [`Mutant::SignsWithoutApproval`](crate::mutant::Mutant).
@@ -521,8 +527,7 @@ impl Node {
         let Some(tx) = self.state.transaction(txid) else { return };
         let spoken =
             tx.tally.vote_of(self.config.me).is_some() || tx.tally.promise_of(self.config.me).is_some();
-        let expired = self.now >= tx.proposal.body.expires_at && !mutant!(VoteAfterExpiry);
-        if spoken || expired {
+        if spoken || self.has_expired(txid) {
             return;
         }
         let ballot = Ballot {

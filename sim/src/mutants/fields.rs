@@ -4,7 +4,10 @@ use mpc_wallet_core::mutant::Mutant;
 
 use crate::{
     FaultPlan, Profile,
-    plan::{ChainPlan, ClockFault, Deviation, Filter, Jump, Lease, NetworkProfile, Payment, Span, Traitor},
+    plan::{
+        ChainPlan, ClockFault, Crash, CrashPoint, Deviation, Filter, Jump, Lease, NetworkProfile, Payment,
+        Span, Traitor,
+    },
     profile::{self, CALM_NETWORK},
 };
 
@@ -32,9 +35,11 @@ pub enum Field {
     TwoHolders,
     /// The same request at two members that each believe to coordinate.
     TwoBuilders,
+    /// Two members that each believe to coordinate, and everybody dies in the vote.
+    Forgetful,
     /// A clock leaps over the expiry of what is being voted on.
     LeapOverVote,
-    /// All must sign, one does not hear another, and clocks leap over the expiry of what they sign.
+    /// All must sign, one does not hear another, and a clock leaps over the expiry of what is being signed.
     LeapOverSession,
     /// One coin, many payments, and no block for long.
     LongChain,
@@ -52,6 +57,7 @@ impl Field {
             Self::Of(profile) => profile.name().to_owned(),
             Self::TwoHolders => String::from("two holders"),
             Self::TwoBuilders => String::from("two builders"),
+            Self::Forgetful => String::from("two holders, all die"),
             Self::LeapOverVote => String::from("leap over a vote"),
             Self::LeapOverSession => String::from("leap over a session"),
             Self::LongChain => String::from("long chain"),
@@ -71,9 +77,17 @@ impl Field {
             node,
             offset: 0,
             drift_ppm: 0,
-            jumps: vec![Jump { at: 5_900, by: 25 * 3_600_000 }],
+            jumps: vec![Jump { at: 5_200, by: 25 * 3_600_000 }],
             late: 0,
             spurious: 0,
+        };
+        let crash = |at, node| Crash {
+            at,
+            node,
+            down_for: 300,
+            when: CrashPoint::Now,
+            entering: None,
+            unsynced: Unsynced::Prefix,
         };
         match self {
             Self::Of(profile) => FaultPlan::from_seed(seed, profile),
@@ -87,16 +101,24 @@ impl Field {
                 }],
                 ..quiet
             },
+            Self::Forgetful => FaultPlan {
+                leases: two_holders(),
+                payments: busy(4),
+                crashes: (1..=5).map(|node| crash(5_040 + 40 * (seed % 20), node)).collect(),
+                ..quiet
+            },
             Self::LeapOverVote => FaultPlan {
                 payments: busy(1),
                 clocks: vec![leap(2)],
+                crashes: vec![crash(5_300, 2)],
                 chain: ChainPlan { answer: Span { least: 500, most: 3_000 }, ..quiet.chain },
                 ..quiet
             },
             Self::LeapOverSession => FaultPlan {
                 threshold: 5,
                 payments: busy(1),
-                clocks: (1..=5).map(leap).collect(),
+                clocks: vec![leap(1)],
+                crashes: vec![crash(6_500, 1)],
                 filters: vec![Filter {
                     from: 0,
                     to: profile::TROUBLE,
@@ -149,7 +171,7 @@ pub const fn hunt(mutant: Mutant) -> Hunt {
         }
         Mutant::WordsBeforeRecords => ("write-ahead", Field::Of(Profile::Calm), 5, &["durable_before_sent"]),
         Mutant::VoteForgottenAtRestart => {
-            ("I5", Field::Of(Profile::Swarm), 200, &["no_double_vote", "one_coin_one_family"])
+            ("I5", Field::Forgetful, 50, &["no_double_vote", "one_coin_one_family"])
         }
         Mutant::SessionJoinedAgain => ("I4", Field::LateDoubles, 50, &["once", "no_false_accusation"]),
         Mutant::SessionOfAnotherBoot => {
@@ -162,7 +184,7 @@ pub const fn hunt(mutant: Mutant) -> Hunt {
         Mutant::ReorgIgnored => {
             ("liveness", Field::Of(Profile::Swarm), 100, &["convergence", "conservation"])
         }
-        Mutant::RetryTimerNotArmed => ("liveness", Field::Of(Profile::Lossy), 50, &["convergence"]),
+        Mutant::RetryTimerNotArmed => ("liveness", Field::Of(Profile::Swarm), 50, &["convergence"]),
         Mutant::HashOrderLeaks => ("determinism", Field::Of(Profile::Swarm), 50, &["determinism"]),
         Mutant::UnknownCommitContinued => ("write-ahead", Field::Of(Profile::Swarm), 50, &["contract"]),
         Mutant::IdempotencyKeyIgnored => ("I1", Field::Of(Profile::Swarm), 50, &["paid_once"]),

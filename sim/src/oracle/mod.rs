@@ -44,7 +44,7 @@ pub use self::{
     accusation::NoFalseAccusation,
     coins::OneCoinOneFamily,
     conservation::{Books, conservation},
-    convergence::{Expected, NodeEnd, TransactionEnd, Unfinished, convergence},
+    convergence::{Expected, NodeEnd, TransactionEnd, Unfinished, confirmed_is_true, convergence},
     durable::DurableBeforeSent,
     lifecycle::Lifecycle,
     limits::WithinLimits,

@@ -16,7 +16,10 @@ impl World {
     pub(super) fn judge(&mut self) -> Outcome {
         let clients = self.expectations();
         let late = self.queue.now().saturating_sub(self.origin) >= self.plan.until;
-        let mut verdict = convergence(&self.ends(), &clients)
+        let ends = self.ends();
+        let on_chain = self.chain.confirmed().map(|(txid, ..)| txid).collect();
+        let mut verdict = convergence(&ends, &clients)
+            .and_then(|()| confirmed_is_true(&ends, &on_chain))
             .map_err(|unfinished| Breach { oracle: "convergence", detail: unfinished.to_string() });
         if late && let Err(unfinished) = verdict {
             verdict = self.oracles.object(unfinished);
