@@ -4,9 +4,10 @@
 //! one seed. A [`plan::FaultPlan`] says everything about a run; [`world::World`] lets it happen; [`oracle`] judges
 //! every step; [`trace`] condenses the run into one hash, so that anybody can see that a replay is the same run.
 //!
-//! What a green run proves: for this plan, the core kept every safety property under these faults and finished once
-//! they were over. It says nothing about the shell, real QUIC, real disks, or Byzantine members.
+//! What a green run proves: for this plan, the core kept every safety property under these faults, traitors' lies
+//! among them ([`byzantine`]), and finished once they were over. It says nothing about the shell, real QUIC or real disks.
 
+pub mod byzantine;
 pub mod command;
 pub mod coverage;
 #[cfg(feature = "mutants")]

@@ -24,7 +24,7 @@ pub use self::{
 use crate::{FaultPlan, oracle::Watch, run_watched, world::Report};
 
 /// Names of all oracles whose removal is tried; `contract` and `panic`, which the world itself says, are none.
-pub const ORACLES: [&str; 14] = [
+pub const ORACLES: [&str; 15] = [
     "dead_stays_dead",
     "within_limits",
     "durable_before_sent",
@@ -32,6 +32,7 @@ pub const ORACLES: [&str; 14] = [
     "lifecycle",
     "no_double_vote",
     "no_false_accusation",
+    "liars_accused",
     "threshold",
     "once",
     "one_coin_one_family",

@@ -6,7 +6,7 @@ use crate::{
     FaultPlan, Profile,
     plan::{
         ChainPlan, ClockFault, Crash, CrashPoint, Deviation, Filter, Jump, Lease, NetworkProfile, Payment,
-        Span, Traitor,
+        Span, Traitor, Unsynced,
     },
     profile::{self, CALM_NETWORK},
 };
@@ -180,7 +180,9 @@ pub const fn hunt(mutant: Mutant) -> Hunt {
         Mutant::ShareWithoutRecord => ("I4", Field::Of(Profile::Swarm), 20, &["once"]),
         Mutant::AnotherSighash => ("I3", Field::Of(Profile::Swarm), 20, &["convergence"]),
         Mutant::VoteAfterExpiry => ("limits", Field::LeapOverVote, 50, &["within_limits"]),
-        Mutant::EvidenceNotChecked => ("I5", Field::Of(Profile::Swarm), 200, &["no_false_accusation"]),
+        Mutant::EvidenceNotChecked => {
+            ("I5", Field::Traitor(Deviation::Impersonator), 20, &["no_false_accusation"])
+        }
         Mutant::ReorgIgnored => {
             ("liveness", Field::Of(Profile::Swarm), 100, &["convergence", "conservation"])
         }
@@ -196,12 +198,16 @@ pub const fn hunt(mutant: Mutant) -> Hunt {
         Mutant::ReleasedTooSoon => ("I6", Field::Of(Profile::Swarm), 100, &["dead_stays_dead"]),
         Mutant::PromiseAfterShare => ("I6", Field::LeapOverSession, 20, &["dead_stays_dead"]),
         Mutant::AnotherAmount => ("I1", Field::Of(Profile::Calm), 5, &["paid_once"]),
-        Mutant::ProofKeptBack => ("completeness", Field::Of(Profile::Swarm), 200, &["liars_are_known"]),
+        Mutant::ProofKeptBack => {
+            ("completeness", Field::Traitor(Deviation::Equivocator), 20, &["liars_accused"])
+        }
         Mutant::CoinsNotCommitted => ("I2", Field::TwoHolders, 50, &["one_coin_one_family"]),
         Mutant::SecondVoteInJournal => ("I5", Field::Of(Profile::Swarm), 20, &["no_double_vote"]),
         Mutant::LiveStateAhead => ("replay", Field::Of(Profile::Calm), 5, &["replay_equals_live"]),
         Mutant::VotesForAnotherProposal => ("I3", Field::TwoBuilders, 50, &["threshold"]),
-        Mutant::WitnessNotChecked => ("I3", Field::Of(Profile::Swarm), 200, &["threshold"]),
+        Mutant::WitnessNotChecked => {
+            ("I3", Field::Traitor(Deviation::Mutator), 50, &["threshold", "convergence"])
+        }
         Mutant::SilenceHeldAgainst => ("I5", Field::Of(Profile::Swarm), 100, &["no_false_accusation"]),
     };
     let twice = matches!(mutant, Mutant::HashOrderLeaks);

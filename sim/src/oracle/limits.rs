@@ -107,6 +107,7 @@ impl Oracle for WithinLimits {
                 Ok(())
             }
             Observed::Released { .. }
+            | Observed::Heard { .. }
             | Observed::Sent { .. }
             | Observed::Promised { .. }
             | Observed::Accused { .. }

@@ -14,18 +14,24 @@
 //! | `no_false_accusation` | I5: no honest node is accused |
 //! | `dead_stays_dead` | I6: who is bound never to sign gives no share; coins are free only when enough are bound |
 //! | `within_limits` | what is approved and broadcast stays within policy, time and the network's limits |
+//! | `liars_accused` | I5: whoever contradicts himself before honest nodes is shut out by all of them |
 //! | `durable_before_sent` | write-ahead: nothing leaves before its records are on disk |
 //! | `replay_equals_live` | a restarted node is the node that crashed |
 //! | `lifecycle` | transactions move as the specification says |
 //! | `no_secret_leaves` | secrets are in no message and no journal |
 //! | `convergence` | liveness: after the faults, every accepted payment ends, everywhere alike |
 //! | `conservation` | no coin is lost |
+//!
+//! Honesty is known here and nowhere else: what a node owes by the protocol is asked of honest nodes only, and no
+//! property rests on a traitor's word. What traitors sign is counted as they sign it.
 
 mod accusation;
 mod coins;
 mod conservation;
 mod convergence;
 mod durable;
+mod honest;
+mod liars;
 mod lifecycle;
 mod limits;
 mod once;
@@ -37,6 +43,8 @@ mod statements;
 mod threshold;
 mod votes;
 
+use std::collections::BTreeSet;
+
 use bitcoin::{Transaction, Txid};
 use mpc_wallet_core::{Cluster, LogIndex, NodeId, message::Message, record::Record, vote::Violation};
 
@@ -46,6 +54,8 @@ pub use self::{
     conservation::{Books, conservation},
     convergence::{Expected, NodeEnd, TransactionEnd, Unfinished, confirmed_is_true, convergence},
     durable::DurableBeforeSent,
+    honest::OfHonest,
+    liars::LiarsAccused,
     lifecycle::Lifecycle,
     limits::WithinLimits,
     once::Once,
@@ -57,7 +67,10 @@ pub use self::{
     votes::NoDoubleVote,
 };
 
-/// Something a bystander sees. All nodes of this world are honest.
+/// The members that follow the protocol.
+pub type Honest = BTreeSet<NodeId>;
+
+/// Something a bystander sees.
 #[derive(Clone, Copy, Debug)]
 pub enum Observed<'a> {
     /// A record became durable.
@@ -84,6 +97,15 @@ pub enum Observed<'a> {
         message: &'a Message,
         /// Its bytes on the wire.
         bytes: &'a [u8],
+    },
+    /// A message reached a node that is up. Only worlds with traitors tell.
+    Heard {
+        /// Who hears.
+        node: NodeId,
+        /// Who speaks.
+        from: NodeId,
+        /// The message.
+        message: &'a Message,
     },
     /// A client was told that its payment is on its way.
     Promised {
@@ -143,6 +165,11 @@ pub trait Oracle {
     /// # Errors
     /// What does not hold, in words.
     fn observe(&mut self, seen: &Observed<'_>) -> Result<(), String>;
+
+    /// What must still happen before the run may end.
+    fn owed(&self) -> Option<String> {
+        None
+    }
 }
 
 /// A property that does not hold.
@@ -176,26 +203,38 @@ pub struct Oracles {
 }
 
 impl Oracles {
-    /// The oracles for a cluster and the payments its clients will ask for.
+    /// The oracles for a cluster, the payments its clients will ask for, and who of its members is honest.
     #[must_use]
-    pub fn new(cluster: &Cluster, payments: Payments) -> Self {
+    pub fn new(cluster: &Cluster, payments: Payments, honest: &Honest) -> Self {
         Self {
             watching: vec![
-                Box::new(DurableBeforeSent::default()),
-                Box::new(ReplayEqualsLive),
-                Box::new(Lifecycle::default()),
-                Box::new(NoDoubleVote::new(cluster)),
-                Box::new(NoFalseAccusation),
-                Box::new(Threshold::new(cluster)),
-                Box::new(Once::default()),
-                Box::new(OneCoinOneFamily::new(cluster)),
+                OfHonest::boxed(honest, DurableBeforeSent::default()),
+                OfHonest::boxed(honest, ReplayEqualsLive),
+                OfHonest::boxed(honest, Lifecycle::default()),
+                OfHonest::boxed(honest, NoSecretLeaves),
+                Box::new(NoDoubleVote::new(cluster, honest.clone())),
+                Box::new(NoFalseAccusation::new(honest.clone())),
+                Box::new(LiarsAccused::new(cluster, honest.clone())),
+                Box::new(Threshold::new(cluster, honest.clone())),
+                Box::new(Once::new(honest.clone())),
+                Box::new(OneCoinOneFamily::new(cluster, honest.clone())),
                 Box::new(PaidOnce::new(payments)),
-                Box::new(DeadStaysDead::new(cluster)),
-                Box::new(WithinLimits::default()),
-                Box::new(NoSecretLeaves),
+                OfHonest::boxed(honest, DeadStaysDead::new(cluster)),
+                OfHonest::boxed(honest, WithinLimits::default()),
             ],
             watch: Watch::All,
             objections: vec![],
+        }
+    }
+
+    /// What must still happen before the run may end.
+    ///
+    /// # Errors
+    /// The first oracle that waits, and for what.
+    pub fn owed(&self) -> Result<(), Breach> {
+        match self.watching.iter().find_map(|oracle| Some((oracle.name(), oracle.owed()?))) {
+            Some((oracle, detail)) => Err(Breach { oracle, detail }),
+            None => Ok(()),
         }
     }
 

@@ -137,6 +137,7 @@ impl Oracle for DeadStaysDead {
                 Ok(())
             }
             Observed::Released { .. }
+            | Observed::Heard { .. }
             | Observed::Promised { .. }
             | Observed::Broadcast { .. }
             | Observed::Confirmed { .. }

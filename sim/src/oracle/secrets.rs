@@ -36,6 +36,7 @@ impl Oracle for NoSecretLeaves {
             Observed::Sent { .. }
             | Observed::Durable { .. }
             | Observed::Released { .. }
+            | Observed::Heard { .. }
             | Observed::Promised { .. }
             | Observed::Broadcast { .. }
             | Observed::Confirmed { .. }

@@ -118,6 +118,8 @@ impl World {
             live.node.state().open().any(|(_, tx)| tx.state == mpc_wallet_core::tx::State::Signing)
         });
         host.live = None;
+        // The node says again whom it shuts out when it is back.
+        self.bans.retain(|(by, _)| *by != node);
         let kept = host.disk.crash(death.unsynced);
         self.tally.crashes += 1;
         sometimes!(DiedBetweenRecordAndEffect, death.moment == "after append");
@@ -193,6 +195,23 @@ impl World {
         Ok(())
     }
 
+    /// Whether words of one node get to another: no cut swallows them, and neither refuses the other.
+    pub(super) fn carries(&self, from: NodeId, to: NodeId) -> bool {
+        self.network.carries(from, to) && !self.refuses(from, to)
+    }
+
+    /// Whether one of two members has shut the other out.
+    fn refuses(&self, a: NodeId, b: NodeId) -> bool {
+        self.bans.contains(&(a, b)) || self.bans.contains(&(b, a))
+    }
+
+    /// A host closes its connections with a member and takes no more.
+    pub(super) fn shut_out(&mut self, by: NodeId, member: NodeId) {
+        if self.bans.insert((by, member)) {
+            self.notice_soon(member, NOTICE_CONNECT);
+        }
+    }
+
     /// Whether a link loses this kind of message now.
     pub(super) fn is_filtered(&self, from: NodeId, to: NodeId, message: &Message) -> bool {
         if self.plan.filters.is_empty() || self.phase != Phase::Trouble {
@@ -247,7 +266,7 @@ impl World {
     }
 
     pub(super) fn notice(&mut self, node: NodeId, peer: NodeId) -> Outcome {
-        let reachable = self.network.connects(node, peer);
+        let reachable = self.network.connects(node, peer) && !self.refuses(node, peer);
         let peer_boot = self.hosts.get(&peer).and_then(Host::boot_number).filter(|_| reachable);
         let Some(live) = self.hosts.get_mut(&node).and_then(|host| host.live.as_mut()) else { return Ok(()) };
         let told = live.connected.get(&peer).copied();

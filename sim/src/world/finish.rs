@@ -5,8 +5,10 @@ use std::collections::BTreeMap;
 use bitcoin::{Amount, Txid};
 use mpc_wallet_core::NodeId;
 
-use super::{ClientState, Event, Host, Outcome, Phase, World};
-use crate::oracle::{Books, Breach, Expected, NodeEnd, Observed, TransactionEnd, conservation, convergence};
+use super::{Client, ClientState, Event, Host, Outcome, Phase, World};
+use crate::oracle::{
+    Books, Breach, Expected, NodeEnd, Observed, TransactionEnd, confirmed_is_true, conservation, convergence,
+};
 
 /// Between two looks at a cluster that recovers.
 pub(super) const BETWEEN_LOOKS: u64 = 1_000;
@@ -24,10 +26,17 @@ impl World {
         if late && let Err(unfinished) = verdict {
             verdict = self.oracles.object(unfinished);
         }
-        let verdict = verdict.and_then(|()| {
-            conservation(&self.books()).map_err(|detail| Breach { oracle: "conservation", detail })
-        });
-        let settled = self.clients.iter().all(super::Client::is_settled) && self.chain.waiting() == 0;
+        let verdict = verdict
+            .and_then(|()| {
+                conservation(&self.books()).map_err(|detail| Breach { oracle: "conservation", detail })
+            })
+            .and_then(|()| self.oracles.owed());
+        let settled = self
+            .clients
+            .iter()
+            .enumerate()
+            .all(|(index, client)| client.is_settled() || self.is_betrayed(index))
+            && self.chain.waiting() == 0;
         match verdict {
             Ok(()) if settled || late => self.conclude(),
             Err(breach) if late => {
@@ -59,13 +68,17 @@ impl World {
     }
 
     fn ends(&self) -> BTreeMap<NodeId, NodeEnd> {
-        self.hosts
+        let hostages = self.hostages();
+        self.honest
             .iter()
-            .map(|(node, host)| {
-                let transactions = host
-                    .live
-                    .iter()
+            .map(|node| {
+                let transactions = self
+                    .hosts
+                    .get(node)
+                    .and_then(|host| host.live.as_ref())
+                    .into_iter()
                     .flat_map(|live| live.node.state().transactions())
+                    .filter(|(txid, _)| !hostages.contains(txid))
                     .map(|(txid, tx)| {
                         let end =
                             TransactionEnd { state: tx.state.name(), sub_status: tx.sub_status.to_string() };
@@ -86,10 +99,15 @@ impl World {
             })
             .collect();
         let untroubled = self.plan.is_untroubled();
+        let hostages = self.hostages();
+        let waits = |client: &Client| matches!(&client.state, ClientState::Accepted { txid } if hostages.contains(txid));
         self.clients
             .iter()
-            .filter(|client| client.state != ClientState::Unsure)
-            .map(|client| Expected {
+            .enumerate()
+            .filter(|(index, client)| {
+                client.state != ClientState::Unsure && !self.is_betrayed(*index) && !waits(client)
+            })
+            .map(|(_, client)| Expected {
                 label: client.label.clone(),
                 answer: match &client.state {
                     ClientState::Accepted { txid } => Ok(*txid),
@@ -128,7 +146,8 @@ impl World {
             }
         }
         books.on_chain = self.chain.balance(wallet);
-        books.by_node = self.hosts.iter().filter_map(|(node, host)| Some((*node, host.balance()?))).collect();
+        let honest = self.hosts.iter().filter(|(node, _)| self.honest.contains(node));
+        books.by_node = honest.filter_map(|(node, host)| Some((*node, host.balance()?))).collect();
         books
     }
 
