@@ -98,8 +98,6 @@ mutants! {
     LiveStateAhead,
     /// Votes for another proposal of the same transaction count.
     VotesForAnotherProposal,
-    /// A final transaction is taken from a peer without a look at its witnesses.
-    WitnessNotChecked,
     /// Silence in a session is held against a member like a breach of the protocol.
     SilenceHeldAgainst,
 }

@@ -108,6 +108,7 @@ impl Field {
                 ..quiet
             },
             Self::LeapOverVote => FaultPlan {
+                threshold: 5,
                 payments: busy(1),
                 clocks: vec![leap(2)],
                 crashes: vec![crash(5_300, 2)],
@@ -195,7 +196,7 @@ pub const fn hunt(mutant: Mutant) -> Hunt {
         Mutant::SecretInHeartbeat => ("secrets", Field::Of(Profile::Calm), 5, &["no_secret_leaves"]),
         Mutant::TransitionFromElsewhere => ("lifecycle", Field::Of(Profile::Calm), 5, &["lifecycle"]),
         Mutant::ChangeNotCounted => ("conservation", Field::Of(Profile::Calm), 5, &["conservation"]),
-        Mutant::ReleasedTooSoon => ("I6", Field::Of(Profile::Swarm), 100, &["dead_stays_dead"]),
+        Mutant::ReleasedTooSoon => ("I6", Field::TwoHolders, 50, &["dead_stays_dead"]),
         Mutant::PromiseAfterShare => ("I6", Field::LeapOverSession, 20, &["dead_stays_dead"]),
         Mutant::AnotherAmount => ("I1", Field::Of(Profile::Calm), 5, &["paid_once"]),
         Mutant::ProofKeptBack => {
@@ -205,9 +206,6 @@ pub const fn hunt(mutant: Mutant) -> Hunt {
         Mutant::SecondVoteInJournal => ("I5", Field::Of(Profile::Swarm), 20, &["no_double_vote"]),
         Mutant::LiveStateAhead => ("replay", Field::Of(Profile::Calm), 5, &["replay_equals_live"]),
         Mutant::VotesForAnotherProposal => ("I3", Field::TwoBuilders, 50, &["threshold"]),
-        Mutant::WitnessNotChecked => {
-            ("I3", Field::Traitor(Deviation::Mutator), 50, &["threshold", "convergence"])
-        }
         Mutant::SilenceHeldAgainst => ("I5", Field::Of(Profile::Swarm), 100, &["no_false_accusation"]),
     };
     let twice = matches!(mutant, Mutant::HashOrderLeaks);
