@@ -7,7 +7,11 @@
 //! No fuzzer forges a signature: whatever is let in must carry, bit for bit, what a certificate in `material/` carries
 //! above its signature. (Not the whole certificate: an ECDSA signature has two valid forms.)
 
-use std::{fs, path::PathBuf, time::Duration};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use mpc_wallet_core::NodeId;
 use mpc_wallet_shell::quic::{Refusal, fuzzing::Door};
@@ -22,34 +26,51 @@ pub const NOT_AFTER: u64 = 1_798_761_600;
 /// Longest chain that is tried.
 const LONGEST: usize = 6;
 
-/// Nodes that the CA signed a certificate for, `node-N.der`; that of node 4 through an intermediate authority.
-const SIGNED: [u16; 4] = [1, 2, 3, 4];
-
 struct Gate {
     door: Door,
     signed: Vec<Signed>,
 }
 
-/// A certificate that lets its owner in.
+/// What the CA signed and lets its owner in: `material/node-N.der` is the ordinary one (that of node 4 through an
+/// intermediate authority), `node-N-….der` is odd and in order all the same.
 struct Signed {
     owner: NodeId,
+    ordinary: bool,
+    /// For who is dialled, and not for who dials.
+    serves_only: bool,
     der: Vec<u8>,
     statement: Vec<u8>,
 }
 
+impl Signed {
+    fn read(path: &Path) -> Option<Self> {
+        let name = path.file_name()?.to_str()?.strip_prefix("node-")?.strip_suffix(".der")?;
+        let (number, oddity) = name.split_once('-').unwrap_or((name, ""));
+        let der = fs::read(path).ok()?;
+        let statement = statement(&der)?.to_vec();
+        let owner = NodeId::new(number.parse().ok()?);
+        Some(Self {
+            owner,
+            ordinary: oddity.is_empty(),
+            serves_only: oddity == "serves-only",
+            der,
+            statement,
+        })
+    }
+}
+
 impl Gate {
     fn open() -> Self {
-        let read = |node: u16| {
-            let der = fs::read(folder().join(format!("node-{node}.der"))).expect("a certificate");
-            let statement = statement(&der).expect("a certificate").to_vec();
-            Signed { owner: NodeId::new(node), der, statement }
-        };
-        Self { door: Door::open(&folder().join("ca.crt")).expect("the CA"), signed: SIGNED.map(read).into() }
+        let files = fs::read_dir(folder()).expect("the material");
+        let signed: Vec<_> = files.filter_map(|file| Signed::read(&file.ok()?.path())).collect();
+        assert!(signed.len() >= 4, "the material is missing");
+        Self { door: Door::open(&folder().join("ca.crt")).expect("the CA"), signed }
     }
 
     /// Whether this is the certificate that the owner presents, needing no other in between.
     fn is_own(&self, leaf: &[u8], node: NodeId) -> bool {
-        self.signed.iter().any(|signed| signed.owner == node && node.get() != 4 && signed.der == leaf)
+        let direct = |signed: &&Signed| signed.owner == node && signed.ordinary && node.get() != 4;
+        self.signed.iter().filter(direct).any(|signed| signed.der == leaf)
     }
 }
 
@@ -98,10 +119,9 @@ fn check(gate: &Gate, chain: &[CertificateDer<'_>], expected: Option<NodeId>, no
             assert!((NOT_BEFORE..=NOT_AFTER).contains(&now), "{node} is let in at {now}");
             assert!(expected.is_none_or(|expected| expected == node), "{node} for {expected:?}");
             let known = statement(leaf).expect("what is let in can be read");
-            assert!(
-                gate.signed.iter().any(|signed| signed.owner == node && signed.statement == known),
-                "{node} is let in with a certificate that the CA never signed"
-            );
+            let signed = gate.signed.iter().find(|signed| signed.owner == node && signed.statement == known);
+            let signed = signed.unwrap_or_else(|| panic!("{node} is let in and the CA never signed for it"));
+            assert!(expected.is_some() || !signed.serves_only, "{node} dials with a server's certificate");
             assert_eq!(Door::not_after(leaf), Ok(i64::try_from(NOT_AFTER).expect("a date")));
         }
         Err(refusal) => {

@@ -73,7 +73,7 @@ fn input(dialled: bool, expected: u8, when: u8, chain: &[&[u8]]) -> Vec<u8> {
 #[test]
 fn the_ca_and_what_it_signed_are_made_together() {
     if !blessed() {
-        assert_eq!(fs::read_dir(folder()).unwrap().count(), 5);
+        assert_eq!(fs::read_dir(folder()).unwrap().count(), 8);
         return;
     }
     fs::create_dir_all(folder()).unwrap();
@@ -86,29 +86,29 @@ fn the_ca_and_what_it_signed_are_made_together() {
     for (number, der) in (1..).zip(own.iter().chain([&through])) {
         fs::write(folder().join(format!("node-{number}.der")), der).unwrap();
     }
-    let write = |name: &str, bytes: Vec<u8>| super::write("certificate", name, &bytes);
+    let seed = |name: &str, bytes: Vec<u8>| write("certificate", name, &bytes);
     for (name, dialled, when) in
         [("good-dialled", true, 0), ("good-accepted", false, 0), ("early", true, 1), ("late", false, 2)]
     {
-        write(name, input(dialled, 1, when, &[&own[0]]));
+        seed(name, input(dialled, 1, when, &[&own[0]]));
     }
-    write("last-second", input(true, 2, 3, &[&own[1]]));
-    write("somebody-else", input(true, 3, 0, &[&own[1]]));
-    write("through-an-intermediate", input(true, 4, 0, &[&through, &between]));
-    write("intermediate-missing", input(false, 4, 0, &[&through]));
-    write("with-the-root", input(false, 2, 0, &[&own[1], &root]));
-    write("root-as-leaf", input(false, 1, 0, &[&root]));
-    write("a-node-as-authority", {
+    seed("last-second", input(true, 2, 3, &[&own[1]]));
+    seed("somebody-else", input(true, 3, 0, &[&own[1]]));
+    seed("through-an-intermediate", input(true, 4, 0, &[&through, &between]));
+    seed("intermediate-missing", input(false, 4, 0, &[&through]));
+    seed("with-the-root", input(false, 2, 0, &[&own[1], &root]));
+    seed("root-as-leaf", input(false, 1, 0, &[&root]));
+    seed("a-node-as-authority", {
         let node = Issuer::new(leaf(1), KeyPair::generate().unwrap());
         input(true, 2, 0, &[&issue(&leaf(2), &node), &own[0]])
     });
-    write("foreign-ca-of-the-same-name", input(true, 1, 0, &[&issue(&leaf(1), &foreign)]));
-    write("cut-off", own[0].get(..200).map(|der| input(true, 1, 0, &[der])).unwrap());
-    write("nothing", vec![0]);
+    seed("foreign-ca-of-the-same-name", input(true, 1, 0, &[&issue(&leaf(1), &foreign)]));
+    seed("cut-off", own[0].get(..200).map(|der| input(true, 1, 0, &[der])).unwrap());
+    seed("nothing", vec![0]);
     let mut forged = own[0].clone();
     let last = forged.len() - 3;
     forged[last] ^= 1;
-    write("signature-off-by-a-bit", input(true, 1, 0, &[&forged]));
+    seed("signature-off-by-a-bit", input(true, 1, 0, &[&forged]));
     let spoilt: [(&str, Change); 9] = [
         ("no-usage", |p| p.extended_key_usages.clear()),
         ("serves-only", |p| p.extended_key_usages.truncate(1)),
@@ -123,7 +123,15 @@ fn the_ca_and_what_it_signed_are_made_together() {
     for (name, spoil) in spoilt {
         let mut params = leaf(1);
         spoil(&mut params);
-        // Not to be let in under any rule: a good statement belongs to `material` alone.
-        write(name, input(name != "serves-only", 1, 0, &[&issue(&params, &ca)]));
+        let der = issue(&params, &ca);
+        // In order all the same: no usage means any, and a second name takes nothing from the first.
+        if ["no-usage", "serves-only", "both-names"].contains(&name) {
+            fs::write(folder().join(format!("node-1-{name}.der")), &der).unwrap();
+        }
+        seed(name, input(true, 1, 0, &[&der]));
     }
+    seed(
+        "dialled-by-a-server",
+        input(false, 1, 0, &[&fs::read(folder().join("node-1-serves-only.der")).unwrap()]),
+    );
 }

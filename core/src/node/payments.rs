@@ -140,6 +140,9 @@ impl Node {
         if !self.has_majority() {
             return refuse(self.no_quorum());
         }
+        if let Some(refusal) = self.unsound() {
+            return refuse(refusal);
+        }
         Ok(())
     }
 
@@ -222,11 +225,17 @@ impl Node {
         }
     }
 
+    pub(super) fn refuse_waiting_clients(&mut self, refusal: &Refusal) {
+        for payment in self.payments.asking.keys().copied().collect::<Vec<_>>() {
+            self.give_refusal(payment, refusal.clone());
+        }
+    }
+
     pub(super) fn on_coin_grant(&mut self, from: NodeId, grant: CoinGrant, entropy: &mut dyn CryptoRngCore) {
         let payment = grant.payment;
         let Some(asking) = self.payments.asking.get(&payment) else { return };
-        if asking.asked != Some(from) {
-            sometimes!(GrantFromAnother);
+        if asking.asked != Some(from) || !self.is_sound() {
+            sometimes!(GrantFromAnother, asking.asked != Some(from));
             return;
         }
         if self.state.proposed_for(payment).is_some() {

@@ -156,7 +156,7 @@ impl Node {
         let already = self.signing.joined.get(&place).is_some_and(|newest| mark <= *newest);
         sometimes!(SessionOfferedAgain, already);
         let again = already && !mutant!(SessionJoinedAgain);
-        if again || self.signing.sessions.len() >= self.config.limits.sessions {
+        if again || !self.is_sound() || self.signing.sessions.len() >= self.config.limits.sessions {
             return;
         }
         let Some(me) = session.signers.iter().position(|node| *node == self.config.me) else { return };
@@ -503,6 +503,15 @@ impl Node {
         self.signing.joined.retain(|(_, subject), _| !of_it(subject));
         self.signing.last_try.retain(|subject, _| !of_it(subject));
         self.signing.tries.retain(|subject, _| !of_it(subject));
+    }
+
+    /// Forgets every session, and with them all nonces.
+    pub(super) fn drop_all_sessions(&mut self) {
+        for id in self.signing.sessions.keys().copied().collect::<Vec<_>>() {
+            self.end_session(id);
+        }
+        self.signing.waiting.clear();
+        self.signing.early.clear();
     }
 
     pub(super) fn session_count(&self) -> usize {
