@@ -176,7 +176,7 @@ pub const fn hunt(mutant: Mutant) -> Hunt {
         }
         Mutant::SessionJoinedAgain => ("I4", Field::LateDoubles, 50, &["once", "no_false_accusation"]),
         Mutant::SessionOfAnotherBoot => {
-            ("I4", Field::Of(Profile::Crashy), 200, &["once", "no_false_accusation"])
+            ("I4", Field::Of(Profile::Crashy), 60, &["once", "no_false_accusation"])
         }
         Mutant::ShareWithoutRecord => ("I4", Field::Of(Profile::Swarm), 20, &["once"]),
         Mutant::AnotherSighash => ("I3", Field::Of(Profile::Swarm), 20, &["convergence"]),
@@ -184,15 +184,13 @@ pub const fn hunt(mutant: Mutant) -> Hunt {
         Mutant::EvidenceNotChecked => {
             ("I5", Field::Traitor(Deviation::Impersonator), 20, &["no_false_accusation"])
         }
-        Mutant::ReorgIgnored => {
-            ("liveness", Field::Of(Profile::Swarm), 100, &["convergence", "conservation"])
-        }
+        Mutant::ReorgIgnored => ("liveness", Field::Of(Profile::Swarm), 60, &["convergence", "conservation"]),
         Mutant::RetryTimerNotArmed => ("liveness", Field::Of(Profile::Swarm), 50, &["convergence"]),
         Mutant::HashOrderLeaks => ("determinism", Field::Of(Profile::Swarm), 50, &["determinism"]),
         Mutant::UnknownCommitContinued => ("write-ahead", Field::Of(Profile::Swarm), 50, &["contract"]),
         Mutant::IdempotencyKeyIgnored => ("I1", Field::Of(Profile::Swarm), 50, &["paid_once"]),
         Mutant::ChainLimitIgnored => ("limits", Field::LongChain, 10, &["within_limits"]),
-        Mutant::SignsWithoutApproval => ("I3", Field::Of(Profile::Swarm), 50, &["threshold"]),
+        Mutant::SignsWithoutApproval => ("I3", Field::Of(Profile::Swarm), 30, &["threshold"]),
         Mutant::SecretInHeartbeat => ("secrets", Field::Of(Profile::Calm), 5, &["no_secret_leaves"]),
         Mutant::TransitionFromElsewhere => ("lifecycle", Field::Of(Profile::Calm), 5, &["lifecycle"]),
         Mutant::ChangeNotCounted => ("conservation", Field::Of(Profile::Calm), 5, &["conservation"]),
@@ -206,7 +204,7 @@ pub const fn hunt(mutant: Mutant) -> Hunt {
         Mutant::SecondVoteInJournal => ("I5", Field::Of(Profile::Swarm), 20, &["no_double_vote"]),
         Mutant::LiveStateAhead => ("replay", Field::Of(Profile::Calm), 5, &["replay_equals_live"]),
         Mutant::VotesForAnotherProposal => ("I3", Field::TwoBuilders, 50, &["threshold"]),
-        Mutant::SilenceHeldAgainst => ("I5", Field::Of(Profile::Swarm), 100, &["no_false_accusation"]),
+        Mutant::SilenceHeldAgainst => ("I5", Field::Of(Profile::Swarm), 30, &["no_false_accusation"]),
     };
     let twice = matches!(mutant, Mutant::HashOrderLeaks);
     Hunt { invariant, field, budget, oracles, twice }
