@@ -9,6 +9,7 @@
 
 pub mod byzantine;
 pub mod command;
+pub mod coverage;
 #[cfg(feature = "mutants")]
 pub mod mutants;
 pub mod oracle;
