@@ -8,6 +8,8 @@
 //! they were over. It says nothing about the shell, real QUIC, real disks, or Byzantine members.
 
 pub mod command;
+#[cfg(feature = "turmoil")]
+pub mod hosted;
 pub mod oracle;
 mod parts;
 pub mod plan;
@@ -30,12 +32,15 @@ pub fn run(plan: FaultPlan, log: Option<trace::Log>) -> anyhow::Result<Report> {
     let world = World::new(plan, log)?;
     // The world is moved in and gone after a panic, so no broken state is seen.
     let report = catch_unwind(AssertUnwindSafe(|| world.run()));
-    report.map_err(|cause| {
-        let words = cause
-            .downcast_ref::<String>()
-            .map(String::as_str)
-            .or_else(|| cause.downcast_ref::<&str>().copied())
-            .unwrap_or("no message");
-        anyhow::anyhow!("panic: {words}")
-    })
+    report.map_err(|cause| panicked(&*cause))
+}
+
+/// A panic's words.
+fn panicked(cause: &(dyn std::any::Any + Send)) -> anyhow::Error {
+    let words = cause
+        .downcast_ref::<String>()
+        .map(String::as_str)
+        .or_else(|| cause.downcast_ref::<&str>().copied())
+        .unwrap_or("no message");
+    anyhow::anyhow!("panic: {words}")
 }

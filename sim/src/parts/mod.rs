@@ -3,4 +3,6 @@
 pub(crate) mod chain;
 pub(crate) mod client;
 pub(crate) mod disk;
+pub(crate) mod members;
+pub(crate) mod verdict;
 pub(crate) mod workers;

@@ -7,12 +7,12 @@
 //! plan's faults and payments. *Recovery*, from `heal_at`: faults end, nodes come back, and all that was accepted
 //! must end. Safety is judged at every step, liveness at the end.
 
-mod driver;
+pub(crate) mod driver;
 mod faults;
 mod finish;
 mod host;
-mod network;
-mod scheduler;
+pub(crate) mod network;
+pub(crate) mod scheduler;
 mod setup;
 
 use std::{collections::BTreeMap, fmt, rc::Rc};
@@ -28,8 +28,9 @@ use mpc_wallet_core::{
 };
 use rand_core::RngCore;
 
+pub(crate) use self::host::HostError;
 use self::{
-    host::{Host, HostError},
+    host::Host,
     network::Network,
     scheduler::Scheduler,
 };
