@@ -48,7 +48,10 @@ impl VoteKey {
         // A fixed-length digest is the only input and every key is valid by construction, so this cannot fail;
         // an all-zero signature would be refused by every verifier.
         let bytes = self.0.sign_prehash(&digest).map_or([0; 64], |signature| signature.to_bytes());
-        StatementSignature(bytes)
+        let signature = StatementSignature(bytes);
+        #[cfg(feature = "testing")]
+        memo::made(&self.public(), &digest, &signature);
+        signature
     }
 }
 
@@ -77,12 +80,20 @@ impl VotePublicKey {
     /// Whether `signature` is this key's over `statement` under `tag`.
     #[must_use]
     pub fn verify<T: Serialize>(&self, tag: &str, statement: &T, signature: &StatementSignature) -> bool {
+        let digest = codec::digest(tag, statement);
+        #[cfg(feature = "testing")]
+        return memo::verify(self, &digest, signature);
+        #[cfg(not(feature = "testing"))]
+        self.verify_digest(&digest, signature)
+    }
+
+    fn verify_digest(&self, digest: &[u8; 32], signature: &StatementSignature) -> bool {
         let (Ok(key), Ok(signature)) =
             (VerifyingKey::from_bytes(&self.0), Signature::try_from(signature.0.as_slice()))
         else {
             return false;
         };
-        key.verify_prehash(&codec::digest(tag, statement), &signature).is_ok()
+        key.verify_prehash(digest, &signature).is_ok()
     }
 }
 
@@ -137,6 +148,52 @@ impl<T: Statement> Signed<T> {
     #[must_use]
     pub fn verify(&self, author: &VotePublicKey) -> bool {
         author.verify(T::TAG, &self.body, &self.signature)
+    }
+}
+
+/// A simulator holds all members in one process, and each of them verifies the same words. The answer never changes, so
+/// it is remembered.
+#[cfg(feature = "testing")]
+#[expect(clippy::disallowed_types, reason = "no node holds it, and no borrow outlives a look-up")]
+mod memo {
+    use std::{cell::RefCell, collections::BTreeMap};
+
+    use super::{StatementSignature, VotePublicKey};
+    use crate::codec;
+
+    /// Beyond this many answers all are forgotten: some megabytes.
+    const MOST: usize = 32_768;
+
+    thread_local! {
+        static ANSWERS: RefCell<BTreeMap<[u8; 32], bool>> = const { RefCell::new(BTreeMap::new()) };
+    }
+
+    pub(super) fn verify(key: &VotePublicKey, digest: &[u8; 32], signature: &StatementSignature) -> bool {
+        let question = question(key, digest, signature);
+        if let Some(answer) = ANSWERS.with_borrow(|answers| answers.get(&question).copied()) {
+            return answer;
+        }
+        let answer = key.verify_digest(digest, signature);
+        remember(question, answer);
+        answer
+    }
+
+    /// The library verifies what it signs before it hands it out.
+    pub(super) fn made(key: &VotePublicKey, digest: &[u8; 32], signature: &StatementSignature) {
+        remember(question(key, digest, signature), signature.0 != [0; 64]);
+    }
+
+    fn question(key: &VotePublicKey, digest: &[u8; 32], signature: &StatementSignature) -> [u8; 32] {
+        codec::tagged_hash("mpc-wallet/memo", &[&key.0, digest, &signature.0])
+    }
+
+    fn remember(question: [u8; 32], answer: bool) {
+        ANSWERS.with_borrow_mut(|answers| {
+            if answers.len() >= MOST {
+                answers.clear();
+            }
+            answers.insert(question, answer);
+        });
     }
 }
 

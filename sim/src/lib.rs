@@ -15,6 +15,7 @@ mod parts;
 pub mod plan;
 pub mod profile;
 pub mod rng;
+pub mod shrink;
 pub mod trace;
 pub mod world;
 

@@ -9,8 +9,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     plan::{
-        ChainPlan, Crash, CrashPoint, Direction, FaultPlan, NetworkProfile, Outage, Partition, Payment, Span,
-        Unsynced,
+        ChainPlan, ClockFault, Crash, CrashPoint, Direction, DiskFault, DiskTrouble, Eviction, FaultPlan,
+        FeeSpike, Filter, Jump, Lease, NetworkProfile, Outage, Partition, Payment, Reorg, Span, StaleTip,
+        Theft, Unsynced,
     },
     rng::Stream,
 };
@@ -34,6 +35,16 @@ pub enum Profile {
 impl Profile {
     /// All of them.
     pub const ALL: [Self; 5] = [Self::Calm, Self::Lossy, Self::Crashy, Self::Partition, Self::Swarm];
+
+    /// The kind for the run of this number, when all kinds take turns.
+    #[must_use]
+    pub fn in_turn(number: u64) -> Self {
+        let kinds = u64::try_from(Self::ALL.len()).unwrap_or(1);
+        usize::try_from(number % kinds)
+            .ok()
+            .and_then(|kind| Self::ALL.get(kind).copied())
+            .unwrap_or(Self::Swarm)
+    }
 
     /// Its name on the command line and in plans.
     #[must_use]
@@ -72,8 +83,20 @@ struct Classes {
     crashes: bool,
     blackouts: bool,
     cuts: bool,
+    one_way: bool,
+    filters: bool,
     outages: bool,
+    stale: bool,
+    reorgs: bool,
+    evictions: bool,
+    thefts: bool,
+    fee_spikes: bool,
     slow_disk: bool,
+    bad_disk: bool,
+    clocks: bool,
+    leases: bool,
+    lost_jobs: bool,
+    nervous: bool,
 }
 
 pub(crate) fn generate(seed: u64, profile: Profile) -> FaultPlan {
@@ -85,16 +108,21 @@ pub(crate) fn generate(seed: u64, profile: Profile) -> FaultPlan {
         }
         Profile::Calm | Profile::Lossy | Profile::Crashy | Profile::Partition => (5, 4),
     };
-    let payments = payments(nodes, &mut draw);
+    let payments = payments(classes, nodes, &mut draw);
     FaultPlan {
         profile,
         nodes,
         threshold,
         network: network(classes, &mut draw),
         fsync: Span { least: 1, most: if classes.slow_disk { draw.log_uniform(400) + 1 } else { 4 } },
-        chain: chain(classes, &mut draw),
+        chain: chain(classes, nodes, &mut draw),
         partitions: partitions(classes, nodes, &mut draw),
         crashes: crashes(classes, nodes, &payments, &mut draw),
+        filters: filters(classes, nodes, &mut draw),
+        disks: disks(classes, nodes, &payments, &mut draw),
+        clocks: clocks(classes, nodes, &mut draw),
+        leases: leases(classes, nodes, &mut draw),
+        lost_jobs: if classes.lost_jobs { u32::try_from(draw.log_uniform(100_000)).unwrap_or(0) } else { 0 },
         payments,
         ..FaultPlan::quiet(seed)
     }
@@ -106,7 +134,7 @@ fn classes(profile: Profile, draw: &mut Stream) -> Classes {
         Profile::Calm => none,
         Profile::Lossy => Classes { delays: true, loss: true, duplicates: true, reordering: true, ..none },
         Profile::Crashy => Classes { crashes: true, blackouts: draw.chance(300_000), ..none },
-        Profile::Partition => Classes { cuts: true, ..none },
+        Profile::Partition => Classes { cuts: true, one_way: draw.chance(300_000), ..none },
         // One run in twenty is calm: a fault that hides another must not hide it always.
         Profile::Swarm if draw.chance(50_000) => none,
         Profile::Swarm => {
@@ -119,8 +147,21 @@ fn classes(profile: Profile, draw: &mut Stream) -> Classes {
                 crashes: coin(),
                 blackouts: coin(),
                 cuts: coin(),
+                one_way: coin(),
+                filters: coin(),
                 outages: coin(),
+                stale: coin(),
+                reorgs: coin(),
+                evictions: coin(),
+                // A stolen coin fails payments that would otherwise show a defect.
+                thefts: coin() && coin() && coin(),
+                fee_spikes: coin(),
                 slow_disk: coin(),
+                bad_disk: coin(),
+                clocks: coin(),
+                leases: coin(),
+                lost_jobs: coin(),
+                nervous: coin(),
             }
         }
     }
@@ -140,14 +181,40 @@ fn network(classes: Classes, draw: &mut Stream) -> NetworkProfile {
     }
 }
 
-fn chain(classes: Classes, draw: &mut Stream) -> ChainPlan {
-    let outages = if classes.outages { draw.between(1, 3) } else { 0 };
+fn chain(classes: Classes, nodes: u16, draw: &mut Stream) -> ChainPlan {
+    let mut some = |on: bool, most: u64| if on { draw.between(1, most) } else { 0 };
+    let outages = some(classes.outages, 3);
+    let (stale, reorgs) = (some(classes.stale, 3), some(classes.reorgs, 4));
+    let (evictions, thefts, spikes) =
+        (some(classes.evictions, 3), some(classes.thefts, 2), some(classes.fee_spikes, 2));
     ChainPlan {
         answer: Span { least: 5, most: if classes.outages { 2_000 } else { 60 } },
         outages: (0..outages)
             .map(|_| {
                 let from = draw.below(TROUBLE);
                 Outage { from, to: from + draw.between(500, 25_000) }
+            })
+            .collect(),
+        stale: (0..stale)
+            .map(|_| {
+                let from = draw.below(TROUBLE);
+                StaleTip { from, to: from + draw.between(500, 30_000), node: any_node(nodes, draw) }
+            })
+            .collect(),
+        reorgs: (0..reorgs)
+            .map(|_| Reorg {
+                at: draw.below(TROUBLE),
+                depth: u32::try_from(draw.between(1, 4)).unwrap_or(1),
+                forgets: draw.chance(300_000),
+            })
+            .collect(),
+        evictions: (0..evictions).map(|_| Eviction { at: draw.below(TROUBLE) }).collect(),
+        thefts: (0..thefts).map(|_| Theft { at: draw.below(TROUBLE) }).collect(),
+        fee_spikes: (0..spikes)
+            .map(|_| {
+                let from = draw.below(TROUBLE);
+                let times = u32::try_from(draw.log_uniform(100)).unwrap_or(1);
+                FeeSpike { from, to: from + draw.between(500, 30_000), times }
             })
             .collect(),
         ..ChainPlan::quiet((0..draw.between(3, 12)).map(|_| draw.between(2_000_000, 20_000_000)).collect())
@@ -165,7 +232,12 @@ fn partitions(classes: Classes, nodes: u16, draw: &mut Stream) -> Vec<Partition>
                 // The coordinator alone is the cut that hurts most.
                 group.push(1);
             }
-            Partition { from, to, group, direction: Direction::Both }
+            let direction = match draw.below(2) {
+                _ if !classes.one_way => Direction::Both,
+                0 => Direction::Outward,
+                _ => Direction::Inward,
+            };
+            Partition { from, to, group, direction }
         })
         .collect()
 }
@@ -188,7 +260,7 @@ fn crashes(classes: Classes, nodes: u16, payments: &[Payment], draw: &mut Stream
             down_for: draw.log_uniform(20_000),
             when: *draw.pick(&points).unwrap_or(&CrashPoint::Now),
             entering: if draw.chance(400_000) { draw.pick(&WORKING_STATES).copied() } else { None },
-            unsynced: Unsynced::Prefix,
+            unsynced: unsynced(draw),
         });
     }
     if classes.blackouts {
@@ -196,11 +268,100 @@ fn crashes(classes: Classes, nodes: u16, payments: &[Payment], draw: &mut Stream
         let at = busy + draw.log_uniform(5_000);
         for node in 1..=nodes {
             let down_for = draw.log_uniform(10_000);
-            let unsynced = Unsynced::Prefix;
+            let unsynced = unsynced(draw);
             crashes.push(Crash { at, node, down_for, when: CrashPoint::Now, entering: None, unsynced });
         }
     }
     crashes
+}
+
+fn unsynced(draw: &mut Stream) -> Unsynced {
+    *draw.pick(&[Unsynced::Prefix, Unsynced::Subset, Unsynced::Lost]).unwrap_or(&Unsynced::Prefix)
+}
+
+/// Kinds of messages whose loss alone a cluster must bear: each has another way to arrive, or is said again.
+const LOSABLE: [&str; 13] = [
+    "Heartbeat",
+    "CoinRequest",
+    "CoinGrant",
+    "CoinRefusal",
+    "VoteRequest",
+    "Vote",
+    "Promise",
+    "Finished",
+    "SignRequest",
+    "Mpc",
+    "SessionAbort",
+    "Bundle",
+    "SyncPage",
+];
+
+fn filters(classes: Classes, nodes: u16, draw: &mut Stream) -> Vec<Filter> {
+    let filters = if classes.filters { draw.between(1, 4) } else { 0 };
+    (0..filters)
+        .map(|_| {
+            let from = draw.below(TROUBLE - 5_000);
+            Filter {
+                from,
+                to: from + draw.between(500, 30_000),
+                sender: draw.chance(500_000).then(|| any_node(nodes, draw)),
+                receiver: draw.chance(500_000).then(|| any_node(nodes, draw)),
+                kind: (*draw.pick(&LOSABLE).unwrap_or(&"Vote")).to_owned(),
+            }
+        })
+        .collect()
+}
+
+fn disks(classes: Classes, nodes: u16, payments: &[Payment], draw: &mut Stream) -> Vec<DiskFault> {
+    let faults = if classes.bad_disk { draw.between(1, 4) } else { 0 };
+    (0..faults)
+        .map(|_| {
+            let busy = draw.pick(payments).map_or(0, |payment| payment.at);
+            let at = busy + draw.log_uniform(3_000);
+            let fault = match draw.below(4) {
+                0 => DiskTrouble::Refuses,
+                1 => DiskTrouble::Unknown { kept: true },
+                2 => DiskTrouble::Unknown { kept: false },
+                _ => DiskTrouble::Stalls { millis: draw.log_uniform(5_000) },
+            };
+            DiskFault { at, node: any_node(nodes, draw), fault }
+        })
+        .collect()
+}
+
+/// Clocks differ by what a neglected time service leaves, and are set while the node is down.
+fn clocks(classes: Classes, nodes: u16, draw: &mut Stream) -> Vec<ClockFault> {
+    if !classes.clocks {
+        return vec![];
+    }
+    let mut faults = vec![];
+    for node in 1..=nodes {
+        if draw.chance(500_000) {
+            continue;
+        }
+        let mut signed = |most: u64| {
+            let size = i64::try_from(draw.log_uniform(most)).unwrap_or(0);
+            if draw.chance(500_000) { size } else { -size }
+        };
+        let (offset, by) = (signed(30_000), signed(20_000));
+        let drift_ppm = i32::try_from(signed(300)).unwrap_or(0);
+        let jumps = if draw.chance(300_000) { vec![Jump { at: draw.below(TROUBLE), by }] } else { vec![] };
+        let late = if draw.chance(500_000) { draw.log_uniform(300) } else { 0 };
+        let spurious = if draw.chance(300_000) { draw.between(50, 2_000) } else { 0 };
+        faults.push(ClockFault { node, offset, drift_ppm, jumps, late, spurious });
+    }
+    faults
+}
+
+fn leases(classes: Classes, nodes: u16, draw: &mut Stream) -> Vec<Lease> {
+    let told = if classes.leases { draw.between(1, 10) } else { 0 };
+    (0..told)
+        .map(|_| Lease {
+            at: draw.below(TROUBLE),
+            node: any_node(nodes, draw),
+            holder: draw.chance(800_000).then(|| any_node(nodes, draw)),
+        })
+        .collect()
 }
 
 /// States that a transaction enters while there is still something to do for it.
@@ -218,12 +379,14 @@ fn any_node(nodes: u16, draw: &mut Stream) -> u16 {
     u16::try_from(draw.between(1, u64::from(nodes))).unwrap_or(1)
 }
 
-fn payments(nodes: u16, draw: &mut Stream) -> Vec<Payment> {
+fn payments(classes: Classes, nodes: u16, draw: &mut Stream) -> Vec<Payment> {
     let window = if draw.chance(400_000) { 500 } else { TROUBLE - 10_000 };
     let count = draw.between(2, 12);
     let mut payments: Vec<Payment> = (0..count)
         .map(|index| Payment {
             idempotency_key: draw.chance(800_000).then(|| format!("key-{index}")),
+            also_at: (classes.nervous && draw.chance(500_000)).then(|| any_node(nodes, draw)),
+            altered: (classes.nervous && draw.chance(300_000)).then(|| draw.between(300_001, 400_000)),
             // Together far below the least funds, so that every payment is admissible in the end.
             ..Payment::new(draw.below(window), any_node(nodes, draw), draw.between(1_000, 300_000))
         })

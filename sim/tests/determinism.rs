@@ -50,7 +50,7 @@ fn a_run_says_first_how_to_repeat_it_and_last_how_it_ended() {
         (lines.first().cloned().unwrap(), lines.get(1).cloned().unwrap(), lines.last().cloned().unwrap())
     };
     let (head, replay, tail) = of(&["run", "--seed", "0x10", "--profile", "lossy", "--save", kept]);
-    assert!(head.starts_with("SEED=0x10 PROFILE=lossy LANE=core"), "{head}");
+    assert!(head.starts_with("SEED=0x10 COMMIT="), "{head}");
     assert_eq!(replay, "REPLAY: cargo sim run --seed 0x10 --profile lossy");
     assert!(tail.starts_with("TRACE=sha256:") && tail.ends_with("VERDICT=ok"), "{tail}");
     let (_, replay, again) = of(&["replay", kept]);

@@ -183,16 +183,16 @@ impl Node {
             None => self.estimate_fee_rate().ok_or_else(|| refuse(Refusal::NoFeeEstimate))?,
         };
         policy.check_fee_rate(fee_rate).map_err(|breach| refuse(Refusal::Policy(breach)))?;
-        let candidates = self.spendable_coins(&wallet);
+        let candidates = self.spendable_coins(wallet);
         let ask = Ask {
             recipient: &request.recipient,
             amount: request.amount,
             fee_rate,
             max_inputs: self.config.limits.inputs,
         };
-        let selection = wallet::select(&wallet, &candidates, &ask, policy).map_err(|error| match error {
+        let selection = wallet::select(wallet, &candidates, &ask, policy).map_err(|error| match error {
             SelectionError::TooManyInputs { limit } => refuse(Refusal::TooManyInputs { limit }),
-            SelectionError::Insufficient { needed } => self.shortage(&wallet, &candidates, needed),
+            SelectionError::Insufficient { needed } => self.shortage(wallet, &candidates, needed),
         })?;
         policy.check_fee(selection.fee).map_err(|breach| refuse(Refusal::Policy(breach)))?;
         let inputs = selection

@@ -328,6 +328,7 @@ impl Node {
             return;
         }
         self.record(Fact::KeyActivated(proof.clone()));
+        self.open_wallets();
         if let Some(ceremony) = self.keygen.ceremony.take() {
             self.keygen.ended = Some(view(&ceremony, KeygenPhase::Active, Vec::new()));
         }

@@ -84,6 +84,8 @@ pub struct Node {
     effects: Vec<Effect>,
     counter: u64,
     shares: BTreeMap<SessionId, Arc<KeyShare>>,
+    /// Of every active key: the tweak is curve arithmetic, which a look at the coins must not pay again.
+    wallets: BTreeMap<KeyId, Wallet>,
     peers: peers::Peers,
     payments: payments::Payments,
     granting: granting::Granting,
@@ -120,7 +122,7 @@ impl Node {
                 .map_err(|source| ReplayError::Journal { position: state.position().0, source })?;
         }
         let boot = BootId(state.boot().0.saturating_add(1));
-        Ok(Self {
+        let mut node = Self {
             identity,
             now,
             boot,
@@ -130,6 +132,7 @@ impl Node {
             effects: Vec::new(),
             counter: 0,
             shares: shares.into_iter().map(|sealed| (sealed.ceremony, sealed.share)).collect(),
+            wallets: BTreeMap::new(),
             peers: peers::Peers::default(),
             payments: payments::Payments::default(),
             granting: granting::Granting::default(),
@@ -140,7 +143,9 @@ impl Node {
             sync: sync::Sync::default(),
             config,
             state,
-        })
+        };
+        node.open_wallets();
+        Ok(node)
     }
 
     /// Takes one input and computes what follows from it. Time that runs backwards counts as standing still.
@@ -374,10 +379,19 @@ impl Node {
         self.counter
     }
 
+    /// Derives the wallets of the active keys.
+    fn open_wallets(&mut self) {
+        let network = self.config.cluster.network();
+        self.wallets = self
+            .state
+            .keys()
+            .filter_map(|(key, proof)| Some((*key, Wallet::new(*key, &proof.public_key, network)?)))
+            .collect();
+    }
+
     /// The wallet of the newest active key of a scheme.
-    fn wallet(&self, scheme: Scheme) -> Option<Wallet> {
-        let proof = self.state.current_key(scheme)?;
-        Wallet::new(proof.request.key, &proof.public_key, self.config.cluster.network())
+    fn wallet(&self, scheme: Scheme) -> Option<&Wallet> {
+        self.wallets.get(&self.state.current_key(scheme)?.request.key)
     }
 
     /// The secret share of a key, if this node holds it.

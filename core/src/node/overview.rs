@@ -1,7 +1,5 @@
 //! The node's view of the present.
 
-use bitcoin::XOnlyPublicKey;
-
 use super::Node;
 use crate::{
     ids::NodeId,
@@ -83,16 +81,13 @@ impl Node {
     }
 
     fn wallet_views(&self) -> Vec<WalletView> {
-        self.state
-            .keys()
-            .filter_map(|(key, proof)| {
-                let wallet = Wallet::new(*key, &proof.public_key, self.config.cluster.network())?;
-                Some(WalletView {
-                    key: *key,
-                    internal_key: XOnlyPublicKey::from_slice(&proof.public_key).ok()?,
-                    balance: self.balance(&wallet),
-                    coins: self.coin_views(&wallet),
-                })
+        self.wallets
+            .values()
+            .map(|wallet| WalletView {
+                key: wallet.key,
+                internal_key: wallet.internal,
+                balance: self.balance(wallet),
+                coins: self.coin_views(wallet),
             })
             .collect()
     }

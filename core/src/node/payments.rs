@@ -249,7 +249,7 @@ impl Node {
         let asking = self.payments.asking.get(&payment).ok_or_else(|| inconsistent("nobody asked"))?;
         let request = &asking.request;
         let wallet = self.wallet(request.scheme).ok_or(Refusal::NoKey(request.scheme))?;
-        let mut unsigned_tx = wallet::build(&wallet, &grant, &request.recipient, request.amount, entropy);
+        let mut unsigned_tx = wallet::build(wallet, &grant, &request.recipient, request.amount, entropy);
         // The same payment made again after an earlier one died could be the very same transaction, of which the
         // members remember the end. Another lock time makes it another one.
         while self.state.transaction(unsigned_tx.compute_txid()).is_some() {
@@ -272,7 +272,7 @@ impl Node {
             created_at: self.now,
             expires_at: self.now.plus(self.config.timing.proposal_life),
         };
-        let vsize = wallet::check_structure(&wallet, &proposal, &self.config.limits).map_err(|reason| {
+        let vsize = wallet::check_structure(wallet, &proposal, &self.config.limits).map_err(|reason| {
             inconsistent(&format!("the coordinator's grant makes no transaction: {reason}"))
         })?;
         self.config.policy.check_proposal(&proposal, vsize).map_err(Refusal::Policy)?;

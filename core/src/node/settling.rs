@@ -39,11 +39,14 @@ pub(super) struct Settling {
     looking: Option<(QueryId, Timestamp)>,
     /// Transactions whose refusal was reported.
     refused: BTreeSet<Txid>,
+    /// Transactions whose parents the backend did not know when last asked.
+    orphans: BTreeSet<Txid>,
 }
 
 impl Settling {
     pub(super) fn forget(&mut self, txid: Txid) {
         self.refused.remove(&txid);
+        self.orphans.remove(&txid);
     }
 
     pub(super) fn tip_height(&self) -> u32 {
@@ -78,14 +81,7 @@ impl Node {
         if self.settling.looking.is_some_and(|(_, at)| self.now.since(at) < LOOK_LOST) {
             return;
         }
-        let scripts = self
-            .state
-            .keys()
-            .filter_map(|(_, proof)| {
-                Wallet::new(proof.request.key, &proof.public_key, self.config.cluster.network())
-            })
-            .map(|wallet| wallet.script())
-            .collect();
+        let scripts = self.wallets.values().map(Wallet::script).collect();
         let deep = self.config.confirmations_required.saturating_add(WATCH_BEYOND);
         let watch = self
             .state
@@ -167,6 +163,12 @@ impl Node {
             }
             TxPresence::Mempool => self.accepted(txid),
             TxPresence::Absent => {
+                if let Some(parent) = self.lost_parent(txid) {
+                    let detail = format!("it spends {parent}, whose input was spent by another transaction");
+                    self.transition(txid, tx::State::Failed, SubStatus::InputSpent, &detail);
+                    self.effects.push(Effect::Alert(Alert::Payment { txid, detail }));
+                    return;
+                }
                 if tx.sub_status == SubStatus::InMempool {
                     self.set_sub_status(txid, SubStatus::DroppedRebroadcasting);
                 }
@@ -190,6 +192,16 @@ impl Node {
                 self.set_sub_status(txid, SubStatus::ConflictSeen);
             }
         }
+    }
+
+    /// A transaction of this wallet that it spends from and that can never confirm.
+    fn lost_parent(&self, txid: Txid) -> Option<Txid> {
+        let tx = self.state.transaction(txid)?;
+        tx.proposal.body.coins().map(|coin| coin.txid).find(|parent| {
+            self.state
+                .transaction(*parent)
+                .is_some_and(|tx| tx.state == tx::State::Failed && tx.sub_status == SubStatus::InputSpent)
+        })
     }
 
     fn on_depth(&mut self, txid: Txid, block: BlockRef, tip: BlockRef) {
@@ -219,8 +231,8 @@ impl Node {
         let reopened =
             matches!(tx.state, tx::State::Rejected | tx::State::Failed | tx::State::AbortedByzantine);
         let valid = tx.finished.is_none()
-            && self.wallet_of(proposal.key).is_some_and(|wallet| {
-                wallet::verify_finished(&wallet, self.config.suite, proposal, &finished.0)
+            && self.wallets.get(&proposal.key).is_some_and(|wallet| {
+                wallet::verify_finished(wallet, self.config.suite, proposal, &finished.0)
             });
         if !valid {
             return false;
@@ -236,11 +248,6 @@ impl Node {
         self.transition(txid, tx::State::Signed, SubStatus::NotYetSent, "every input's witness verifies");
         self.attend(txid, entropy);
         true
-    }
-
-    fn wallet_of(&self, key: crate::ids::KeyId) -> Option<Wallet> {
-        let (_, proof) = self.state.keys().find(|(id, _)| **id == key)?;
-        Wallet::new(key, &proof.public_key, self.config.cluster.network())
     }
 
     pub(super) fn start_broadcast(&mut self, txid: Txid) {
@@ -263,6 +270,7 @@ impl Node {
 
     fn accepted(&mut self, txid: Txid) {
         self.settling.refused.remove(&txid);
+        self.settling.orphans.remove(&txid);
         if self
             .state
             .transaction(txid)
@@ -283,7 +291,13 @@ impl Node {
                 self.accepted(txid);
                 self.look_soon();
             }
-            BroadcastOutcome::AlreadyConfirmed | BroadcastOutcome::InputsMissing => self.look_soon(),
+            BroadcastOutcome::AlreadyConfirmed => self.look_soon(),
+            // A parent may be on its way; when it is still missing, the usual looks are soon enough.
+            BroadcastOutcome::InputsMissing => {
+                if self.settling.orphans.insert(txid) {
+                    self.look_soon();
+                }
+            }
             BroadcastOutcome::FeeTooLow => self.set_sub_status(txid, SubStatus::FeeTooLow),
             BroadcastOutcome::Temporary(_) => self.set_sub_status(txid, SubStatus::NotYetSent),
             BroadcastOutcome::Unknown(_) => self.set_sub_status(txid, SubStatus::OutcomeUnknown),

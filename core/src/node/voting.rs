@@ -380,7 +380,7 @@ impl Node {
         if proposal.expires_at > latest {
             return Judgement::Refuse(RejectReason::Malformed("it expires too far ahead".to_owned()));
         }
-        let vsize = match wallet::check_structure(&wallet, proposal, &self.config.limits) {
+        let vsize = match wallet::check_structure(wallet, proposal, &self.config.limits) {
             Ok(vsize) => vsize,
             Err(reason) => return Judgement::Refuse(reason),
         };

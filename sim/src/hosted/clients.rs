@@ -111,13 +111,7 @@ impl Hosted {
         Ok(())
     }
 
-    fn reply(
-        &mut self,
-        request: RequestId,
-        node: NodeId,
-        client: Option<usize>,
-        outcome: &Reply,
-    ) -> Outcome {
+    fn reply(&mut self, request: RequestId, node: NodeId, client: Option<usize>, outcome: &Reply) -> Outcome {
         self.note(node, format_args!("replies {outcome:?}"));
         if let Reply::Proposed { txid, .. } = outcome {
             self.oracles.observe(&Observed::Promised { node, txid: *txid })?;
@@ -125,9 +119,23 @@ impl Hosted {
         let Some(index) = client else { return Ok(()) };
         let Some(client) = self.clients.get_mut(index) else { return Ok(()) };
         let waiting = matches!(client.state, ClientState::Asked { request: asked, .. } if asked == request);
-        if waiting && client.hear(outcome) {
+        if !waiting {
+            return Ok(());
+        }
+        if client.hear(outcome) {
             self.queue.after(PAUSE, Event::Submit { client: index });
+        } else if client.altered_request().is_some() {
+            self.queue.after(PAUSE, Event::Alter { client: index, node });
         }
         Ok(())
+    }
+
+    /// Another amount under the key of a payment that was accepted: it must be refused.
+    pub(super) fn alter(&mut self, index: usize, node: NodeId) {
+        let Some(wanted) = self.clients.get(index).and_then(Client::altered_request) else { return };
+        let what = format!("asked for payment-{index} of {} sat instead", wanted.amount.to_sat());
+        if self.ask(node, Command::Pay(wanted), None).is_some() {
+            self.note(node, format_args!("{what}"));
+        }
     }
 }

@@ -2,20 +2,20 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use mpc_wallet_core::{NodeId, state::State};
+use mpc_wallet_core::NodeId;
 use tokio::sync::mpsc;
 
 use super::{
     Event, Hosted, Outcome, Phase,
     finish::BETWEEN_LOOKS,
     journal,
-    stage::{Death, Power, locked},
+    stage::{Power, locked},
 };
 use crate::{
-    oracle::{Breach, Observed},
-    plan::{Crash, CrashPoint, Direction, Lease},
+    oracle::Observed,
+    plan::{Crash, CrashPoint, Direction, DiskFault, DiskTrouble, Lease},
     profile::CALM_NETWORK,
-    world::HostError,
+    world::{Death, HostError},
 };
 
 /// How often, in parts per million, a machine loses power rather than its process ending: then nobody hears its last
@@ -24,16 +24,6 @@ const SILENT: u32 = 500_000;
 
 /// One direction between two nodes.
 type Cable = (NodeId, NodeId);
-
-/// Where a crash hits, in the words of the trace.
-pub(super) const fn moment(point: CrashPoint) -> &'static str {
-    match point {
-        CrashPoint::Now => "now",
-        CrashPoint::BeforeAppend => "before append",
-        CrashPoint::AfterAppend => "after append",
-        CrashPoint::BetweenEffects => "between effects",
-    }
-}
 
 /// Which cables are cut.
 #[derive(Default)]
@@ -51,12 +41,47 @@ impl Hosted {
         let node = NodeId::new(crash.node);
         if let Some(machine) = locked(&self.stage).machines.get_mut(&node) {
             if crash.when == CrashPoint::Now {
-                machine.die(moment(crash.when), crash.down_for);
+                machine.die(Death::of(crash));
             } else {
                 machine.armed.push(crash);
             }
         }
         self.bury()
+    }
+
+    pub(super) fn disk_fails(&mut self, fault: DiskFault) -> Outcome {
+        if self.phase != Phase::Trouble {
+            return Ok(());
+        }
+        let node = NodeId::new(fault.node);
+        if let DiskTrouble::Restored { age } = fault.fault {
+            return self.restore_backup(node, age);
+        }
+        if let Some(machine) = locked(&self.stage).machines.get_mut(&node) {
+            machine.failing = Some(fault.fault);
+        }
+        Ok(())
+    }
+
+    /// The machine is replaced by one that starts from an old copy of the journal.
+    fn restore_backup(&mut self, node: NodeId, age: u64) -> Outcome {
+        if let Some(machine) = locked(&self.stage).machines.get_mut(&node) {
+            machine.die(Death::of_disk("of its machine", false));
+        }
+        self.bury()?;
+        self.observe()?;
+        let since = self.queue.now().saturating_sub(age).max(self.origin);
+        let (gone, records) = {
+            let mut stage = locked(&self.stage);
+            let Some(machine) = stage.machines.get_mut(&node) else { return Ok(()) };
+            let gone = machine.disk.restore(since);
+            let records = machine.disk.read(0).map_err(HostError::from)?;
+            machine.shadow = machine.follow(&records)?;
+            machine.shown = records.len();
+            (gone, records)
+        };
+        self.note(node, format_args!("restored from a backup {age} ms old, {gone} records are gone"));
+        self.oracles.observe(&Observed::Restored { node, records: &records })
     }
 
     /// Takes the hosts of dying machines away.
@@ -65,7 +90,7 @@ impl Hosted {
         for (node, machine) in &mut locked(&self.stage).machines {
             // A crash between effects hits at the end of the turn at the latest.
             if let Some((crash, _)) = machine.allowance.take() {
-                machine.die(moment(CrashPoint::BetweenEffects), crash.down_for);
+                machine.die(Death::of(crash));
             }
             if let Power::Dying(death) = machine.power {
                 dying.push((*node, death));
@@ -92,8 +117,8 @@ impl Hosted {
             machine.power = Power::Off;
             machine.door = None;
             let settled = machine.settled.take();
-            let digests = settled.map(|settled| self.replay(machine, settled)).transpose()?;
-            let kept = machine.disk.crash();
+            let digests = settled.map(|settled| machine.replayed(settled)).transpose()?;
+            let kept = machine.disk.crash(death.unsynced);
             let now = self.queue.now();
             journal::show_durable(&mut stage, node, now);
             (kept, digests)
@@ -132,25 +157,9 @@ impl Hosted {
             let Some(machine) = stage.machines.get(&node).filter(|machine| machine.power == Power::On) else {
                 return Ok(());
             };
-            machine.settled.map(|settled| self.replay(machine, settled)).transpose()?
+            machine.settled.map(|settled| machine.replayed(settled)).transpose()?
         };
         self.compare(node, "after its restart", digests)
-    }
-
-    /// The digest a node showed, and that of as much of its journal applied to nothing.
-    pub(super) fn replay(
-        &self,
-        machine: &super::stage::Machine,
-        settled: (mpc_wallet_core::LogIndex, [u8; 32]),
-    ) -> Result<([u8; 32], [u8; 32]), Breach> {
-        let (position, node_digest) = settled;
-        let mut state = State::default();
-        let records = machine.disk.read_all().map_err(HostError::from)?;
-        let count = usize::try_from(position.0).unwrap_or(usize::MAX);
-        for record in records.iter().take(count) {
-            state.apply(machine.config.me, &machine.config.cluster, record).map_err(HostError::from)?;
-        }
-        Ok((node_digest, state.digest()))
     }
 
     pub(super) fn compare(
@@ -235,8 +244,10 @@ impl Hosted {
             let mut stage = locked(&self.stage);
             stage.troubled = false;
             stage.weather.set_profile(CALM_NETWORK);
+            stage.backend.heal();
             for machine in stage.machines.values_mut() {
                 machine.armed.clear();
+                machine.failing = None;
             }
         }
         for node in self.nodes() {

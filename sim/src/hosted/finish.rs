@@ -18,20 +18,15 @@ impl Hosted {
     pub(super) fn judge(&mut self) -> Outcome {
         let (clients, ends, books, empty) = {
             let stage = locked(&self.stage);
-            let ends: BTreeMap<NodeId, NodeEnd> = stage
-                .machines
-                .iter()
-                .map(|(node, machine)| (*node, verdict::end(&machine.shadow)))
-                .collect();
-            let clients = verdict::expectations(&self.plan, &self.clients, &stage.chain);
-            (clients, ends, self.books(&stage), stage.chain.waiting() == 0)
+            let ends: BTreeMap<NodeId, NodeEnd> =
+                stage.machines.iter().map(|(node, machine)| (*node, verdict::end(&machine.shadow))).collect();
+            let clients = verdict::expectations(&self.plan, &self.clients, &stage.backend.chain);
+            (clients, ends, self.books(&stage), stage.backend.chain.waiting() == 0)
         };
         let late = self.queue.now().saturating_sub(self.origin) >= self.plan.until;
         let verdict = convergence(&ends, &clients)
             .map_err(|unfinished| Breach { oracle: "convergence", detail: unfinished.to_string() })
-            .and_then(|()| {
-                conservation(&books).map_err(|detail| Breach { oracle: "conservation", detail })
-            });
+            .and_then(|()| conservation(&books).map_err(|detail| Breach { oracle: "conservation", detail }));
         let settled = self.clients.iter().all(Client::is_settled) && empty;
         match verdict {
             Ok(()) if settled || late => self.conclude(&clients),
@@ -44,11 +39,10 @@ impl Hosted {
     }
 
     fn books(&self, stage: &super::stage::Stage) -> Books {
-        let Some(wallet) = &self.wallet else { return Books::default() };
         let by_node = stage.machines.iter().filter_map(|(node, machine)| Some((*node, machine.balance()?)));
         Books {
             by_node: by_node.collect(),
-            ..verdict::books(&self.plan, wallet, &self.clients, &stage.chain)
+            ..verdict::books(&self.plan, self.wallet.as_ref(), &self.clients, &stage.backend.chain)
         }
     }
 
@@ -57,7 +51,7 @@ impl Hosted {
             let digests = {
                 let stage = locked(&self.stage);
                 let Some(machine) = stage.machines.get(&node) else { continue };
-                machine.settled.map(|settled| self.replay(machine, settled)).transpose()?
+                machine.settled.map(|settled| machine.replayed(settled)).transpose()?
             };
             self.compare(node, "at the end", digests)?;
         }

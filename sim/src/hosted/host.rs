@@ -17,16 +17,17 @@ use super::{
     stage::{Door, Hand, Seen, Stage, locked},
     transport::Wires,
 };
-use crate::{oracle::Breach, rng::Stream, world::HostError};
+use crate::{
+    oracle::Breach,
+    rng::Stream,
+    world::{Death, HostError},
+};
 
 /// Frames and connection changes that may wait for the loop, as in production.
 const TRANSPORT_EVENTS: usize = 1_024;
 
 /// Client commands that may wait for the loop, as in production.
 const REQUESTS: usize = 256;
-
-/// How long a process that ended by itself takes to be started again, in milliseconds.
-const SUPERVISOR: u64 = 1_000;
 
 /// What a machine starts with.
 struct Boot {
@@ -63,6 +64,7 @@ fn read_back(stage: &mut Stage, me: NodeId) -> Result<ReadBack, HostError> {
         return Err(HostError::Share(format!("{me} has no machine")));
     };
     let records = machine.disk.read(0)?;
+    machine.clock.boot(Hand::now(), records.iter().map(|record| record.at).max().unwrap_or_default());
     let shares = machine
         .disk
         .sealed()
@@ -104,5 +106,5 @@ async fn live(boot: Boot) {
     let end = driver::run(node, ports, lines).await;
     let words = end.map_or_else(|error| error.to_string(), |()| String::from("it had nothing to wait for"));
     hand.show(Seen::Words(format!("the process ends: {words}")));
-    hand.machine(|machine| machine.die("of its process", SUPERVISOR));
+    hand.machine(|machine| machine.die(Death::of_disk("of its process", false)));
 }

@@ -5,31 +5,17 @@
 
 use std::{future::pending, time::Duration};
 
-use mpc_wallet_core::{
-    Node,
-    record::{Fact, Record},
-    step::Receipt,
-};
+use mpc_wallet_core::{Node, record::Record, step::Receipt};
 use mpc_wallet_shell::ports::{Journal, JournalFailure};
 
-use super::{
-    faults,
-    stage::{Hand, Seen, Sighting, Stage},
+use super::stage::{Hand, Machine, Power, Seen, Sighting, Stage};
+use crate::{
+    plan::{Crash, CrashPoint, DiskTrouble},
+    world::Death,
 };
-use crate::plan::{Crash, CrashPoint};
 
 /// Most effects that get out before a crash between effects.
 const MOST_EFFECTS: u64 = 8;
-
-/// Whether these records set a crash off.
-pub(super) fn hits(crash: &Crash, records: &[Record]) -> bool {
-    match crash.entering {
-        None => !records.is_empty(),
-        Some(state) => records
-            .iter()
-            .any(|record| matches!(&record.fact, Fact::Transition { to, .. } if *to == state)),
-    }
-}
 
 /// One boot's journal.
 pub(super) struct DiskJournal {
@@ -54,9 +40,10 @@ impl DiskJournal {
             if let Some(crash) = crash
                 && crash.when == CrashPoint::BeforeAppend
             {
-                machine.die(faults::moment(crash.when), crash.down_for);
+                machine.die(Death::of(crash));
                 return Ok(None);
             }
+            trouble(machine, records)?;
             machine.disk.append(records).map_err(|error| JournalFailure(error.to_string()))?;
             Ok(Some(Flush { millis: machine.disk.start_flush().unwrap_or(0), crash }))
         });
@@ -68,13 +55,11 @@ impl DiskJournal {
         self.hand.with(|stage, now| {
             let me = self.hand.me;
             let machine = stage.machines.get_mut(&me)?;
-            machine.disk.finish_flush();
+            machine.disk.finish_flush(now);
             let receipt = machine.disk.receipt();
             if let Some(crash) = crash {
                 match crash.when {
-                    CrashPoint::AfterAppend => {
-                        machine.die(faults::moment(crash.when), crash.down_for);
-                    }
+                    CrashPoint::AfterAppend => machine.die(Death::of(crash)),
                     CrashPoint::BetweenEffects => {
                         let some = machine.adapter.below(MOST_EFFECTS);
                         machine.allowance = Some((crash, some));
@@ -82,10 +67,29 @@ impl DiskJournal {
                     CrashPoint::Now | CrashPoint::BeforeAppend => {}
                 }
             }
-            let lives = machine.power == super::stage::Power::On;
+            let lives = machine.power == Power::On;
             show_durable(stage, me, now);
             lives.then_some(receipt)
         })?
+    }
+}
+
+/// What is wrong with the disk happens to this append.
+fn trouble(machine: &mut Machine, records: &[Record]) -> Result<(), JournalFailure> {
+    match machine.failing.take() {
+        None | Some(DiskTrouble::Restored { .. }) => Ok(()),
+        Some(DiskTrouble::Stalls { millis }) => {
+            machine.disk.stall(millis);
+            Ok(())
+        }
+        Some(DiskTrouble::Refuses | DiskTrouble::Unknown { kept: false }) => {
+            Err(JournalFailure(String::from("the disk refuses")))
+        }
+        Some(DiskTrouble::Unknown { kept: true }) => {
+            machine.disk.append(records).map_err(|error| JournalFailure(error.to_string()))?;
+            machine.disk.keep_all();
+            Err(JournalFailure(String::from("the disk does not answer")))
+        }
     }
 }
 

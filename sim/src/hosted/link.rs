@@ -66,7 +66,7 @@ async fn keep(wires: Arc<Wires>, peer: NodeId) {
     let mut bound = least;
     loop {
         let began = Hand::now();
-        if !peer.is_banned()
+        if !peer.is_banned(wires.hand.clock())
             && let Some(connection) = dial(&wires, peer).await
         {
             serve(&wires, peer, connection).await;
@@ -89,7 +89,8 @@ struct Connection {
 }
 
 async fn dial(wires: &Wires, peer: &Peer) -> Option<Connection> {
-    let stream = timeout(wires.limits.handshake, TcpStream::connect((peer.address, PORT))).await.ok()?.ok()?;
+    let stream =
+        timeout(wires.limits.handshake, TcpStream::connect((peer.address, PORT))).await.ok()?.ok()?;
     let mut connection = Connection::new(stream);
     connection.hear(wires).await?;
     connection.speak().await?;
@@ -125,7 +126,7 @@ impl Connection {
 async fn serve(wires: &Wires, peer: &Peer, connection: Connection) {
     let stop = CancellationToken::new();
     peer.supersede(&stop);
-    if peer.is_banned() {
+    if peer.is_banned(wires.hand.clock()) {
         return;
     }
     let _turn = tokio::select! {

@@ -38,25 +38,27 @@ use std::{
 };
 
 use bitcoin::ScriptBuf;
-use mpc_wallet_core::{NodeId, RequestId, Timestamp, message::Message};
+use mpc_wallet_core::{NodeId, RequestId, message::Message};
 use rand_core::RngCore;
 use turmoil::Sim;
 
 use self::{
     clients::Waiting,
     faults::Cuts,
-    stage::{Machine, Seen, Sighting, Stage, locked},
+    stage::{Machine, Parts, Seen, Sighting, Stage, locked},
 };
 use crate::{
     oracle::{Breach, Observed, Oracles},
     parts::{
+        backend::{Backend, Upset},
         chain::Chain,
         client::Client,
+        clock::Clock,
         disk::Disk,
         members::{self, Members},
         workers::Workers,
     },
-    plan::{Crash, FaultPlan, Lease, Span},
+    plan::{Crash, DiskFault, FaultPlan, Lease, Span},
     profile::CALM_NETWORK,
     rng::Stream,
     trace::{Log, Trace, short_hash},
@@ -68,19 +70,11 @@ use crate::{
     },
 };
 
-/// Virtual time 0 by a right clock, milliseconds since the Unix epoch.
-const EPOCH: u64 = 1_700_100_000_000;
-
 /// The simulation's step: the resolution of everything here, and of tokio's timers.
 const TICK: Duration = Duration::from_millis(1);
 
 /// Segments and pending connections that a simulated socket holds. It panics beyond the latter.
 const SOCKET_CAPACITY: usize = 4_096;
-
-/// The moment `now` of the run as nodes see it.
-const fn wall(now: u64) -> Timestamp {
-    Timestamp(EPOCH.saturating_add(now))
-}
 
 /// What the world does to the hosts, and when it looks.
 enum Event {
@@ -91,6 +85,9 @@ enum Event {
     Restart(NodeId),
     Booted(NodeId),
     Tell(Lease),
+    Disk(DiskFault),
+    Upset(Upset),
+    Alter { client: usize, node: NodeId },
     Cut(usize),
     Mend(usize),
     Prepare,
@@ -140,19 +137,7 @@ struct Hosted {
 /// What this lane cannot do of a plan; empty if it can do all.
 #[must_use]
 pub fn unsupported(plan: &FaultPlan) -> Vec<&'static str> {
-    let chain = &plan.chain;
-    let wanted = [
-        (!plan.traitors.is_empty(), "traitors"),
-        (!plan.disks.is_empty(), "disk faults"),
-        (!plan.clocks.is_empty(), "clock faults"),
-        (!plan.filters.is_empty(), "filters"),
-        (!chain.stale.is_empty(), "stale tips"),
-        (!chain.reorgs.is_empty(), "reorganisations"),
-        (!chain.evictions.is_empty(), "evictions"),
-        (!chain.thefts.is_empty(), "thefts"),
-        (!chain.fee_spikes.is_empty(), "fee spikes"),
-    ];
-    wanted.into_iter().filter_map(|(wanted, what)| wanted.then_some(what)).collect()
+    if plan.traitors.is_empty() { vec![] } else { vec!["traitors"] }
 }
 
 /// Runs a plan to its end. A panic of the core or the shell's loop is a breach like any other.
@@ -172,7 +157,6 @@ impl Hosted {
         plan.check()?;
         let seed = plan.seed;
         let Members { cluster, identities } = members::of(&plan)?;
-        let suite = members::suite(&plan);
         let clients: Vec<Client> =
             plan.payments.iter().cloned().enumerate().map(|(i, payment)| Client::new(i, payment)).collect();
         let payments = clients
@@ -184,10 +168,14 @@ impl Hosted {
             .into_iter()
             .map(|(node, identity)| {
                 let config = members::config(&plan, &cluster, node);
-                let disk = Disk::new(plan.fsync, Stream::new(seed, &format!("disk/{node}")));
-                let workers = Workers::new(plan.job, Stream::new(seed, &format!("workers/{node}")));
-                let adapter = Stream::new(seed, &format!("adapter/{node}"));
-                (node, Machine::new(config, identity, disk, workers, adapter))
+                let fault = plan.clocks.iter().find(|clock| NodeId::new(clock.node) == node);
+                let parts = Parts {
+                    disk: Disk::new(plan.fsync, Stream::new(seed, &format!("disk/{node}"))),
+                    workers: Workers::new(plan.job, Stream::new(seed, &format!("workers/{node}"))),
+                    clock: Clock::new(fault.cloned()),
+                    adapter: Stream::new(seed, &format!("adapter/{node}")),
+                };
+                (node, Machine::new(config, identity, parts))
             })
             .collect();
         let stage = Arc::new(Mutex::new(Stage {
@@ -196,7 +184,7 @@ impl Hosted {
             troubled: false,
             machines,
             weather: Network::new(CALM_NETWORK, Stream::new(seed, "weather")),
-            chain: Chain::new(suite),
+            backend: Backend::new(Chain::new(members::suite(&plan))),
             random: Stream::new(seed, "stage"),
             seen: vec![],
             defect: None,
@@ -271,6 +259,18 @@ impl Hosted {
             Event::Crash(crash) => self.crash_is_due(crash),
             Event::Restart(node) => self.restart(node),
             Event::Booted(node) => self.booted(node),
+            Event::Disk(fault) => self.disk_fails(fault),
+            Event::Upset(upset) => {
+                if self.phase == Phase::Trouble {
+                    let (node, words) = locked(&self.stage).backend.upset(upset);
+                    self.trace.event(self.queue.now(), node, format_args!("{words}"));
+                }
+                Ok(())
+            }
+            Event::Alter { client, node } => {
+                self.alter(client, node);
+                Ok(())
+            }
             Event::Tell(lease) => {
                 self.tell_lease(lease);
                 Ok(())
@@ -362,10 +362,10 @@ impl Hosted {
     fn mine(&mut self) -> Outcome {
         let mined: Vec<bitcoin::Transaction> = {
             let mut stage = locked(&self.stage);
-            let mined = stage.chain.mine();
-            mined.iter().filter_map(|txid| stage.chain.transaction(txid).cloned()).collect()
+            let mined = stage.backend.chain.mine();
+            mined.iter().filter_map(|txid| stage.backend.chain.transaction(txid).cloned()).collect()
         };
-        let height = locked(&self.stage).chain.tip().height;
+        let height = locked(&self.stage).backend.chain.tip().height;
         self.note_world(format_args!("block {height} of {} transactions", mined.len()));
         for transaction in &mined {
             self.oracles.observe(&Observed::Confirmed { transaction })?;
@@ -380,7 +380,7 @@ impl Hosted {
 /// One host for each machine, all off.
 fn simulation(seed: u64, stage: &Arc<Mutex<Stage>>) -> Sim<'static> {
     let mut sim = turmoil::Builder::new()
-        .epoch(UNIX_EPOCH + Duration::from_millis(EPOCH))
+        .epoch(UNIX_EPOCH + Duration::from_millis(Clock::new(None).show(0).0))
         .rng_seed(Stream::new(seed, "turmoil").next_u64())
         .tick_duration(TICK)
         .simulation_duration(Duration::MAX)

@@ -9,7 +9,7 @@ use std::{
 
 use mpc_wallet_core::{
     KeyId, NodeId, SessionId, Timestamp,
-    chain::{BroadcastOutcome, ChainAnswer, ChainObservation, ChainQuery},
+    chain::{ChainAnswer, ChainObservation, ChainQuery},
     ids::QueryId,
     mpc::KeyShare,
     step::{JobResult, Work},
@@ -18,10 +18,7 @@ use mpc_wallet_shell::ports::{Chain, Clock, Coordination, JournalFailure, Secret
 use rand_core::{CryptoRng, RngCore};
 
 use super::stage::{Hand, Seen, Stage, locked};
-use crate::{plan::Span, rng::Stream};
-
-/// How often, in parts per million, a broadcast goes through although the backend seems to be down.
-const WENT_THROUGH: u32 = 300_000;
+use crate::{parts::backend::words, plan::Span, rng::Stream};
 
 async fn sleep(millis: u64) {
     tokio::time::sleep(Duration::from_millis(millis)).await;
@@ -32,14 +29,25 @@ pub(super) struct HostClock(pub(super) Hand);
 
 impl Clock for HostClock {
     fn now(&self) -> Timestamp {
-        super::wall(Hand::now())
+        self.0.clock()
     }
 
     async fn sleep_until(&self, moment: Timestamp) {
         if !self.0.count_wake() {
             return pending().await;
         }
-        sleep(moment.since(self.now()).0).await;
+        let now = Hand::now();
+        let wait = self.0.machine(|machine| {
+            let wait = machine.clock.when(moment, now).saturating_sub(now);
+            let late = machine.adapter.below(machine.clock.late().saturating_add(1));
+            // A tick that nobody asked for is a wait that ends too early.
+            let spurious = Some(machine.clock.spurious()).filter(|every| *every > 0);
+            wait.saturating_add(late).min(spurious.unwrap_or(u64::MAX))
+        });
+        match wait {
+            Some(wait) => sleep(wait).await,
+            None => pending().await,
+        }
     }
 }
 
@@ -94,10 +102,12 @@ impl Chain for HostChain {
             self.0.show(Seen::Broadcast(transaction.clone()));
         }
         self.travel().await;
-        let Some(observation) = self.0.with(|stage, now| observe(stage, now, &question)) else {
+        let me = self.0.me;
+        let Some(observation) = self.0.with(|stage, now| observe(stage, now, me, &question)) else {
             return pending().await;
         };
         self.travel().await;
+        self.0.show(Seen::Words(format!("chain {}", words(&observation))));
         ChainAnswer { query, observation }
     }
 }
@@ -116,27 +126,12 @@ impl HostChain {
     }
 }
 
-fn observe(stage: &mut Stage, now: u64, question: &ChainQuery) -> ChainObservation {
-    let down = stage.troubled
-        && stage.plan_time(now).is_some_and(|now| {
-            stage.plan.chain.outages.iter().any(|outage| (outage.from..outage.to).contains(&now))
-        });
-    if !down {
-        return stage.chain.answer(question);
-    }
-    if !matches!(question, ChainQuery::Broadcast { .. }) || !stage.random.chance(WENT_THROUGH) {
-        return ChainObservation::Unavailable(String::from("503"));
-    }
-    // It went through and nobody can tell.
-    match stage.chain.answer(question) {
-        ChainObservation::Broadcast { txid, .. } => {
-            let outcome = BroadcastOutcome::Unknown(String::from("timeout"));
-            ChainObservation::Broadcast { txid, outcome }
-        }
-        other @ (ChainObservation::Poll(_)
-        | ChainObservation::Coins(_)
-        | ChainObservation::Unavailable(_)) => other,
-    }
+fn observe(stage: &mut Stage, now: u64, me: NodeId, question: &ChainQuery) -> ChainObservation {
+    let outages = &stage.plan.chain.outages;
+    let down = stage
+        .plan_time(now)
+        .is_some_and(|now| outages.iter().any(|outage| (outage.from..outage.to).contains(&now)));
+    stage.backend.answer(me, question, down, &mut stage.random)
 }
 
 /// What the node is told about the coordinator.

@@ -4,6 +4,7 @@ use bitcoin::{ScriptBuf, secp256k1::Secp256k1};
 use mpc_wallet_core::{NodeId, Scheme, step::Command};
 
 use super::{Event, Hosted, Outcome, Phase, defect, stage::locked};
+use crate::parts::backend::upsets;
 
 /// Between two looks at a cluster that gets ready.
 const BETWEEN_LOOKS: u64 = 500;
@@ -62,7 +63,7 @@ impl Hosted {
             .map_err(|_| defect("the wallet's key is not a point on the curve"))?;
         let script = ScriptBuf::new_p2tr(&Secp256k1::verification_only(), key, None);
         self.note_world(format_args!("funds {} coins", self.plan.chain.funds.len()));
-        locked(&self.stage).chain.fund(script.clone(), key, &self.plan.chain.funds);
+        locked(&self.stage).backend.chain.fund(script.clone(), key, &self.plan.chain.funds);
         self.wallet = Some(script);
         Ok(())
     }
@@ -84,6 +85,9 @@ impl Hosted {
             stage.origin = Some(self.origin);
             stage.troubled = true;
             stage.weather.set_profile(self.plan.network);
+            for machine in stage.machines.values_mut() {
+                machine.clock.begin(self.origin);
+            }
         }
         let at = |moment: u64| self.origin.saturating_add(moment);
         for (client, payment) in self.plan.payments.iter().enumerate() {
@@ -95,6 +99,12 @@ impl Hosted {
         }
         for crash in &self.plan.crashes {
             self.queue.at(at(crash.at), Event::Crash(*crash));
+        }
+        for fault in &self.plan.disks {
+            self.queue.at(at(fault.at), Event::Disk(*fault));
+        }
+        for (moment, upset) in upsets(&self.plan.chain) {
+            self.queue.at(at(moment), Event::Upset(upset));
         }
         for lease in &self.plan.leases {
             self.queue.at(at(lease.at), Event::Tell(*lease));

@@ -10,17 +10,18 @@ use std::{
 
 use bitcoin::Transaction;
 use mpc_wallet_core::{
-    Channel, Config, LogIndex, NodeId, message::Message, overview::Overview, record::Record, state::State,
+    Channel, Config, LogIndex, NodeId, Timestamp, message::Message, overview::Overview, record::Record,
+    state::State,
 };
 use mpc_wallet_shell::handle::Request;
 use tokio::sync::{mpsc, watch};
 
 use crate::{
     oracle::Breach,
-    parts::{chain::Chain, disk::Disk, workers::Workers},
-    plan::{Crash, CrashPoint, FaultPlan},
+    parts::{backend::Backend, clock::Clock, disk::Disk, verdict, workers::Workers},
+    plan::{Crash, DiskTrouble, FaultPlan},
     rng::Stream,
-    world::network::Network,
+    world::{Death, HostError, hits, network::Network},
 };
 
 /// Most messages a node sends in one virtual second; beyond this nodes answer each other's answers.
@@ -68,20 +69,19 @@ pub(super) enum Power {
     Dying(Death),
 }
 
-/// How a machine died.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Death {
-    /// Where in the loop, for the trace.
-    pub(super) moment: &'static str,
-    /// Milliseconds until it is switched on again.
-    pub(super) down_for: u64,
-}
-
 /// How clients, operators and etcd reach a running node.
 pub(super) struct Door {
     pub(super) requests: mpsc::Sender<Request>,
     pub(super) overview: watch::Receiver<Arc<Overview>>,
     pub(super) leases: mpsc::Sender<Option<NodeId>>,
+}
+
+/// What a machine is made of.
+pub(super) struct Parts {
+    pub(super) disk: Disk,
+    pub(super) workers: Workers,
+    pub(super) clock: Clock,
+    pub(super) adapter: Stream,
 }
 
 /// One machine: what outlives its boots.
@@ -92,6 +92,7 @@ pub(super) struct Machine {
     pub(super) boots: u64,
     pub(super) disk: Disk,
     pub(super) workers: Workers,
+    pub(super) clock: Clock,
     /// Draws of the network adapter.
     pub(super) adapter: Stream,
     pub(super) entropy: Option<Arc<Mutex<Stream>>>,
@@ -103,6 +104,8 @@ pub(super) struct Machine {
     pub(super) settled: Option<(LogIndex, [u8; 32])>,
     /// Crashes whose time has come and whose point has not.
     pub(super) armed: Vec<Crash>,
+    /// What is wrong with the disk from the next append on.
+    pub(super) failing: Option<DiskTrouble>,
     /// A crash between effects under way, and how many effects still get out.
     pub(super) allowance: Option<(Crash, u64)>,
     pub(super) door: Option<Door>,
@@ -111,13 +114,8 @@ pub(super) struct Machine {
 }
 
 impl Machine {
-    pub(super) fn new(
-        config: Config,
-        identity: [u8; 32],
-        disk: Disk,
-        workers: Workers,
-        adapter: Stream,
-    ) -> Self {
+    pub(super) fn new(config: Config, identity: [u8; 32], parts: Parts) -> Self {
+        let Parts { disk, workers, clock, adapter } = parts;
         Self {
             config,
             identity,
@@ -125,12 +123,14 @@ impl Machine {
             boots: 0,
             disk,
             workers,
+            clock,
             adapter,
             entropy: None,
             shadow: State::default(),
             shown: 0,
             settled: None,
             armed: vec![],
+            failing: None,
             allowance: None,
             door: None,
             sent: (0, 0),
@@ -139,22 +139,46 @@ impl Machine {
     }
 
     /// The machine dies now; the first cause counts.
-    pub(super) fn die(&mut self, moment: &'static str, down_for: u64) {
+    pub(super) fn die(&mut self, death: Death) {
         if self.power == Power::On {
-            self.power = Power::Dying(Death { moment, down_for });
+            self.power = Power::Dying(death);
         }
     }
 
     /// The armed crash that these records set off, if any.
     pub(super) fn triggered(&mut self, records: &[Record]) -> Option<Crash> {
-        let index = self.armed.iter().position(|crash| super::journal::hits(crash, records))?;
+        let index = self.armed.iter().position(|crash| hits(crash, records))?;
         Some(self.armed.remove(index))
+    }
+
+    /// A journal's beginning, applied to nothing.
+    ///
+    /// # Errors
+    /// A journal that contradicts itself.
+    pub(super) fn follow(&self, records: &[Record]) -> Result<State, HostError> {
+        let mut state = State::default();
+        for record in records {
+            state.apply(self.config.me, &self.config.cluster, record)?;
+        }
+        Ok(state)
+    }
+
+    /// The digest a node showed at some position, and that of as much of its journal.
+    ///
+    /// # Errors
+    /// A journal that contradicts itself.
+    pub(super) fn replayed(&self, settled: (LogIndex, [u8; 32])) -> Result<([u8; 32], [u8; 32]), HostError> {
+        let (position, node_digest) = settled;
+        let records = self.disk.read_all()?;
+        let count = usize::try_from(position.0).unwrap_or(usize::MAX).min(records.len());
+        let state = self.follow(records.get(..count).unwrap_or_default())?;
+        Ok((node_digest, state.digest()))
     }
 
     /// What the running node says its wallets hold, in satoshis, mempool included.
     pub(super) fn balance(&self) -> Option<u64> {
         let overview = Arc::clone(&self.door.as_ref()?.overview.borrow());
-        Some(crate::parts::verdict::total(&overview))
+        Some(verdict::total(&overview))
     }
 }
 
@@ -168,7 +192,7 @@ pub(super) struct Stage {
     pub(super) machines: BTreeMap<NodeId, Machine>,
     /// What becomes of a frame before it reaches the wire.
     pub(super) weather: Network,
-    pub(super) chain: Chain,
+    pub(super) backend: Backend,
     pub(super) random: Stream,
     pub(super) seen: Vec<Sighting>,
     /// Something that must not be, found on a host.
@@ -176,9 +200,9 @@ pub(super) struct Stage {
 }
 
 impl Stage {
-    /// Milliseconds of the plan's own time; `None` in calm.
+    /// Milliseconds of the plan's own time, while its faults happen.
     pub(super) fn plan_time(&self, now: u64) -> Option<u64> {
-        self.origin.map(|origin| now.saturating_sub(origin))
+        self.origin.filter(|_| self.troubled).map(|origin| now.saturating_sub(origin))
     }
 
     pub(super) fn fail(&mut self, oracle: &'static str, detail: String) {
@@ -222,6 +246,12 @@ impl Hand {
         self.with(|stage, _| stage.machines.get_mut(&self.me).map(act)).flatten()
     }
 
+    /// What this machine's clock shows.
+    pub(super) fn clock(&self) -> Timestamp {
+        let now = Self::now();
+        self.machine(|machine| machine.clock.show(now)).unwrap_or_else(|| Clock::new(None).show(now))
+    }
+
     pub(super) fn is_alive(&self) -> bool {
         self.with(|_, _| ()).is_some()
     }
@@ -244,9 +274,9 @@ impl Hand {
                 true
             }
             Some((crash, _)) => {
-                let down_for = crash.down_for;
+                let death = Death::of(*crash);
                 machine.allowance = None;
-                machine.die(super::faults::moment(CrashPoint::BetweenEffects), down_for);
+                machine.die(death);
                 false
             }
         })

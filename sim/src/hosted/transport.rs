@@ -19,7 +19,7 @@ use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use super::stage::{Hand, Seen, locked};
-use crate::world::network::Arrival;
+use crate::world::{loses, network::Arrival};
 
 /// Everything the tasks of one host's transport share.
 pub(super) struct Wires {
@@ -28,7 +28,7 @@ pub(super) struct Wires {
     pub(super) peers: BTreeMap<NodeId, Peer>,
     pub(super) events: mpsc::Sender<TransportEvent>,
     /// What was sent last: a broadcast is one message to several peers.
-    last: Mutex<Vec<u8>>,
+    last: Mutex<Option<(Vec<u8>, Message)>>,
 }
 
 /// One peer, connected or not.
@@ -73,8 +73,8 @@ impl Peer {
         }
     }
 
-    pub(super) fn is_banned(&self) -> bool {
-        locked(&self.banned_until).is_some_and(|until| until > super::wall(Hand::now()))
+    pub(super) fn is_banned(&self, now: Timestamp) -> bool {
+        locked(&self.banned_until).is_some_and(|until| until > now)
     }
 
     /// A connection comes into service or leaves it; what waited for the old one is lost.
@@ -119,7 +119,11 @@ impl Peer {
 
 impl Wires {
     /// The wires of a host to these peers, all down.
-    pub(super) fn new(hand: Hand, peers: &BTreeSet<NodeId>, events: mpsc::Sender<TransportEvent>) -> Arc<Self> {
+    pub(super) fn new(
+        hand: Hand,
+        peers: &BTreeSet<NodeId>,
+        events: mpsc::Sender<TransportEvent>,
+    ) -> Arc<Self> {
         let peer = |id: &NodeId| (*id, Peer::new(*id, turmoil::lookup(id.to_string())));
         Arc::new(Self {
             peers: peers.iter().filter(|id| **id != hand.me).map(peer).collect(),
@@ -130,18 +134,26 @@ impl Wires {
         })
     }
 
-    /// Shows a message to the oracles when it leaves for the first of its receivers.
-    fn show(&self, channel: Channel, payload: &[u8]) {
-        if std::mem::replace(&mut *locked(&self.last), payload.to_vec()) == payload {
-            return;
-        }
-        self.hand.count_sent();
-        match Message::decode(channel, payload) {
-            Ok(message) => {
-                self.hand.show(Seen::Sent { message: Box::new(message), bytes: payload.to_vec() });
+    /// Shows a message to the oracles when it leaves for the first of its receivers. Whether it can travel to this one.
+    fn show(&self, to: NodeId, channel: Channel, payload: &[u8]) -> bool {
+        let mut last = locked(&self.last);
+        if last.as_ref().is_none_or(|(bytes, _)| bytes != payload) {
+            self.hand.count_sent();
+            match Message::decode(channel, payload) {
+                Ok(message) => {
+                    let words = Seen::Sent { message: Box::new(message.clone()), bytes: payload.to_vec() };
+                    self.hand.show(words);
+                    *last = Some((payload.to_vec(), message));
+                }
+                Err(error) => self.hand.fail(format!("{} sent what does not decode: {error}", self.hand.me)),
             }
-            Err(error) => self.hand.fail(format!("{} sent what does not decode: {error}", self.hand.me)),
         }
+        let Some((_, message)) = &*last else { return false };
+        let link = (self.hand.me, to);
+        let lost = self.hand.with(|stage, now| {
+            stage.plan_time(now).is_some_and(|now| loses(&stage.plan.filters, now, link, message))
+        });
+        lost == Some(false)
     }
 }
 
@@ -150,11 +162,11 @@ impl Transport for Wires {
         if !self.hand.effect() {
             return;
         }
-        self.show(channel, &payload);
+        let travels = self.show(to, channel, &payload);
         let Some(peer) = self.peers.get(&to) else {
             return self.hand.fail(format!("{} sends to {to}", self.hand.me));
         };
-        if !peer.is_up() {
+        if !travels || !peer.is_up() {
             return;
         }
         let arrivals = self.hand.with(|stage, now| stage.weather.route(now, (self.hand.me, to, channel)));

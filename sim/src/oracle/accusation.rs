@@ -44,6 +44,7 @@ impl Oracle for NoFalseAccusation {
             | Observed::Promised { .. }
             | Observed::Broadcast { .. }
             | Observed::Confirmed { .. }
+            | Observed::Restored { .. }
             | Observed::Compared { .. } => Ok(()),
         }
     }

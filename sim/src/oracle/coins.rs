@@ -114,6 +114,7 @@ impl Oracle for OneCoinOneFamily {
             Observed::Released { .. }
             | Observed::Promised { .. }
             | Observed::Accused { .. }
+            | Observed::Restored { .. }
             | Observed::Compared { .. } => Ok(()),
         }
     }

@@ -10,6 +10,8 @@ use mpc_wallet_core::NodeId;
 pub struct Books {
     /// Given to the wallet at the start.
     pub funds: u64,
+    /// Taken from it by another hand.
+    pub stolen: u64,
     /// Received by the clients' recipients.
     pub paid: u64,
     /// Inputs less outputs of the wallet's transactions.
@@ -30,12 +32,12 @@ pub fn conservation(books: &Books) -> Result<(), String> {
     if let Some(script) = books.strangers.first() {
         return Err(format!("the wallet paid {}, which nobody asked for", script.to_hex_string()));
     }
-    let spent = books.paid.checked_add(books.fees);
+    let spent = books.paid.checked_add(books.fees).and_then(|spent| spent.checked_add(books.stolen));
     let expected = spent.and_then(|spent| books.funds.checked_sub(spent));
     if expected != Some(books.on_chain) {
         return Err(format!(
-            "{} sat funds less {} paid less {} fees are not the {} on the chain",
-            books.funds, books.paid, books.fees, books.on_chain
+            "{} sat funds less {} paid less {} fees less {} stolen are not the {} on the chain",
+            books.funds, books.paid, books.fees, books.stolen, books.on_chain
         ));
     }
     match books.by_node.iter().find(|(_, says)| **says != books.on_chain) {

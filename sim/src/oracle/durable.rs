@@ -90,6 +90,14 @@ impl Oracle for DurableBeforeSent {
                 self.journals.entry(*node).or_default().learn(*node, &record.fact);
                 Ok(())
             }
+            Observed::Restored { node, records } => {
+                let mut journal = Journal::default();
+                for record in *records {
+                    journal.learn(*node, &record.fact);
+                }
+                self.journals.insert(*node, journal);
+                Ok(())
+            }
             Observed::Released { node, needs, durable } if durable < needs => {
                 Err(format!("{node} acted on records up to {}, of which {} are on disk", needs.0, durable.0))
             }

@@ -3,7 +3,10 @@
 use std::collections::BTreeMap;
 
 use bitcoin::Txid;
-use mpc_wallet_core::{NodeId, record::Fact};
+use mpc_wallet_core::{
+    NodeId,
+    record::{Fact, Record},
+};
 
 use super::{Observed, Oracle};
 
@@ -44,12 +47,22 @@ impl Oracle for Lifecycle {
     }
 
     fn observe(&mut self, seen: &Observed<'_>) -> Result<(), String> {
+        if let Observed::Restored { node, records } = seen {
+            self.stands.retain(|(whose, _), _| whose != node);
+            return records.iter().try_for_each(|record| self.follow(*node, record));
+        }
         let Observed::Durable { node, record } = seen else { return Ok(()) };
+        self.follow(*node, record)
+    }
+}
+
+impl Lifecycle {
+    fn follow(&mut self, node: NodeId, record: &Record) -> Result<(), String> {
         if let Fact::Proposed(proposal) = &record.fact {
-            self.stands.entry((*node, proposal.body.txid())).or_insert("pending");
+            self.stands.entry((node, proposal.body.txid())).or_insert("pending");
         }
         if let Fact::Transition { txid, from, to, .. } = &record.fact {
-            let Some(stands) = self.stands.get_mut(&(*node, *txid)) else {
+            let Some(stands) = self.stands.get_mut(&(node, *txid)) else {
                 return Err(format!("at {node}, {txid} moves before it is proposed"));
             };
             let (from, to) = (from.name(), to.name());

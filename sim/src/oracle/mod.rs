@@ -107,6 +107,13 @@ pub enum Observed<'a> {
         /// Of what; a ban has no kind here.
         violation: Option<Violation>,
     },
+    /// A node's journal was replaced by an older copy of itself.
+    Restored {
+        /// Whose.
+        node: NodeId,
+        /// All that is in it now.
+        records: &'a [Record],
+    },
     /// A node's durable state and its journal applied to an empty state.
     Compared {
         /// Which node.

@@ -77,6 +77,7 @@ impl Oracle for Once {
             | Observed::Broadcast { .. }
             | Observed::Confirmed { .. }
             | Observed::Accused { .. }
+            | Observed::Restored { .. }
             | Observed::Compared { .. } => Ok(()),
         }
     }

@@ -1,6 +1,6 @@
 //! I1: a payment is paid at most once, and as its client asked.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bitcoin::{ScriptBuf, Txid};
 
@@ -32,13 +32,21 @@ impl Oracle for PaidOnce {
     fn observe(&mut self, seen: &Observed<'_>) -> Result<(), String> {
         let Observed::Confirmed { transaction } = seen else { return Ok(()) };
         let txid = transaction.compute_txid();
+        let mut here = BTreeSet::new();
         for output in &transaction.output {
             let Some((label, amount)) = self.asked.get(&output.script_pubkey) else { continue };
             if output.value.to_sat() != *amount {
                 return Err(format!("{txid} pays {} to {label}, which asked for {amount} sat", output.value));
             }
-            if let Some(first) = self.paid.insert(output.script_pubkey.clone(), txid) {
-                return Err(format!("{label} is paid by {first} and by {txid}"));
+            if !here.insert(&output.script_pubkey) {
+                return Err(format!("{txid} pays {label} twice"));
+            }
+            // After a reorganisation the same transaction is confirmed again.
+            match self.paid.insert(output.script_pubkey.clone(), txid) {
+                Some(first) if first != txid => {
+                    return Err(format!("{label} is paid by {first} and by {txid}"));
+                }
+                Some(_) | None => {}
             }
         }
         Ok(())

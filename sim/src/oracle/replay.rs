@@ -19,6 +19,7 @@ impl Oracle for ReplayEqualsLive {
                 Err(format!("{moment}, the state of {node} is not what its journal says"))
             }
             Observed::Compared { .. }
+            | Observed::Restored { .. }
             | Observed::Durable { .. }
             | Observed::Released { .. }
             | Observed::Sent { .. }

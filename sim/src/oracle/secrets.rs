@@ -35,6 +35,7 @@ impl Oracle for NoSecretLeaves {
             | Observed::Broadcast { .. }
             | Observed::Confirmed { .. }
             | Observed::Accused { .. }
+            | Observed::Restored { .. }
             | Observed::Compared { .. } => Ok(()),
         }
     }

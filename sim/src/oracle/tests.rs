@@ -435,6 +435,7 @@ fn convergence_objects_to_the_unfinished_the_unknown_the_split_and_the_unpaid() 
 #[test]
 fn conservation_objects_to_lost_invented_and_misdirected_money() {
     let good = Books {
+        stolen: 0,
         funds: 1_000,
         paid: 300,
         fees: 20,

@@ -151,6 +151,7 @@ impl Oracle for Threshold {
             | Observed::Released { .. }
             | Observed::Promised { .. }
             | Observed::Accused { .. }
+            | Observed::Restored { .. }
             | Observed::Compared { .. } => Ok(()),
         }
     }

@@ -66,6 +66,7 @@ impl Oracle for NoDoubleVote {
             | Observed::Broadcast { .. }
             | Observed::Confirmed { .. }
             | Observed::Accused { .. }
+            | Observed::Restored { .. }
             | Observed::Compared { .. } => Ok(()),
         }
     }

@@ -1,9 +1,10 @@
 //! An honest chain in the manner of regtest: real transactions with real txids, a mempool, blocks at intervals.
 //!
-//! It refuses what a Bitcoin node refuses: missing or spent inputs, more out than in, a fee below the relay floor,
+//! It can be undone from the tip, forget its mempool, and be robbed: [`Chain::reorganise`], [`Chain::evict`],
+//! [`Chain::steal`]. It refuses what a Bitcoin node refuses: missing or spent inputs, more out than in, a fee below the relay floor,
 //! and a witness that does not verify for exactly this transaction. Time and failures are the world's business.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bitcoin::{
     Amount, BlockHash, OutPoint, ScriptBuf, Sequence, TapSighashType, Transaction, TxIn, TxOut, Txid,
@@ -25,12 +26,14 @@ const RELAY_FLOOR_SAT_PER_KVB: u64 = 1_000;
 /// Time of the genesis block's header, seconds since the Unix epoch; each block adds ten minutes.
 const GENESIS_TIME: u64 = 1_700_000_000;
 
+#[derive(Clone)]
 struct Known {
     transaction: Transaction,
     block: Option<BlockRef>,
 }
 
 /// The ledger and its backend.
+#[derive(Clone)]
 pub(crate) struct Chain {
     suite: Suite,
     /// The wallet's script and the key that spends from it.
@@ -42,6 +45,13 @@ pub(crate) struct Chain {
     losers: BTreeMap<Txid, Transaction>,
     mempool: Vec<Txid>,
     funded: u64,
+    /// The block of the wallet's funds: nothing up to it is ever undone.
+    anchored: u32,
+    /// Number of times the tip was undone, so that no block comes twice.
+    undone: u32,
+    stolen: BTreeSet<Txid>,
+    /// Estimates are multiplied by this.
+    fee_times: u64,
 }
 
 impl Chain {
@@ -58,6 +68,10 @@ impl Chain {
             losers: BTreeMap::new(),
             mempool: vec![],
             funded: 0,
+            anchored: tip.height,
+            undone: 0,
+            stolen: BTreeSet::new(),
+            fee_times: 1,
         }
     }
 
@@ -83,6 +97,7 @@ impl Chain {
         }
         self.wallet = Some((script, key));
         self.mine();
+        self.anchored = self.tip.height;
     }
 
     /// Puts the whole mempool into a block; gives its transactions.
@@ -91,6 +106,7 @@ impl Chain {
         let mut engine = sha256::Hash::engine();
         engine.input(self.tip.hash.as_byte_array());
         engine.input(&self.tip.height.to_be_bytes());
+        engine.input(&self.undone.to_be_bytes());
         for txid in &mined {
             engine.input(txid.as_byte_array());
         }
@@ -102,6 +118,121 @@ impl Chain {
             }
         }
         mined
+    }
+
+    /// Undoes the last `depth` blocks, as far as the wallet's funds, and finds empty ones, one more, in their place. What was
+    /// in them returns to the mempool, or is forgotten with all that spends it. Gives the transactions that lost their
+    /// block.
+    pub(crate) fn reorganise(&mut self, depth: u32, forgets: bool) -> Vec<Txid> {
+        let depth = depth.min(self.tip.height.saturating_sub(self.anchored));
+        let last = self.tip.height.saturating_sub(depth);
+        let undone: Vec<Txid> = self
+            .known
+            .iter()
+            .filter(|(txid, known)| {
+                !self.stolen.contains(*txid) && known.block.is_some_and(|block| block.height > last)
+            })
+            .map(|(txid, _)| *txid)
+            .collect();
+        for txid in &undone {
+            if let Some(known) = self.known.get_mut(txid) {
+                known.block = None;
+            }
+        }
+        self.undone += 1;
+        self.tip.height = last;
+        let waiting = std::mem::take(&mut self.mempool);
+        for _ in 0..=depth {
+            self.mine();
+        }
+        self.mempool = undone.iter().copied().chain(waiting).collect();
+        if forgets {
+            for txid in &undone {
+                self.forget(*txid);
+            }
+        }
+        undone
+    }
+
+    /// The mempool is lost; gives what was in it.
+    pub(crate) fn evict(&mut self) -> Vec<Txid> {
+        let lost = self.mempool.clone();
+        for txid in &lost {
+            self.forget(*txid);
+        }
+        lost
+    }
+
+    fn forget(&mut self, txid: Txid) {
+        let Some(known) = self.known.remove(&txid) else { return };
+        self.mempool.retain(|other| *other != txid);
+        for input in &known.transaction.input {
+            self.spenders.remove(&input.previous_output);
+        }
+        let children: Vec<Txid> = self
+            .spenders
+            .iter()
+            .filter(|(outpoint, _)| outpoint.txid == txid)
+            .map(|(_, spender)| *spender)
+            .collect();
+        for child in children {
+            self.forget(child);
+        }
+    }
+
+    /// Somebody with the wallet's key, though not one of its members, takes its greatest confirmed coin into a block
+    /// of his own. A transaction of the mempool that wanted the coin has lost it. Gives the amount in satoshis, 0 if there is
+    /// nothing to take.
+    pub(crate) fn steal(&mut self) -> u64 {
+        let Some((script, _)) = self.wallet.clone() else { return 0 };
+        let best = self
+            .known
+            .iter()
+            .filter(|(_, known)| known.block.is_some())
+            .flat_map(|(txid, known)| {
+                (0u32..)
+                    .zip(&known.transaction.output)
+                    .map(|(vout, output)| (OutPoint { txid: *txid, vout }, output))
+            })
+            .filter(|(outpoint, output)| {
+                let spender = self.spenders.get(outpoint).and_then(|by| self.known.get(by));
+                output.script_pubkey == script && spender.is_none_or(|by| by.block.is_none())
+            })
+            .max_by_key(|(outpoint, output)| (output.value, *outpoint))
+            .map(|(outpoint, output)| (outpoint, output.value));
+        let Some((outpoint, value)) = best else { return 0 };
+        if let Some(robbed) = self.spenders.get(&outpoint).copied() {
+            if let Some(known) = self.known.get(&robbed) {
+                self.losers.insert(robbed, known.transaction.clone());
+            }
+            self.forget(robbed);
+        }
+        let transaction = Transaction {
+            version: Version::TWO,
+            lock_time: LockTime::ZERO,
+            input: vec![TxIn { previous_output: outpoint, ..TxIn::default() }],
+            output: vec![TxOut { value, script_pubkey: ScriptBuf::from_bytes(vec![0x51]) }],
+        };
+        let txid = transaction.compute_txid();
+        self.spenders.insert(outpoint, txid);
+        self.stolen.insert(txid);
+        let waiting = std::mem::replace(&mut self.mempool, vec![txid]);
+        self.known.insert(txid, Known { transaction, block: None });
+        self.mine();
+        self.mempool = waiting;
+        value.to_sat()
+    }
+
+    /// Satoshis that are gone by theft, as the chain stands now: a thief's coin may be undone with its parent.
+    #[must_use]
+    pub(crate) fn stolen(&self) -> u64 {
+        let thefts = self.stolen.iter().filter_map(|txid| self.known.get(txid));
+        thefts.flat_map(|known| &known.transaction.output).map(|output| output.value.to_sat()).sum()
+    }
+
+    /// From now on estimates are this many times what they are.
+    pub(crate) const fn multiply_fees(&mut self, times: u64) {
+        self.fee_times = times;
     }
 
     /// Best block.
@@ -128,7 +259,9 @@ impl Chain {
         ChainView {
             tip: self.tip,
             tip_time: GENESIS_TIME + u64::from(self.tip.height) * 600,
-            fee_estimates: vec![(1, 8_000), (6, 3_000), (144, 1_200)],
+            fee_estimates: [(1, 8_000), (6, 3_000), (144, 1_200)]
+                .map(|(blocks, rate)| (blocks, rate * self.fee_times))
+                .to_vec(),
             coins: self.unspent(scripts),
             watched: watch.iter().map(|txid| (*txid, self.presence(txid))).collect(),
         }
@@ -241,10 +374,11 @@ impl Chain {
         self.output(outpoint).map(|output| output.value)
     }
 
-    /// Everything in blocks, and where.
+    /// Everything in blocks that was not stolen, and where.
     pub(crate) fn confirmed(&self) -> impl Iterator<Item = (Txid, &Transaction, BlockRef)> {
         self.known
             .iter()
+            .filter(|(txid, _)| !self.stolen.contains(*txid))
             .filter_map(|(txid, known)| known.block.map(|block| (*txid, &known.transaction, block)))
     }
 

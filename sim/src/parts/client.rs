@@ -61,6 +61,13 @@ impl Client {
         }
     }
 
+    /// The same request with another amount under the same key, if this client makes that mistake.
+    pub(crate) fn altered_request(&self) -> Option<PaymentRequest> {
+        let amount = Amount::from_sat(self.payment.altered?);
+        self.payment.idempotency_key.as_ref()?;
+        Some(PaymentRequest { amount, ..self.request() })
+    }
+
     /// The connection to its node broke, or its patience ended. Whether it will ask again.
     pub(crate) fn lose_answer(&mut self) -> bool {
         let again = self.payment.idempotency_key.is_some();

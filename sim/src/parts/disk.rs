@@ -2,8 +2,9 @@
 //!
 //! Records are appended a step at a time, in order and all or nothing, as the journal's port demands. They become
 //! durable when an fsync that began after the append returns; one fsync covers all that was appended before it began
-//! (group commit). A crash keeps what is durable and, of the rest, a prefix of whole steps of unknown length: the
-//! machine may have written more than it promised, never with a hole and never half a step.
+//! (group commit). A crash keeps what is durable and, of the rest, whole steps up to the first that is missing: the
+//! machine may have written more than it promised, never with a hole and never half a step. The disk knows how long it
+//! was at every fsync, so that an old backup can take its place.
 
 use std::collections::BTreeMap;
 
@@ -14,7 +15,10 @@ use mpc_wallet_core::{
     step::Receipt,
 };
 
-use crate::{plan::Span, rng::Stream};
+use crate::{
+    plan::{Span, Unsynced},
+    rng::{MILLION, Stream},
+};
 
 /// Longest record a journal accepts, in bytes.
 const MAX_RECORD: usize = 1024 * 1024;
@@ -29,6 +33,10 @@ pub(crate) struct Disk {
     flushing: Option<usize>,
     sealed: BTreeMap<SessionId, (KeyId, Vec<u8>)>,
     fsync: Span,
+    /// How long the next fsync takes, if longer than it should.
+    stall: Option<u64>,
+    /// When how many records had become durable.
+    history: Vec<(u64, usize)>,
     random: Stream,
 }
 
@@ -43,6 +51,8 @@ impl Disk {
             flushing: None,
             sealed: BTreeMap::new(),
             fsync,
+            stall: None,
+            history: vec![],
             random,
         }
     }
@@ -67,16 +77,43 @@ impl Disk {
             return None;
         }
         self.flushing = Some(self.records.len());
-        Some(self.random.between(self.fsync.least, self.fsync.most))
+        let usual = self.random.between(self.fsync.least, self.fsync.most);
+        Some(self.stall.take().map_or(usual, |stall| usual.max(stall)))
     }
 
-    /// The fsync returned; the answer is how many records became durable by it.
-    pub(crate) fn finish_flush(&mut self) -> usize {
+    /// The next fsync takes this many milliseconds.
+    pub(crate) const fn stall(&mut self, millis: u64) {
+        self.stall = Some(millis);
+    }
+
+    /// The fsync returned at `now`; the answer is how many records became durable by it.
+    pub(crate) fn finish_flush(&mut self, now: u64) -> usize {
         let covered = self.flushing.take().unwrap_or(self.durable);
         let new = covered - self.durable;
         self.durable = covered;
         self.ends.retain(|end| *end > covered);
+        self.history.push((now, covered));
         new
+    }
+
+    /// All that was appended is on disk, and nobody was told.
+    pub(crate) fn keep_all(&mut self) {
+        self.durable = self.records.len();
+        self.ends.clear();
+        self.flushing = None;
+    }
+
+    /// A backup takes the disk's place, as old as `since`; the answer is how many records are gone.
+    pub(crate) fn restore(&mut self, since: u64) -> usize {
+        let then =
+            self.history.iter().take_while(|(at, _)| *at <= since).last().map_or(0, |(_, count)| *count);
+        let gone = self.records.len().saturating_sub(then);
+        self.records.truncate(then);
+        self.durable = self.records.len();
+        self.history.retain(|(_, count)| *count <= then);
+        self.ends.clear();
+        self.flushing = None;
+        gone
     }
 
     /// What is promised to be on disk.
@@ -85,12 +122,21 @@ impl Disk {
         Receipt::up_to(position(self.durable))
     }
 
-    /// The machine dies. What was appended and not flushed survives up to the end of a random step; the answer is how
-    /// many such records do.
-    pub(crate) fn crash(&mut self) -> usize {
+    /// The machine dies. What was appended and not flushed survives up to the end of some step; the answer is how many such
+    /// records do.
+    pub(crate) fn crash(&mut self, unsynced: Unsynced) -> usize {
         let before = self.durable;
-        let steps = u64::try_from(self.ends.len()).unwrap_or(u64::MAX);
-        let kept = usize::try_from(self.random.below(steps.saturating_add(1))).unwrap_or(0);
+        let kept = match unsynced {
+            Unsynced::Prefix => {
+                let steps = u64::try_from(self.ends.len()).unwrap_or(u64::MAX);
+                usize::try_from(self.random.below(steps.saturating_add(1))).unwrap_or(0)
+            }
+            Unsynced::Subset => {
+                let written: Vec<bool> = self.ends.iter().map(|_| self.random.chance(MILLION / 2)).collect();
+                written.iter().take_while(|written| **written).count()
+            }
+            Unsynced::Lost => 0,
+        };
         self.durable = kept.checked_sub(1).and_then(|last| self.ends.get(last).copied()).unwrap_or(before);
         self.records.truncate(self.durable);
         self.ends.clear();
@@ -176,10 +222,10 @@ mod tests {
         assert_eq!(disk.start_flush(), Some(3));
         disk.append(&[record(2), record(3)]).unwrap();
         assert_eq!(disk.start_flush(), None, "one fsync at a time");
-        assert_eq!(disk.finish_flush(), 1);
+        assert_eq!(disk.finish_flush(0), 1);
         assert_eq!(disk.receipt().position(), LogIndex(1));
         assert_eq!(disk.start_flush(), Some(3));
-        assert_eq!(disk.finish_flush(), 2, "group commit");
+        assert_eq!(disk.finish_flush(0), 2, "group commit");
         assert_eq!(disk.start_flush(), None);
         assert_eq!(disk.read(1).unwrap(), [record(2), record(3)]);
     }
@@ -192,15 +238,44 @@ mod tests {
             let mut disk = disk(seed);
             disk.append(&all[..1]).unwrap();
             disk.start_flush();
-            disk.finish_flush();
+            disk.finish_flush(0);
             disk.append(&all[1..3]).unwrap();
             disk.append(&[]).unwrap();
             disk.append(&all[3..]).unwrap();
-            kept.insert(disk.crash());
+            kept.insert(disk.crash(Unsynced::Prefix));
             let survivors = disk.read(0).unwrap();
             assert_eq!(survivors, all[..survivors.len()]);
             assert_eq!(disk.appended(), disk.durable());
         }
         assert_eq!(kept, [0, 2, 3].into());
+    }
+
+    #[test]
+    fn a_reordering_device_loses_everything_behind_the_first_hole() {
+        let mut kept = std::collections::BTreeMap::new();
+        for seed in 0..200 {
+            let mut disk = disk(seed);
+            for boot in 1..=3 {
+                disk.append(&[record(boot)]).unwrap();
+            }
+            *kept.entry(disk.crash(Unsynced::Subset)).or_insert(0) += 1;
+            disk.append(&[record(9)]).unwrap();
+            assert_eq!(disk.crash(Unsynced::Lost), 0);
+        }
+        assert!(kept[&0] > kept[&1] && kept[&1] > kept[&2] && kept.contains_key(&3), "{kept:?}");
+    }
+
+    #[test]
+    fn a_backup_holds_what_was_durable_then() {
+        let mut disk = disk(1);
+        for boot in 1..=3 {
+            disk.append(&[record(boot)]).unwrap();
+            disk.start_flush();
+            disk.finish_flush(boot * 100);
+        }
+        assert_eq!(disk.restore(250), 1);
+        assert_eq!(disk.read(0).unwrap(), [record(1), record(2)]);
+        assert_eq!(disk.restore(50), 2);
+        assert_eq!(disk.durable(), LogIndex(0));
     }
 }

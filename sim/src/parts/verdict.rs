@@ -59,8 +59,15 @@ pub(crate) fn expectations(plan: &FaultPlan, clients: &[Client], chain: &Chain) 
 }
 
 /// The books of the wallet with this script, all but what the nodes say.
-pub(crate) fn books(plan: &FaultPlan, wallet: &ScriptBuf, clients: &[Client], chain: &Chain) -> Books {
-    let mut books = Books { funds: plan.chain.funds.iter().sum(), ..Books::default() };
+pub(crate) fn books(
+    plan: &FaultPlan,
+    wallet: Option<&ScriptBuf>,
+    clients: &[Client],
+    chain: &Chain,
+) -> Books {
+    let funds = plan.chain.funds.iter().sum();
+    let mut books = Books { funds, stolen: chain.stolen(), ..Books::default() };
+    let Some(wallet) = wallet else { return books };
     for (_, transaction, _) in chain.confirmed() {
         let inputs: Vec<Option<Amount>> =
             transaction.input.iter().map(|input| chain.value_of(&input.previous_output)).collect();
@@ -94,4 +101,3 @@ pub(crate) fn total(overview: &Overview) -> u64 {
     };
     overview.wallets.iter().map(of_wallet).sum()
 }
-

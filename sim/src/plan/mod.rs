@@ -39,6 +39,9 @@ pub struct FaultPlan {
     /// Why this plan is kept, for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub why: Option<String>,
+    /// What found it, if it was found and not written: the command that made the plan.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub found_by: Option<String>,
     /// The oracle that objects to this run: set while a defect is known and not mended, so that mending it shows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expect: Option<String>,
@@ -267,6 +270,7 @@ impl FaultPlan {
         Self {
             version: VERSION,
             why: None,
+            found_by: None,
             expect: None,
             seed,
             profile: Profile::Calm,

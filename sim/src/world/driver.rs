@@ -7,14 +7,14 @@ use mpc_wallet_core::{
     Channel, NodeId,
     chain::ChainQuery,
     message::Message,
-    step::{Alert, Effect, Input, Outcome as Reply},
+    step::{Alert, Effect, Input},
 };
 
 use super::{
-    CrashPoint, Event, Host, MAX_SENT_PER_SECOND, MAX_STEPS_PER_MS, Outcome, PAUSE, Span, World, defect,
-    host::HostError, network::Arrival,
+    CrashPoint, Event, Host, MAX_SENT_PER_SECOND, MAX_STEPS_PER_MS, Outcome, Phase, Span, World, defect,
+    faults::Death, host::HostError, network::Arrival,
 };
-use crate::{oracle::Observed, trace::short_hash};
+use crate::{oracle::Observed, plan::DiskTrouble, trace::short_hash};
 
 impl World {
     /// Gives a node something to think about, if it is up.
@@ -31,7 +31,7 @@ impl World {
                 spin.1
             )));
         }
-        let step = live.step(now, input);
+        let step = live.step(host.clock.show(now), input);
         let before = host.disk.appended().0;
         let count = u64::try_from(step.records().len()).unwrap_or(u64::MAX);
         if step.last().0 != before.saturating_add(count) {
@@ -45,9 +45,18 @@ impl World {
         if let Some(crash) = crash
             && crash.when == CrashPoint::BeforeAppend
         {
-            return self.crash(node, crash.down_for, "before append");
+            return self.crash(node, Death::of(crash));
         }
         let Some(host) = self.hosts.get_mut(&node) else { return Ok(()) };
+        if !step.records().is_empty()
+            && let Some(trouble) = host.failing.take()
+        {
+            if let DiskTrouble::Stalls { millis } = trouble {
+                host.disk.stall(millis);
+            } else {
+                return self.fail_append(node, trouble, step.records());
+            }
+        }
         host.disk.append(step.records()).map_err(HostError::from)?;
         if let Some(live) = &mut host.live {
             live.waiting.push_back((step, crash));
@@ -69,8 +78,9 @@ impl World {
         if !self.is_boot(node, boot) {
             return Ok(());
         }
+        let now = self.queue.now();
         if let Some(host) = self.hosts.get_mut(&node) {
-            host.disk.finish_flush();
+            host.disk.finish_flush(now);
         }
         self.show_durable(node)?;
         self.flush(node);
@@ -108,7 +118,7 @@ impl World {
             if let Some(crash) = crash
                 && crash.when == CrashPoint::AfterAppend
             {
-                return self.crash(node, crash.down_for, "after append");
+                return self.crash(node, Death::of(crash));
             }
             let needs = step.last();
             let mut effects = live
@@ -124,16 +134,19 @@ impl World {
                 self.act(node, effect)?;
             }
             if let Some(crash) = crash {
-                return self.crash(node, crash.down_for, "between effects");
+                return self.crash(node, Death::of(crash));
             }
         }
     }
 
     fn schedule_wake(&mut self, node: NodeId) {
         let now = self.queue.now();
-        let Some(live) = self.hosts.get_mut(&node).and_then(|host| host.live.as_mut()) else { return };
-        let Some(deadline) = live.deadline() else { return };
-        let at = deadline.max(now);
+        let Some(host) = self.hosts.get_mut(&node) else { return };
+        let Some(deadline) = host.deadline(now) else { return };
+        let most = host.clock.late();
+        let late = if most > 0 && self.phase == Phase::Trouble { self.random.below(most + 1) } else { 0 };
+        let at = deadline.saturating_add(late);
+        let Some(live) = &mut host.live else { return };
         if live.wake_at.is_none_or(|planned| at < planned) {
             live.wake_at = Some(at);
             let boot = live.boot;
@@ -143,13 +156,15 @@ impl World {
 
     pub(super) fn wake(&mut self, node: NodeId, boot: u64) -> Outcome {
         let now = self.queue.now();
-        let Some(live) = self.hosts.get_mut(&node).and_then(|host| host.live.as_mut()) else { return Ok(()) };
+        let Some(host) = self.hosts.get_mut(&node) else { return Ok(()) };
+        let due = host.deadline(now).is_some_and(|deadline| deadline <= now);
+        let Some(live) = &mut host.live else { return Ok(()) };
         // An earlier wake took this one's place, or the node is another boot.
         if live.boot != boot || live.wake_at != Some(now) {
             return Ok(());
         }
         live.wake_at = None;
-        if live.deadline().is_some_and(|deadline| deadline <= now) {
+        if due {
             self.input(node, Input::Tick)
         } else {
             self.schedule_wake(node);
@@ -159,7 +174,7 @@ impl World {
 
     pub(super) fn deliver(&mut self, from: NodeId, to: NodeId, channel: Channel, bytes: &[u8]) -> Outcome {
         let up = self.hosts.get(&to).and_then(Host::boot_number).is_some();
-        if !up || !self.network.connects(from, to) {
+        if !up || !self.network.carries(from, to) {
             return Ok(());
         }
         self.tally.delivered += 1;
@@ -197,7 +212,14 @@ impl World {
                     && let Some(boot) = host.boot_number()
                 {
                     let (delay, result) = host.workers.run(work);
-                    self.queue.after(delay, Event::Computed { node, boot, job, result });
+                    if self.phase == Phase::Trouble
+                        && self.plan.lost_jobs > 0
+                        && self.random.chance(self.plan.lost_jobs)
+                    {
+                        self.note(node, format_args!("a worker dies with job {}", job.0));
+                    } else {
+                        self.queue.after(delay, Event::Computed { node, boot, job, result });
+                    }
                 }
                 Ok(())
             }
@@ -253,25 +275,13 @@ impl World {
         self.observe(&Observed::Sent { from, message, bytes: &bytes })?;
         for &to in peers {
             let channel = message.channel();
+            if self.is_filtered(from, to, message) {
+                continue;
+            }
             for Arrival { at, tie } in self.network.route(now, (from, to, channel)) {
                 let bytes = Rc::clone(&bytes);
                 self.queue.ranked(at, tie, Event::Deliver { from, to, channel, bytes });
             }
-        }
-        Ok(())
-    }
-
-    fn reply(&mut self, node: NodeId, request: mpc_wallet_core::RequestId, outcome: &Reply) -> Outcome {
-        self.note(node, format_args!("replies {outcome:?}"));
-        if let Reply::Proposed { txid, .. } = outcome {
-            self.observe(&Observed::Promised { node, txid: *txid })?;
-        }
-        let Some(index) = self.requests.remove(&request) else { return Ok(()) };
-        let Some(client) = self.clients.get_mut(index) else { return Ok(()) };
-        let waiting =
-            matches!(client.state, super::ClientState::Asked { request: asked, .. } if asked == request);
-        if waiting && client.hear(outcome) {
-            self.queue.after(PAUSE, Event::Submit { client: index });
         }
         Ok(())
     }

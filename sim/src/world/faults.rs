@@ -1,9 +1,12 @@
 //! What goes wrong: crashes, restarts, cuts; and how nodes notice.
 
-use mpc_wallet_core::{NodeId, step::Input};
+use mpc_wallet_core::{NodeId, message::Message, record::Record, step::Input};
 
-use super::{CALM_NETWORK, ClientState, Crash, CrashPoint, Event, Host, Outcome, PAUSE, Phase, World};
-use crate::oracle::Observed;
+use super::{CALM_NETWORK, Crash, CrashPoint, Event, Host, Outcome, Phase, World, driver, host::HostError};
+use crate::{
+    oracle::Observed,
+    plan::{DiskFault, DiskTrouble, Filter, Lease, Unsynced},
+};
 
 /// How long it takes to notice that a connection broke: from a reset to the end of an idle timeout.
 const NOTICE_LOSS: u64 = 2_000;
@@ -11,14 +14,103 @@ const NOTICE_LOSS: u64 = 2_000;
 /// How long it takes to connect.
 const NOTICE_CONNECT: u64 = 300;
 
+/// How long a process that ended because of its disk takes to be started again.
+const SUPERVISOR: u64 = 1_000;
+
+/// How a node dies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Death {
+    /// Where it hits the driver's loop, for the trace.
+    pub(crate) moment: &'static str,
+    /// How long it stays down.
+    pub(crate) down_for: u64,
+    /// What becomes of writes that no fsync covers.
+    pub(crate) unsynced: Unsynced,
+    /// Whether its last step is in the node and was never given to the disk, so that the two cannot be compared.
+    pub(crate) step_missing: bool,
+}
+
+impl Death {
+    /// By a crash of the plan.
+    pub(crate) const fn of(crash: Crash) -> Self {
+        let moment = match crash.when {
+            CrashPoint::Now => "now",
+            CrashPoint::BeforeAppend => "before append",
+            CrashPoint::AfterAppend => "after append",
+            CrashPoint::BetweenEffects => "between effects",
+        };
+        let step_missing = matches!(crash.when, CrashPoint::BeforeAppend);
+        Self { moment, down_for: crash.down_for, unsynced: crash.unsynced, step_missing }
+    }
+
+    /// By its disk, or with its process: a supervisor starts it again.
+    pub(crate) const fn of_disk(moment: &'static str, step_missing: bool) -> Self {
+        Self { moment, down_for: SUPERVISOR, unsynced: Unsynced::Prefix, step_missing }
+    }
+}
+
+/// Whether a directed link loses this kind of message at this moment of the plan.
+pub(crate) fn loses(filters: &[Filter], now: u64, link: (NodeId, NodeId), message: &Message) -> bool {
+    let is = |number: Option<u16>, node: NodeId| number.is_none_or(|number| NodeId::new(number) == node);
+    let kind = driver::name(message);
+    filters.iter().any(|filter| {
+        (filter.from..filter.to).contains(&now)
+            && is(filter.sender, link.0)
+            && is(filter.receiver, link.1)
+            && filter.kind == kind
+    })
+}
+
 impl World {
+    pub(super) fn disk_fails(&mut self, fault: DiskFault) -> Outcome {
+        if self.phase != Phase::Trouble {
+            return Ok(());
+        }
+        let node = NodeId::new(fault.node);
+        if let DiskTrouble::Restored { age } = fault.fault {
+            return self.restore_backup(node, age);
+        }
+        if let Some(host) = self.hosts.get_mut(&node) {
+            host.failing = Some(fault.fault);
+        }
+        Ok(())
+    }
+
+    /// The machine is replaced by one that starts from an old copy of the journal.
+    fn restore_backup(&mut self, node: NodeId, age: u64) -> Outcome {
+        self.crash(node, Death::of_disk("of its machine", false))?;
+        let since = self.queue.now().saturating_sub(age).max(self.origin);
+        let Some(host) = self.hosts.get_mut(&node) else { return Ok(()) };
+        let gone = host.disk.restore(since);
+        host.shown = host.shown.min(usize::try_from(host.disk.durable().0).unwrap_or(usize::MAX));
+        let records = host.disk.read(0).map_err(HostError::from)?;
+        self.note(node, format_args!("restored from a backup {age} ms old, {gone} records are gone"));
+        self.observe(&Observed::Restored { node, records: &records })
+    }
+
+    /// An append goes wrong. Production ends the process, which then finds out what is really on disk.
+    pub(super) fn fail_append(&mut self, node: NodeId, trouble: DiskTrouble, records: &[Record]) -> Outcome {
+        let Some(host) = self.hosts.get_mut(&node) else { return Ok(()) };
+        match trouble {
+            DiskTrouble::Refuses | DiskTrouble::Unknown { kept: false } => {
+                self.crash(node, Death::of_disk("as its disk refuses", true))
+            }
+            DiskTrouble::Unknown { kept: true } => {
+                host.disk.append(records).map_err(HostError::from)?;
+                host.disk.keep_all();
+                self.crash(node, Death::of_disk("as its disk does not answer", false))
+            }
+            DiskTrouble::Stalls { .. } | DiskTrouble::Restored { .. } => Ok(()),
+        }
+    }
+
     pub(super) fn crash_is_due(&mut self, crash: Crash) -> Outcome {
         if self.phase != Phase::Trouble {
             return Ok(());
         }
         let node = NodeId::new(crash.node);
         if crash.when == CrashPoint::Now {
-            return self.crash(node, crash.down_for, "now");
+            return self.crash(node, Death::of(crash));
         }
         if let Some(host) = self.hosts.get_mut(&node) {
             host.armed.push(crash);
@@ -26,37 +118,25 @@ impl World {
         Ok(())
     }
 
-    /// The machine loses power; it is switched on again after `down_for` milliseconds.
-    pub(super) fn crash(&mut self, node: NodeId, down_for: u64, moment: &str) -> Outcome {
+    /// The machine loses power; it is switched on again later.
+    pub(super) fn crash(&mut self, node: NodeId, death: Death) -> Outcome {
         let Some(host) = self.hosts.get_mut(&node) else { return Ok(()) };
         if host.live.is_none() {
             return Ok(());
         }
-        // A step that never reached the disk is in the node and not in the journal: no comparison then.
-        let digests = if moment == "before append" { None } else { host.digests()? };
+        let digests = if death.step_missing { None } else { host.digests()? };
         host.live = None;
-        let kept = host.disk.crash();
+        let kept = host.disk.crash(death.unsynced);
         self.tally.crashes += 1;
-        self.note(node, format_args!("crash {moment}, {kept} floating records survive"));
+        self.note(node, format_args!("crash {}, {kept} floating records survive", death.moment));
         if let Some((node_digest, journal_digest)) = digests {
             let moment = "at its crash";
             self.observe(&Observed::Compared { node, moment, node_digest, journal_digest })?;
         }
         self.show_durable(node)?;
         self.notice_soon(node, NOTICE_LOSS);
-        self.queue.after(down_for.max(1), Event::Restart(node));
-        let lost: Vec<usize> = self
-            .clients
-            .iter()
-            .enumerate()
-            .filter(|(_, client)| matches!(client.state, ClientState::Asked { node: at, .. } if at == node))
-            .map(|(index, _)| index)
-            .collect();
-        for index in lost {
-            if self.clients.get_mut(index).is_some_and(super::Client::lose_answer) {
-                self.queue.after(PAUSE, Event::Submit { client: index });
-            }
-        }
+        self.queue.after(death.down_for.max(1), Event::Restart(node));
+        self.hang_up(node);
         Ok(())
     }
 
@@ -65,7 +145,7 @@ impl World {
         if host.live.is_some() {
             return Ok(());
         }
-        let boot = host.boot()?.boot;
+        let boot = host.boot(self.queue.now())?.boot;
         let digests = host.digests()?;
         self.note(node, format_args!("boot {boot}"));
         if let Some((node_digest, journal_digest)) = digests {
@@ -82,8 +162,9 @@ impl World {
             return;
         }
         let group = partition.group.iter().map(|node| NodeId::new(*node)).collect();
-        self.note_world(format_args!("cut {number} {group:?}"));
-        self.network.cut(number, group);
+        let direction = partition.direction;
+        self.note_world(format_args!("cut {number} {group:?} {direction:?}"));
+        self.network.cut(number, group, direction);
         self.notice_all(NOTICE_LOSS);
     }
 
@@ -101,13 +182,46 @@ impl World {
         self.network.mend_all();
         for host in self.hosts.values_mut() {
             host.armed.clear();
+            host.failing = None;
         }
+        self.backend.heal();
         for node in self.nodes() {
             self.restart(node)?;
+            if self.plan.leases.iter().any(|lease| NodeId::new(lease.node) == node) {
+                self.input(node, Input::Lease(None))?;
+            }
         }
         self.notice_all(NOTICE_CONNECT);
         self.queue.after(super::finish::BETWEEN_LOOKS, Event::Judge);
         Ok(())
+    }
+
+    /// Whether a link loses this kind of message now.
+    pub(super) fn is_filtered(&self, from: NodeId, to: NodeId, message: &Message) -> bool {
+        if self.plan.filters.is_empty() || self.phase != Phase::Trouble {
+            return false;
+        }
+        let now = self.queue.now().saturating_sub(self.origin);
+        loses(&self.plan.filters, now, (from, to), message)
+    }
+
+    pub(super) fn tell_lease(&mut self, lease: Lease) -> Outcome {
+        if self.phase != Phase::Trouble {
+            return Ok(());
+        }
+        let (node, holder) = (NodeId::new(lease.node), lease.holder.map(NodeId::new));
+        self.note(node, format_args!("is told that {holder:?} coordinates"));
+        self.input(node, Input::Lease(holder))
+    }
+
+    /// A tick that nobody asked for.
+    pub(super) fn tick(&mut self, node: NodeId) -> Outcome {
+        if self.phase != Phase::Trouble {
+            return Ok(());
+        }
+        let every = self.hosts.get(&node).map_or(0, |host| host.clock.spurious());
+        self.queue.after(every.max(1), Event::Tick(node));
+        self.input(node, Input::Tick)
     }
 
     fn notice_all(&mut self, within: u64) {

@@ -2,13 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use bitcoin::{Amount, Txid};
 use mpc_wallet_core::NodeId;
 
-use super::{ClientState, Event, Host, Outcome, Phase, World};
+use super::{Event, Host, Outcome, Phase, World};
 use crate::{
-    oracle::{Books, Breach, Expected, NodeEnd, Observed, TransactionEnd, conservation, convergence},
-    profile::CALM_NETWORK,
+    oracle::{Books, Breach, Expected, NodeEnd, Observed, conservation, convergence},
+    parts::verdict,
 };
 
 /// Between two looks at a cluster that recovers.
@@ -24,7 +23,7 @@ impl World {
             .and_then(|()| {
                 conservation(&self.books()).map_err(|detail| Breach { oracle: "conservation", detail })
             });
-        let settled = self.clients.iter().all(super::Client::is_settled) && self.chain.waiting() == 0;
+        let settled = self.clients.iter().all(super::Client::is_settled) && self.backend.chain.waiting() == 0;
         match verdict {
             Ok(()) if settled || late => self.conclude(),
             Err(breach) if late => Err(breach),
@@ -53,79 +52,21 @@ impl World {
     }
 
     fn ends(&self) -> BTreeMap<NodeId, NodeEnd> {
-        self.hosts
-            .iter()
-            .map(|(node, host)| {
-                let transactions = host
-                    .live
-                    .iter()
-                    .flat_map(|live| live.node.state().transactions())
-                    .map(|(txid, tx)| {
-                        let end =
-                            TransactionEnd { state: tx.state.name(), sub_status: tx.sub_status.to_string() };
-                        (txid, end)
-                    })
-                    .collect();
-                (*node, NodeEnd { transactions })
-            })
-            .collect()
+        let end = |host: &Host| host.live.as_ref().map(|live| verdict::end(live.node.state()));
+        self.hosts.iter().map(|(node, host)| (*node, end(host).unwrap_or_default())).collect()
     }
 
     fn expectations(&self) -> Vec<Expected> {
-        let paid: BTreeMap<_, Txid> = self
-            .chain
-            .confirmed()
-            .flat_map(|(txid, transaction, _)| {
-                transaction.output.iter().map(move |output| (&output.script_pubkey, txid))
-            })
-            .collect();
-        let untroubled = self.plan.network == CALM_NETWORK
-            && self.plan.crashes.is_empty()
-            && self.plan.partitions.is_empty()
-            && self.plan.chain.outages.is_empty();
-        self.clients
-            .iter()
-            .filter(|client| client.state != ClientState::Unsure)
-            .map(|client| Expected {
-                label: client.label.clone(),
-                answer: match &client.state {
-                    ClientState::Accepted { txid } => Ok(*txid),
-                    ClientState::Idle { last } => {
-                        Err(last.clone().unwrap_or_else(|| String::from("it has not asked yet")))
-                    }
-                    ClientState::Asked { node, .. } => Err(format!("{node} has not answered")),
-                    ClientState::Unsure => Err(String::from("it lost its answer")),
-                },
-                must_confirm: untroubled || client.payment.at >= self.plan.heal_at,
-                paid: paid.contains_key(&client.recipient),
-            })
-            .collect()
+        verdict::expectations(&self.plan, &self.clients, &self.backend.chain)
     }
 
     fn books(&self) -> Books {
-        let mut books = Books { funds: self.plan.chain.funds.iter().sum(), ..Books::default() };
-        let Some(wallet) = &self.wallet else { return books };
-        for (_, transaction, _) in self.chain.confirmed() {
-            let inputs: Vec<Option<Amount>> =
-                transaction.input.iter().map(|input| self.chain.value_of(&input.previous_output)).collect();
-            // What funds the wallet spends coins this chain has never seen.
-            if inputs.iter().any(Option::is_none) {
-                continue;
-            }
-            let received: u64 = inputs.into_iter().flatten().map(Amount::to_sat).sum();
-            let sent: u64 = transaction.output.iter().map(|output| output.value.to_sat()).sum();
-            books.fees += received.saturating_sub(sent);
-            for output in &transaction.output {
-                if self.clients.iter().any(|client| client.recipient == output.script_pubkey) {
-                    books.paid += output.value.to_sat();
-                } else if output.script_pubkey != *wallet {
-                    books.strangers.push(output.script_pubkey.clone());
-                }
-            }
+        let by_node = self.hosts.iter().filter_map(|(node, host)| Some((*node, host.balance()?)));
+        let wallet = self.wallet.as_ref();
+        Books {
+            by_node: by_node.collect(),
+            ..verdict::books(&self.plan, wallet, &self.clients, &self.backend.chain)
         }
-        books.on_chain = self.chain.balance(wallet);
-        books.by_node = self.hosts.iter().filter_map(|(node, host)| Some((*node, host.balance()?))).collect();
-        books
     }
 
     /// Where every stream stands, so that a difference in draws alone shows in the hash.

@@ -9,29 +9,16 @@ use mpc_wallet_core::{
     Config, Node, NodeId, Timestamp, VoteKey,
     mpc::KeyShare,
     node::{ReplayError, SealedShare},
-    record::Fact,
+    record::{Fact, Record},
     state::{ApplyError, State},
     step::{Input, Step},
 };
 
 use crate::{
-    parts::{disk::Disk, workers::Workers},
-    plan::Crash,
+    parts::{clock::Clock, disk::Disk, verdict, workers::Workers},
+    plan::{Crash, DiskTrouble},
     rng::Stream,
 };
-
-/// Virtual time 0 by the nodes' clocks, milliseconds since the Unix epoch.
-const EPOCH: u64 = 1_700_100_000_000;
-
-/// The moment `now` of the run as nodes see it.
-pub(super) const fn wall(now: u64) -> Timestamp {
-    Timestamp(EPOCH.saturating_add(now))
-}
-
-/// The moment of the run that a node means.
-pub(super) const fn virtual_time(at: Timestamp) -> u64 {
-    at.0.saturating_sub(EPOCH)
-}
 
 /// Why a node could not be brought up or compared.
 #[derive(Debug, thiserror::Error)]
@@ -70,19 +57,21 @@ pub(super) struct Live {
 }
 
 impl Live {
-    pub(super) fn step(&mut self, now: u64, input: Input) -> Step {
-        self.node.step(wall(now), &mut self.entropy, input)
+    pub(super) fn step(&mut self, now: Timestamp, input: Input) -> Step {
+        self.node.step(now, &mut self.entropy, input)
     }
 
     /// The entropy stream's next value, for the trace.
     pub(super) fn unseed(&self) -> u64 {
         self.entropy.clone().last_word()
     }
+}
 
-    /// When the node wants to be woken.
-    pub(super) fn deadline(&self) -> Option<u64> {
-        self.node.deadline().map(|(at, _)| virtual_time(at))
-    }
+/// What a machine is made of.
+pub(super) struct Parts {
+    pub(super) disk: Disk,
+    pub(super) workers: Workers,
+    pub(super) clock: Clock,
 }
 
 /// One machine.
@@ -92,23 +81,40 @@ pub(super) struct Host {
     seed: u64,
     pub(super) disk: Disk,
     pub(super) workers: Workers,
+    pub(super) clock: Clock,
     pub(super) live: Option<Live>,
     boots: u64,
     /// How many durable records the oracles have seen.
     pub(super) shown: usize,
     /// Crashes whose time has come and whose point has not.
     pub(super) armed: Vec<Crash>,
+    /// What is wrong with the disk from the next append on.
+    pub(super) failing: Option<DiskTrouble>,
 }
 
 impl Host {
-    pub(super) fn new(config: Config, identity: [u8; 32], seed: u64, disk: Disk, workers: Workers) -> Self {
-        Self { config, identity, seed, disk, workers, live: None, boots: 0, shown: 0, armed: vec![] }
+    pub(super) fn new(config: Config, identity: [u8; 32], seed: u64, parts: Parts) -> Self {
+        let Parts { disk, workers, clock } = parts;
+        Self {
+            config,
+            identity,
+            seed,
+            disk,
+            workers,
+            clock,
+            live: None,
+            boots: 0,
+            shown: 0,
+            armed: vec![],
+            failing: None,
+        }
     }
 
     /// Starts the node from what is on disk.
-    pub(super) fn boot(&mut self) -> Result<&Live, HostError> {
+    pub(super) fn boot(&mut self, now: u64) -> Result<&Live, HostError> {
         self.boots += 1;
         let records = self.disk.read(0)?;
+        self.clock.boot(now, records.iter().map(|record| record.at).max().unwrap_or_default());
         let shares = self.shares()?;
         let identity = VoteKey::from_bytes(&self.identity)?;
         let node = Node::replay(self.config.clone(), identity, records, shares)?;
@@ -138,17 +144,15 @@ impl Host {
         self.live.as_ref().map(|live| live.boot)
     }
 
+    /// When the running node wants to be woken, as a moment of the run.
+    pub(super) fn deadline(&self, now: u64) -> Option<u64> {
+        let (at, _) = self.live.as_ref()?.node.deadline()?;
+        Some(self.clock.when(at, now))
+    }
+
     /// What the node says its wallets hold, in satoshis, mempool included.
     pub(super) fn balance(&self) -> Option<u64> {
-        let wallets = self.live.as_ref()?.node.overview().wallets;
-        let total = |wallet: &mpc_wallet_core::overview::WalletView| {
-            let balance = wallet.balance;
-            balance.confirmed.to_sat()
-                + balance.trusted_pending.to_sat()
-                + balance.untrusted_pending.to_sat()
-                + balance.immature.to_sat()
-        };
-        Some(wallets.iter().map(total).sum())
+        self.live.as_ref().map(|live| verdict::total(&live.node.overview()))
     }
 
     /// Digests of the node's state and of its journal, undurable end included, applied to nothing.
@@ -163,16 +167,17 @@ impl Host {
 
     /// The armed crash that this step sets off, if any.
     pub(super) fn triggered(&mut self, step: &Step) -> Option<Crash> {
-        if step.records().is_empty() {
-            return None;
-        }
-        let index = self.armed.iter().position(|crash| match crash.entering {
-            None => true,
-            Some(state) => step
-                .records()
-                .iter()
-                .any(|record| matches!(&record.fact, Fact::Transition { to, .. } if *to == state)),
-        })?;
+        let index = self.armed.iter().position(|crash| hits(crash, step.records()))?;
         Some(self.armed.remove(index))
+    }
+}
+
+/// Whether these records set a crash off.
+pub(crate) fn hits(crash: &Crash, records: &[Record]) -> bool {
+    match crash.entering {
+        None => !records.is_empty(),
+        Some(state) => {
+            records.iter().any(|record| matches!(&record.fact, Fact::Transition { to, .. } if *to == state))
+        }
     }
 }

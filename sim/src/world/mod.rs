@@ -7,6 +7,8 @@
 //! plan's faults and payments. *Recovery*, from `heal_at`: faults end, nodes come back, and all that was accepted
 //! must end. Safety is judged at every step, liveness at the end.
 
+mod backend;
+mod customers;
 pub(crate) mod driver;
 mod faults;
 mod finish;
@@ -17,32 +19,35 @@ mod setup;
 
 use std::{collections::BTreeMap, fmt, rc::Rc};
 
-use bitcoin::{Network as BitcoinNetwork, ScriptBuf};
+use bitcoin::ScriptBuf;
 use mpc_wallet_core::{
-    Channel, Cluster, Config, KeyId, Limits, NodeId, RequestId, SessionId, Timing, VoteKey,
-    chain::{ChainAnswer, ChainObservation, ChainQuery},
+    Channel, KeyId, NodeId, RequestId, SessionId,
+    chain::{ChainAnswer, ChainQuery},
     ids::{JobId, QueryId},
-    mpc,
-    policy::Policy,
-    step::{Command, Input, JobResult},
+    step::{Input, JobResult},
 };
-use rand_core::RngCore;
 
-pub(crate) use self::host::HostError;
+pub(crate) use self::{
+    faults::{Death, loses},
+    host::{HostError, hits},
+};
 use self::{
-    host::Host,
+    host::{Host, Parts},
     network::Network,
     scheduler::Scheduler,
 };
 use crate::{
     oracle::{Breach, Observed, Oracles},
     parts::{
+        backend::{Backend, Upset, words},
         chain::Chain,
-        client::{Client, ClientState, PATIENCE, PAUSE},
+        client::Client,
+        clock::Clock,
         disk::Disk,
+        members::{self, Members},
         workers::Workers,
     },
-    plan::{Crash, CrashPoint, FaultPlan, Span, Suite},
+    plan::{Crash, CrashPoint, DiskFault, FaultPlan, Lease, Span},
     profile::CALM_NETWORK,
     rng::Stream,
     trace::{Log, Trace, TraceHash},
@@ -57,9 +62,6 @@ const MAX_STEPS_PER_MS: u32 = 5_000;
 /// Most messages a node sends in one virtual second: twenty payments at once take some hundreds. Beyond this nodes
 /// answer each other's answers.
 const MAX_SENT_PER_SECOND: u32 = 2_000;
-
-/// Confirmations a payment needs in this world.
-const CONFIRMATIONS: u32 = 2;
 
 /// What can happen.
 enum Event {
@@ -81,14 +83,24 @@ enum Event {
     Answer { node: NodeId, boot: u64, answer: ChainAnswer },
     /// A block is found.
     Mine,
+    /// Something is wrong with the chain.
+    Upset(Upset),
     /// A client asks.
     Submit { client: usize },
     /// A client has waited long enough.
     Impatient { client: usize, request: RequestId },
+    /// A client asks for something else under the key it has used.
+    Alter { client: usize, node: NodeId },
     /// A crash's time has come.
     Crash(Crash),
     /// A node comes back.
     Restart(NodeId),
+    /// A disk's time has come.
+    Disk(DiskFault),
+    /// A node hears who coordinates.
+    Tell(Lease),
+    /// A node is woken for nothing.
+    Tick(NodeId),
     /// A cut begins.
     Cut(usize),
     /// It ends.
@@ -183,7 +195,7 @@ pub struct World {
     queue: Scheduler<Event>,
     hosts: BTreeMap<NodeId, Host>,
     network: Network,
-    chain: Chain,
+    backend: Backend,
     /// The wallet's script, once there is a key.
     wallet: Option<ScriptBuf>,
     clients: Vec<Client>,
@@ -210,35 +222,18 @@ impl World {
     pub fn new(plan: FaultPlan, log: Option<Log>) -> anyhow::Result<Self> {
         plan.check()?;
         let seed = plan.seed;
-        let mut identities = BTreeMap::new();
-        let mut members = BTreeMap::new();
-        for number in 1..=plan.nodes {
-            let node = NodeId::new(number);
-            let mut secret = [0; 32];
-            Stream::new(seed, &format!("identity/{node}")).fill_bytes(&mut secret);
-            members.insert(node, VoteKey::from_bytes(&secret)?.public());
-            identities.insert(node, secret);
-        }
-        let cluster = Cluster::new(BitcoinNetwork::Regtest, plan.threshold, members)?;
-        let suite = match plan.suite {
-            Suite::Mock => mpc::Suite::Mock,
-            Suite::Givre => mpc::Suite::Givre,
-        };
+        let Members { cluster, identities } = members::of(&plan)?;
         let hosts = identities
             .into_iter()
             .map(|(node, identity)| {
-                let config = Config {
-                    me: node,
-                    cluster: cluster.clone(),
-                    policy: Policy::default(),
-                    timing: Timing::default(),
-                    limits: Limits::default(),
-                    confirmations_required: CONFIRMATIONS,
-                    suite,
+                let config = members::config(&plan, &cluster, node);
+                let fault = plan.clocks.iter().find(|clock| NodeId::new(clock.node) == node);
+                let parts = Parts {
+                    disk: Disk::new(plan.fsync, Stream::new(seed, &format!("disk/{node}"))),
+                    workers: Workers::new(plan.job, Stream::new(seed, &format!("workers/{node}"))),
+                    clock: Clock::new(fault.cloned()),
                 };
-                let disk = Disk::new(plan.fsync, Stream::new(seed, &format!("disk/{node}")));
-                let workers = Workers::new(plan.job, Stream::new(seed, &format!("workers/{node}")));
-                (node, Host::new(config, identity, seed, disk, workers))
+                (node, Host::new(config, identity, seed, parts))
             })
             .collect();
         let clients: Vec<Client> =
@@ -254,7 +249,7 @@ impl World {
             oracles: Oracles::new(&cluster, payments),
             hosts,
             network: Network::new(CALM_NETWORK, Stream::new(seed, "network")),
-            chain: Chain::new(suite),
+            backend: Backend::new(Chain::new(members::suite(&plan))),
             wallet: None,
             tally: Counts { asked: u64::try_from(clients.len())?, ..Counts::default() },
             clients,
@@ -323,19 +318,27 @@ impl World {
                 Ok(())
             }
             Event::Answer { node, boot, answer } if self.is_boot(node, boot) => {
-                self.note(node, format_args!("chain {}", kind(&answer.observation)));
+                self.note(node, format_args!("chain {}", words(&answer.observation)));
                 self.input(node, Input::Chain(answer))
             }
             // Whatever was on its way to a node that died.
             Event::Computed { .. } | Event::Sealed { .. } | Event::Answer { .. } => Ok(()),
             Event::Mine => self.mine(),
+            Event::Upset(upset) => {
+                self.upset(upset);
+                Ok(())
+            }
             Event::Submit { client } => self.submit(client),
             Event::Impatient { client, request } => {
                 self.impatient(client, request);
                 Ok(())
             }
+            Event::Alter { client, node } => self.alter(client, node),
             Event::Crash(crash) => self.crash_is_due(crash),
             Event::Restart(node) => self.restart(node),
+            Event::Disk(fault) => self.disk_fails(fault),
+            Event::Tell(lease) => self.tell_lease(lease),
+            Event::Tick(node) => self.tick(node),
             Event::Cut(number) => {
                 self.cut(number);
                 Ok(())
@@ -369,92 +372,6 @@ impl World {
     fn nodes(&self) -> Vec<NodeId> {
         self.hosts.keys().copied().collect()
     }
-
-    // The chain backend.
-
-    fn ask(&mut self, node: NodeId, boot: u64, query: QueryId, question: &ChainQuery) {
-        let Span { least, most } = self.plan.chain.answer;
-        let delay = self.random.between(least, most) / 2;
-        let down = self.phase == Phase::Trouble && self.in_outage();
-        let observation = if !down {
-            self.chain.answer(question)
-        } else if let ChainQuery::Broadcast { .. } = question
-            && self.random.chance(300_000)
-        {
-            // It went through and nobody can tell.
-            self.chain.answer(question);
-            match self.chain.answer(question) {
-                ChainObservation::Broadcast { txid, .. } => ChainObservation::Broadcast {
-                    txid,
-                    outcome: mpc_wallet_core::chain::BroadcastOutcome::Unknown(String::from("timeout")),
-                },
-                other @ (ChainObservation::Poll(_)
-                | ChainObservation::Coins(_)
-                | ChainObservation::Unavailable(_)) => other,
-            }
-        } else {
-            ChainObservation::Unavailable(String::from("503"))
-        };
-        let answer = ChainAnswer { query, observation };
-        self.queue.after(delay, Event::Answer { node, boot, answer });
-    }
-
-    fn in_outage(&self) -> bool {
-        let now = self.queue.now().saturating_sub(self.origin);
-        self.plan.chain.outages.iter().any(|outage| (outage.from..outage.to).contains(&now))
-    }
-
-    fn mine(&mut self) -> Outcome {
-        let mined = self.chain.mine();
-        let tip = self.chain.tip();
-        self.note_world(format_args!("block {} of {} transactions", tip.height, mined.len()));
-        for txid in mined {
-            if let Some(transaction) = self.chain.transaction(&txid) {
-                self.oracles.observe(&Observed::Confirmed { transaction })?;
-            }
-        }
-        let Span { least, most } = self.plan.chain.block_interval;
-        let next = self.random.between(least, most);
-        self.queue.after(next, Event::Mine);
-        Ok(())
-    }
-
-    // Clients.
-
-    fn submit(&mut self, index: usize) -> Outcome {
-        let Some(client) = self.clients.get_mut(index) else { return Ok(()) };
-        let ClientState::Idle { .. } = client.state else { return Ok(()) };
-        let elsewhere = client.asked > 0 && self.random.chance(500_000);
-        let number = if elsewhere {
-            u16::try_from(self.random.between(1, u64::from(self.plan.nodes))).unwrap_or(1)
-        } else {
-            client.payment.node
-        };
-        client.asked += 1;
-        let node = NodeId::new(number);
-        if self.hosts.get(&node).and_then(Host::boot_number).is_none() {
-            client.state = ClientState::Idle { last: Some(format!("{node} is down")) };
-            self.queue.after(PAUSE, Event::Submit { client: index });
-            return Ok(());
-        }
-        self.last_request += 1;
-        let request = RequestId(self.last_request);
-        client.state = ClientState::Asked { request, node };
-        let command = Command::Pay(client.request());
-        let what = format!("asked for {} of {} sat", client.label, client.payment.amount);
-        self.requests.insert(request, index);
-        self.queue.after(PATIENCE, Event::Impatient { client: index, request });
-        self.note(node, format_args!("{what}"));
-        self.input(node, Input::Client { request, command })
-    }
-
-    fn impatient(&mut self, index: usize, request: RequestId) {
-        let Some(client) = self.clients.get_mut(index) else { return };
-        let waiting = matches!(client.state, ClientState::Asked { request: asked, .. } if asked == request);
-        if waiting && client.lose_answer() {
-            self.queue.after(PAUSE, Event::Submit { client: index });
-        }
-    }
 }
 
 /// A defect that no oracle names: of the core's contract, or of this world.
@@ -465,14 +382,5 @@ fn defect(detail: impl Into<String>) -> Breach {
 impl From<HostError> for Breach {
     fn from(error: HostError) -> Self {
         Self { oracle: "replay_equals_live", detail: error.to_string() }
-    }
-}
-
-const fn kind(observation: &ChainObservation) -> &'static str {
-    match observation {
-        ChainObservation::Poll(_) => "poll",
-        ChainObservation::Coins(_) => "coins",
-        ChainObservation::Broadcast { .. } => "broadcast",
-        ChainObservation::Unavailable(_) => "unavailable",
     }
 }

@@ -2,14 +2,17 @@
 //!
 //! A link is a directional pair and a channel, as a stream of a connection is: a message queues behind the earlier
 //! ones of its link unless it is reordered, and channels race each other. Two nodes reach each other if they are on
-//! the same side of every cut.
+//! the same side of every cut; a cut may stop one direction only.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use mpc_wallet_core::{Channel, NodeId};
 use rand_core::RngCore;
 
-use crate::{plan::NetworkProfile, rng::Stream};
+use crate::{
+    plan::{Direction, NetworkProfile},
+    rng::Stream,
+};
 
 /// Most doublings of a delay in the heavy tail.
 const MAX_DOUBLINGS: u32 = 10;
@@ -30,7 +33,7 @@ pub(crate) struct Arrival {
 /// Links between all nodes.
 pub(crate) struct Network {
     profile: NetworkProfile,
-    cuts: BTreeMap<usize, BTreeSet<NodeId>>,
+    cuts: BTreeMap<usize, (BTreeSet<NodeId>, Direction)>,
     /// The last arrival in order, by link.
     last: BTreeMap<Link, Arrival>,
     random: Stream,
@@ -49,8 +52,8 @@ impl Network {
     }
 
     /// Separates a group from the rest until [`Network::mend`] with the same number.
-    pub(crate) fn cut(&mut self, number: usize, group: BTreeSet<NodeId>) {
-        self.cuts.insert(number, group);
+    pub(crate) fn cut(&mut self, number: usize, group: BTreeSet<NodeId>, direction: Direction) {
+        self.cuts.insert(number, (group, direction));
     }
 
     /// Ends one cut.
@@ -63,15 +66,25 @@ impl Network {
         self.cuts.clear();
     }
 
-    /// Whether no cut lies between two nodes.
+    /// Whether no cut lies between two nodes, in either direction: a connection needs both.
     #[must_use]
     pub(crate) fn connects(&self, a: NodeId, b: NodeId) -> bool {
-        self.cuts.values().all(|group| group.contains(&a) == group.contains(&b))
+        self.carries(a, b) && self.carries(b, a)
+    }
+
+    /// Whether what one node says can reach another.
+    #[must_use]
+    pub(crate) fn carries(&self, from: NodeId, to: NodeId) -> bool {
+        self.cuts.values().all(|(group, direction)| match (group.contains(&from), group.contains(&to)) {
+            (true, false) => *direction == Direction::Inward,
+            (false, true) => *direction == Direction::Outward,
+            (true, true) | (false, false) => true,
+        })
     }
 
     /// When copies of a message that is sent now arrive.
     pub(crate) fn route(&mut self, now: u64, link: Link) -> Vec<Arrival> {
-        if !self.connects(link.0, link.1) || self.random.chance(self.profile.loss) {
+        if !self.carries(link.0, link.1) || self.random.chance(self.profile.loss) {
             return vec![];
         }
         let copies = if self.random.chance(self.profile.duplicate) { 2 } else { 1 };
@@ -170,15 +183,24 @@ mod tests {
     fn a_cut_separates_both_ways_until_it_is_mended() {
         let mut network = network(CALM_NETWORK);
         let c = NodeId::new(3);
-        network.cut(0, BTreeSet::from([A]));
+        network.cut(0, BTreeSet::from([A]), Direction::Both);
         let back = (B, A, Channel::Events);
         assert!(network.route(0, LINK).is_empty() && network.route(0, back).is_empty());
         assert!(network.connects(B, c));
-        network.cut(1, BTreeSet::from([A, B]));
+        network.cut(1, BTreeSet::from([A, B]), Direction::Both);
         assert!(!network.connects(B, c));
         network.mend(0);
         assert!(network.connects(A, B) && !network.connects(A, c));
         network.mend_all();
         assert!(network.connects(A, c));
+    }
+
+    #[test]
+    fn a_one_way_cut_stops_one_direction() {
+        let mut network = network(CALM_NETWORK);
+        network.cut(0, BTreeSet::from([A]), Direction::Outward);
+        assert!(!network.carries(A, B) && network.carries(B, A) && !network.connects(A, B));
+        network.cut(0, BTreeSet::from([A]), Direction::Inward);
+        assert!(network.carries(A, B) && !network.carries(B, A) && !network.connects(B, A));
     }
 }

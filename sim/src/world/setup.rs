@@ -76,7 +76,7 @@ impl World {
             .map_err(|_| defect("the wallet's key is not a point on the curve"))?;
         let script = ScriptBuf::new_p2tr(&Secp256k1::verification_only(), key, None);
         self.note_world(format_args!("funds {} coins", self.plan.chain.funds.len()));
-        self.chain.fund(script.clone(), key, &self.plan.chain.funds);
+        self.backend.chain.fund(script.clone(), key, &self.plan.chain.funds);
         self.wallet = Some(script);
         Ok(())
     }
@@ -104,6 +104,19 @@ impl World {
         for crash in &self.plan.crashes {
             self.queue.at(at(crash.at), Event::Crash(*crash));
         }
+        for fault in &self.plan.disks {
+            self.queue.at(at(fault.at), Event::Disk(*fault));
+        }
+        for lease in &self.plan.leases {
+            self.queue.at(at(lease.at), Event::Tell(*lease));
+        }
+        for (node, host) in &mut self.hosts {
+            host.clock.begin(self.origin);
+            if host.clock.spurious() > 0 {
+                self.queue.after(host.clock.spurious(), Event::Tick(*node));
+            }
+        }
         self.queue.at(at(self.plan.heal_at), Event::Heal);
+        self.plan_upsets();
     }
 }
