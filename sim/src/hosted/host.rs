@@ -51,7 +51,7 @@ pub(super) async fn software(stage: Arc<Mutex<Stage>>, me: NodeId) -> turmoil::R
             }
         }
     };
-    live(boot).await;
+    Box::pin(live(boot)).await;
     std::future::pending().await
 }
 
