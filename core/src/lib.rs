@@ -13,7 +13,10 @@ mod fixture;
 pub mod identity;
 pub mod ids;
 pub mod message;
+#[cfg(test)]
+mod model;
 pub mod mpc;
+pub mod mutant;
 pub mod node;
 pub mod overview;
 pub mod policy;

@@ -1,17 +1,2 @@
-//! What a peer may send, on each channel: it is refused, or it is exactly what encoding the message gives.
-#![no_main]
-
-use libfuzzer_sys::fuzz_target;
-use mpc_wallet_core::{Channel, message::Message};
-
-fuzz_target!(|bytes: &[u8]| {
-    let mut taken = 0;
-    for channel in Channel::ALL {
-        if let Ok(message) = Message::decode(channel, bytes) {
-            taken += 1;
-            assert_eq!(message.channel(), channel);
-            assert_eq!(message.encode().as_deref(), Ok(bytes));
-        }
-    }
-    assert!(taken <= 1, "one message on two channels");
-});
+#![cfg_attr(fuzzing, no_main)]
+mpc_wallet_fuzz::fuzz!(message);

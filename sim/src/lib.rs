@@ -4,18 +4,22 @@
 //! one seed. A [`plan::FaultPlan`] says everything about a run; [`world::World`] lets it happen; [`oracle`] judges
 //! every step; [`trace`] condenses the run into one hash, so that anybody can see that a replay is the same run.
 //!
-//! What a green run proves: for this plan, the core kept every safety property under these faults and finished once
-//! they were over. It says nothing about the shell, real QUIC, real disks, or Byzantine members.
+//! What a green run proves: for this plan, the core kept every safety property under these faults, traitors' lies
+//! among them ([`byzantine`]), and finished once they were over. It says nothing about the shell, real QUIC or real disks.
 
+pub mod byzantine;
 pub mod command;
 #[cfg(feature = "turmoil")]
 pub mod hosted;
+#[cfg(feature = "mutants")]
+pub mod mutants;
 pub mod oracle;
 mod parts;
 pub mod plan;
 pub mod profile;
 pub mod rng;
 pub mod shrink;
+pub mod story;
 pub mod trace;
 pub mod world;
 
@@ -30,7 +34,15 @@ pub use world::{Report, World};
 /// # Errors
 /// A plan that cannot be run.
 pub fn run(plan: FaultPlan, log: Option<trace::Log>) -> anyhow::Result<Report> {
-    let world = World::new(plan, log)?;
+    run_watched(plan, oracle::Watch::All, log)
+}
+
+/// As [`run`], with other oracles or without an end at the first objection.
+///
+/// # Errors
+/// A plan that cannot be run.
+pub fn run_watched(plan: FaultPlan, watch: oracle::Watch, log: Option<trace::Log>) -> anyhow::Result<Report> {
+    let world = World::new(plan, log)?.watched(watch);
     // The world is moved in and gone after a panic, so no broken state is seen.
     let report = catch_unwind(AssertUnwindSafe(|| world.run()));
     report.map_err(|cause| panicked(&*cause))

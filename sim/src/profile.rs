@@ -9,9 +9,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     plan::{
-        ChainPlan, ClockFault, Crash, CrashPoint, Direction, DiskFault, DiskTrouble, Eviction, FaultPlan,
-        FeeSpike, Filter, Jump, Lease, NetworkProfile, Outage, Partition, Payment, Reorg, Span, StaleTip,
-        Theft, Unsynced,
+        ChainPlan, ClockFault, Crash, CrashPoint, Deviation, Direction, DiskFault, DiskTrouble, Eviction,
+        FaultPlan, FeeSpike, Filter, Jump, Lease, NetworkProfile, Outage, Partition, Payment, Reorg, Span,
+        StaleTip, Theft, Traitor, Unsynced,
     },
     rng::Stream,
 };
@@ -28,13 +28,16 @@ pub enum Profile {
     Crashy,
     /// The network is cut.
     Partition,
+    /// A member lies, alone or while other things go wrong.
+    Byzantine,
     /// A random selection of everything.
     Swarm,
 }
 
 impl Profile {
     /// All of them.
-    pub const ALL: [Self; 5] = [Self::Calm, Self::Lossy, Self::Crashy, Self::Partition, Self::Swarm];
+    pub const ALL: [Self; 6] =
+        [Self::Calm, Self::Lossy, Self::Crashy, Self::Partition, Self::Byzantine, Self::Swarm];
 
     /// The kind for the run of this number, when all kinds take turns.
     #[must_use]
@@ -54,6 +57,7 @@ impl Profile {
             Self::Lossy => "lossy",
             Self::Crashy => "crashy",
             Self::Partition => "partition",
+            Self::Byzantine => "byzantine",
             Self::Swarm => "swarm",
         }
     }
@@ -70,8 +74,9 @@ pub(crate) const TROUBLE: u64 = 60_000;
 /// abandonment and a few signing attempts follow, then two blocks.
 pub(crate) const RECOVERY: u64 = 240_000;
 
-/// How long a healed cluster needs before all members see each other again.
-const RECONNECTION: u64 = 5_000;
+/// How long a healed cluster needs before all members see each other again, and the chain as it is: they look at it
+/// every ten seconds.
+const LOOK: u64 = 12_000;
 
 /// Which classes of fault a plan has.
 #[derive(Clone, Copy, Default)]
@@ -106,9 +111,14 @@ pub(crate) fn generate(seed: u64, profile: Profile) -> FaultPlan {
         Profile::Swarm => {
             *draw.pick(&[(5, 4), (5, 4), (5, 4), (5, 3), (3, 2), (4, 3), (7, 5)]).unwrap_or(&(5, 4))
         }
+        Profile::Byzantine => *draw.pick(&[(5, 4), (5, 4), (5, 4), (4, 3), (7, 5)]).unwrap_or(&(5, 4)),
         Profile::Calm | Profile::Lossy | Profile::Crashy | Profile::Partition => (5, 4),
     };
     let payments = payments(classes, nodes, &mut draw);
+    let mut treason = Stream::new(seed, "plan/traitors");
+    let traitors = traitors(profile, (nodes, threshold), &mut treason);
+    let mut crashes = crashes(classes, nodes, &payments, &mut draw);
+    crashes.extend(traitors.iter().filter_map(|traitor| relapse(traitor, &mut treason)));
     FaultPlan {
         profile,
         nodes,
@@ -117,7 +127,8 @@ pub(crate) fn generate(seed: u64, profile: Profile) -> FaultPlan {
         fsync: Span { least: 1, most: if classes.slow_disk { draw.log_uniform(400) + 1 } else { 4 } },
         chain: chain(classes, nodes, &mut draw),
         partitions: partitions(classes, nodes, &mut draw),
-        crashes: crashes(classes, nodes, &payments, &mut draw),
+        crashes,
+        traitors,
         filters: filters(classes, nodes, &mut draw),
         disks: disks(classes, nodes, &payments, &mut draw),
         clocks: clocks(classes, nodes, &mut draw),
@@ -135,6 +146,20 @@ fn classes(profile: Profile, draw: &mut Stream) -> Classes {
         Profile::Lossy => Classes { delays: true, loss: true, duplicates: true, reordering: true, ..none },
         Profile::Crashy => Classes { crashes: true, blackouts: draw.chance(300_000), ..none },
         Profile::Partition => Classes { cuts: true, one_way: draw.chance(300_000), ..none },
+        Profile::Byzantine => {
+            let mild = draw.chance(500_000);
+            let mut coin = || mild && draw.chance(400_000);
+            Classes {
+                delays: coin(),
+                loss: coin(),
+                duplicates: coin(),
+                reordering: coin(),
+                crashes: coin(),
+                cuts: coin(),
+                outages: coin(),
+                ..none
+            }
+        }
         // One run in twenty is calm: a fault that hides another must not hide it always.
         Profile::Swarm if draw.chance(50_000) => none,
         Profile::Swarm => {
@@ -209,7 +234,7 @@ fn chain(classes: Classes, nodes: u16, draw: &mut Stream) -> ChainPlan {
             })
             .collect(),
         evictions: (0..evictions).map(|_| Eviction { at: draw.below(TROUBLE) }).collect(),
-        thefts: (0..thefts).map(|_| Theft { at: draw.below(TROUBLE) }).collect(),
+        thefts: (0..thefts).map(|_| Theft { at: draw.below(TROUBLE - LOOK) }).collect(),
         fee_spikes: (0..spikes)
             .map(|_| {
                 let from = draw.below(TROUBLE);
@@ -275,12 +300,57 @@ fn crashes(classes: Classes, nodes: u16, payments: &[Payment], draw: &mut Stream
     crashes
 }
 
+/// Every deviation, alike likely.
+const DEVIATIONS: [Deviation; 11] = [
+    Deviation::Equivocator,
+    Deviation::Forgetter,
+    Deviation::Withholder,
+    Deviation::BadShare,
+    Deviation::Replayer,
+    Deviation::StaleEpoch,
+    Deviation::Mutator,
+    Deviation::Impersonator,
+    Deviation::Twin,
+    Deviation::LyingCoordinator,
+    Deviation::Flooder,
+];
+
+/// One traitor, if the cluster bears one: `f = min(n − t, 2t − n − 1)`.
+fn traitors(profile: Profile, (nodes, threshold): (u16, u16), draw: &mut Stream) -> Vec<Traitor> {
+    let tolerated = (nodes - threshold).min((2 * threshold).saturating_sub(nodes + 1));
+    let wanted = match profile {
+        Profile::Byzantine => true,
+        Profile::Swarm => draw.chance(200_000),
+        Profile::Calm | Profile::Lossy | Profile::Crashy | Profile::Partition => false,
+    };
+    if !wanted || tolerated == 0 {
+        return vec![];
+    }
+    let deviation = *draw.pick(&DEVIATIONS).unwrap_or(&Deviation::Equivocator);
+    // The first member coordinates unless it is away: only there are some lies heard.
+    let node = if draw.chance(500_000) { 1 } else { any_node(nodes, draw) };
+    let from = if draw.chance(500_000) { 0 } else { draw.below(TROUBLE / 2) };
+    vec![Traitor { node, deviation, from }]
+}
+
+/// A member that forgets at a restart must restart.
+fn relapse(traitor: &Traitor, draw: &mut Stream) -> Option<Crash> {
+    (traitor.deviation == Deviation::Forgetter).then(|| Crash {
+        at: traitor.from + draw.between(500, 25_000),
+        node: traitor.node,
+        down_for: draw.log_uniform(3_000),
+        when: CrashPoint::Now,
+        entering: None,
+        unsynced: Unsynced::Prefix,
+    })
+}
+
 fn unsynced(draw: &mut Stream) -> Unsynced {
     *draw.pick(&[Unsynced::Prefix, Unsynced::Subset, Unsynced::Lost]).unwrap_or(&Unsynced::Prefix)
 }
 
 /// Kinds of messages whose loss alone a cluster must bear: each has another way to arrive, or is said again.
-const LOSABLE: [&str; 13] = [
+pub(crate) const LOSABLE: [&str; 13] = [
     "Heartbeat",
     "CoinRequest",
     "CoinGrant",
@@ -318,10 +388,11 @@ fn disks(classes: Classes, nodes: u16, payments: &[Payment], draw: &mut Stream) 
         .map(|_| {
             let busy = draw.pick(payments).map_or(0, |payment| payment.at);
             let at = busy + draw.log_uniform(3_000);
-            let fault = match draw.below(4) {
+            let fault = match draw.below(5) {
                 0 => DiskTrouble::Refuses,
                 1 => DiskTrouble::Unknown { kept: true },
                 2 => DiskTrouble::Unknown { kept: false },
+                3 => DiskTrouble::Restored { age: draw.log_uniform(at.max(1)) },
                 _ => DiskTrouble::Stalls { millis: draw.log_uniform(5_000) },
             };
             DiskFault { at, node: any_node(nodes, draw), fault }
@@ -392,6 +463,6 @@ fn payments(classes: Classes, nodes: u16, draw: &mut Stream) -> Vec<Payment> {
         })
         .collect();
     // The last is asked for in calm: it shows that the cluster still pays.
-    payments.push(Payment::new(TROUBLE + RECONNECTION, any_node(nodes, draw), 1_000));
+    payments.push(Payment::new(TROUBLE + LOOK, any_node(nodes, draw), 1_000));
     payments
 }

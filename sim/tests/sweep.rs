@@ -39,6 +39,12 @@ fn across_cuts_every_invariant_holds() {
 }
 
 #[test]
+fn with_a_liar_among_them_every_invariant_holds() {
+    let tally = sweep(Profile::Byzantine);
+    assert!(tally.paid > 0 && tally.bans > 0, "{tally}");
+}
+
+#[test]
 fn in_any_mixture_of_faults_every_invariant_holds() {
     assert!(sweep(Profile::Swarm).paid > 0);
 }

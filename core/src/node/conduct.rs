@@ -9,6 +9,7 @@ use super::Node;
 use crate::{
     ids::NodeId,
     message::Message,
+    mutant,
     record::Fact,
     step::{Alert, Effect},
     vote::{Evidence, Violation},
@@ -23,6 +24,7 @@ impl Node {
 
     pub(super) fn on_accusation(&mut self, from: NodeId, evidence: Evidence) {
         match evidence.verify(&self.config.cluster) {
+            Err(_) if mutant!(EvidenceNotChecked) => self.prove(evidence, false),
             Ok(()) => self.prove(evidence, false),
             Err(error) => {
                 self.strike(from, Violation::ProtocolViolation, None, &format!("false accusation: {error}"));
@@ -38,7 +40,7 @@ impl Node {
         }
         let (accused, violation) = (evidence.accused(), evidence.violation());
         self.record(Fact::Proven(Box::new(evidence.clone())));
-        if first_hand {
+        if first_hand && !mutant!(ProofKeptBack) {
             self.broadcast(Message::Accusation(Box::new(evidence)));
         }
         self.ban(accused, violation, "proven by its own signatures");

@@ -3,7 +3,8 @@
 //! Each file is one duty: [`peers`] who is here and who coordinates, [`payments`] from a client's wish to a proposal,
 //! [`granting`] the coordinator's coins,
 //! [`voting`] from a proposal to consent, [`signing`] and [`leading`] from consent to a signature, [`settling`] from a signature to a
-//! confirmation, [`keygen`] making keys, [`sync`] catching up, [`conduct`] what members did wrong.
+//! confirmation, [`keygen`] making keys, [`sync`] catching up, [`standing`] whether this node may speak, [`conduct`] what
+//! members did wrong.
 //!
 //! Progress is level-triggered: [`Node::attend`] looks at where a transaction stands and does what that asks for. It
 //! may be called at any time, twice or late, so no event is ever waited for that a crash or a lost message could take
@@ -18,6 +19,7 @@ mod payments;
 mod peers;
 mod settling;
 mod signing;
+mod standing;
 mod sync;
 mod timers;
 mod voting;
@@ -35,10 +37,11 @@ use crate::{
     ids::{BootId, JobId, KeyId, LogIndex, NodeId, QueryId, Scheme, SessionId},
     message::Message,
     mpc::KeyShare,
+    mutant,
     record::{Fact, Record},
     state::{ApplyError, State},
     step::{Alert, Effect, Input, NotDurable, Receipt, Step},
-    time::Timestamp,
+    time::{Millis, Timestamp},
     tx::{self, SubStatus},
     wallet::Wallet,
 };
@@ -94,6 +97,7 @@ pub struct Node {
     settling: settling::Settling,
     keygen: keygen::Keygen,
     sync: sync::Sync,
+    standing: standing::Standing,
 }
 
 impl Node {
@@ -121,7 +125,7 @@ impl Node {
                 .apply(config.me, &config.cluster, &record)
                 .map_err(|source| ReplayError::Journal { position: state.position().0, source })?;
         }
-        let boot = BootId(state.boot().0.saturating_add(1));
+        let boot = state.past().boot().next();
         let mut node = Self {
             identity,
             now,
@@ -141,6 +145,7 @@ impl Node {
             settling: settling::Settling::default(),
             keygen: keygen::Keygen::default(),
             sync: sync::Sync::default(),
+            standing: standing::Standing::default(),
             config,
             state,
         };
@@ -214,6 +219,7 @@ impl Node {
         let boot = self.boot;
         self.record(Fact::Booted { boot });
         self.start_peers();
+        self.start_standing(entropy);
         self.timers.set(Timer::ChainPoll, self.now);
         self.timers.set(Timer::Sync, self.now.plus(sync::REPAIR_INTERVAL));
         for (node, until) in self
@@ -255,7 +261,7 @@ impl Node {
             Message::KeygenConfirm(confirm) => self.on_keygen_confirm(confirm, entropy),
             Message::KeyActive(proof) => self.on_key_proof(&proof),
             Message::Bundle(bundle) => self.on_bundle(from, *bundle, entropy),
-            Message::SyncRequest { since } => self.on_sync_request(from, since),
+            Message::SyncRequest { since, challenge } => self.on_sync_request(from, since, challenge),
             Message::SyncPage(page) => self.on_sync_page(from, page, entropy),
         }
     }
@@ -275,6 +281,7 @@ impl Node {
             Timer::Keygen => self.on_keygen_timeout(),
             Timer::KeygenRepeat => self.repeat_keygen(),
             Timer::Sync => self.repair(),
+            Timer::Standing => self.on_standing_timer(entropy),
         }
     }
 
@@ -305,14 +312,30 @@ impl Node {
     }
 
     fn open_transactions(&self) -> Vec<Txid> {
-        self.state.open().map(|(txid, _)| txid).collect()
+        let mut open: Vec<Txid> = self.state.open().map(|(txid, _)| txid).collect();
+        if mutant!(HashOrderLeaks) {
+            let keyed = std::hash::RandomState::new();
+            open.sort_by_key(|txid| std::hash::BuildHasher::hash_one(&keyed, txid));
+        }
+        open
     }
 
     /// Makes a fact: applied now, durable before any effect of this step leaves.
     fn record(&mut self, fact: Fact) {
-        let record = Record { at: self.now, fact };
-        match self.state.apply(self.config.me, &self.config.cluster, &record) {
-            Ok(()) => self.records.push(record),
+        let mut record = Record { at: self.now, fact };
+        let deeds = self.state.past().shown().deeds;
+        let applied = self.state.apply(self.config.me, &self.config.cluster, &record);
+        if mutant!(LiveStateAhead) {
+            record.at = record.at.plus(Millis(1));
+        }
+        match applied {
+            Ok(()) => {
+                self.records.push(record);
+                // Peers are to know of a deed as soon as they hear its words (I7).
+                if self.is_sound() && self.state.past().shown().deeds > deeds {
+                    self.timers.set_by(Timer::Heartbeat, self.now);
+                }
+            }
             // Only a defect of this crate gets here. Dropping the fact could contradict what is already said, so it
             // stays in the journal, where replay will stop at it, and a person is told.
             Err(error) => {
@@ -331,6 +354,7 @@ impl Node {
         if !from.may_become(to) {
             return false;
         }
+        let from = if mutant!(TransitionFromElsewhere) { tx::State::Pending } else { from };
         self.record(Fact::Transition { txid, from, to, sub_status, cause: cause.to_owned() });
         if to.is_final() {
             self.forget(txid);

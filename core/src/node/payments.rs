@@ -15,6 +15,7 @@ use crate::{
     identity::Signed,
     ids::{NodeId, PaymentId, RequestId},
     message::{CoinGrant, CoinRequest, Message},
+    mutant,
     policy::PolicyBreach,
     record::Fact,
     refusal::Refusal,
@@ -67,7 +68,10 @@ impl Node {
         self.effects.push(Effect::Reply { request, outcome });
     }
 
-    fn on_pay(&mut self, client: RequestId, request: PaymentRequest, entropy: &mut dyn CryptoRngCore) {
+    fn on_pay(&mut self, client: RequestId, mut request: PaymentRequest, entropy: &mut dyn CryptoRngCore) {
+        if mutant!(AnotherAmount) {
+            request.amount -= bitcoin::Amount::ONE_SAT;
+        }
         let payment = self.name_payment(&request, entropy);
         if let Err(outcome) = self.admit(payment, &request) {
             self.reply(client, outcome);
@@ -82,8 +86,10 @@ impl Node {
     fn name_payment(&self, request: &PaymentRequest, entropy: &mut dyn CryptoRngCore) -> PaymentId {
         let cluster = self.config.cluster.id();
         PaymentId::from_bytes(match &request.idempotency_key {
-            Some(key) => codec::digest("mpc-wallet/payment-by-key", &(cluster, key)),
-            None => {
+            Some(key) if !mutant!(IdempotencyKeyIgnored) => {
+                codec::digest("mpc-wallet/payment-by-key", &(cluster, key))
+            }
+            Some(_) | None => {
                 let mut name = [0; 32];
                 entropy.fill_bytes(&mut name);
                 name
@@ -129,6 +135,9 @@ impl Node {
         }
         if !self.has_majority() {
             return refuse(self.no_quorum());
+        }
+        if let Some(refusal) = self.unsound() {
+            return refuse(refusal);
         }
         Ok(())
     }
@@ -212,10 +221,16 @@ impl Node {
         }
     }
 
+    pub(super) fn refuse_waiting_clients(&mut self, refusal: &Refusal) {
+        for payment in self.payments.asking.keys().copied().collect::<Vec<_>>() {
+            self.give_refusal(payment, refusal.clone());
+        }
+    }
+
     pub(super) fn on_coin_grant(&mut self, from: NodeId, grant: CoinGrant, entropy: &mut dyn CryptoRngCore) {
         let payment = grant.payment;
         let Some(asking) = self.payments.asking.get(&payment) else { return };
-        if asking.asked != Some(from) {
+        if asking.asked != Some(from) || !self.is_sound() {
             return;
         }
         if self.state.proposed_for(payment).is_some() {

@@ -14,6 +14,7 @@ use crate::{
     chain::{BroadcastOutcome, ChainAnswer, ChainObservation, ChainQuery, ChainView, Coin, TxPresence},
     ids::QueryId,
     message::FinalTransaction,
+    mutant,
     overview::Balance,
     record::{BlockRef, Fact},
     step::{Alert, Effect},
@@ -24,6 +25,9 @@ use crate::{
 
 /// Blocks beyond the required depth during which a confirmed transaction is still watched for reorganisations.
 const WATCH_BEYOND: u32 = 10;
+
+/// Why a coin will never be.
+pub(super) const LOST_PARENT: &str = "an input of its parent was spent by another transaction";
 
 /// After this long an unanswered look counts as lost.
 const LOOK_LOST: Millis = Millis(20_000);
@@ -146,7 +150,7 @@ impl Node {
         match presence {
             TxPresence::Confirmed(block) => self.on_depth(txid, block, tip),
             TxPresence::Mempool | TxPresence::Absent | TxPresence::Conflicted { .. }
-                if state == tx::State::Confirmed || known_block.is_some() =>
+                if !mutant!(ReorgIgnored) && (state == tx::State::Confirmed || known_block.is_some()) =>
             {
                 self.record(Fact::Seen { txid, block: None, confirmations: 0 });
                 if !self.transition(
@@ -163,8 +167,8 @@ impl Node {
             }
             TxPresence::Mempool => self.accepted(txid),
             TxPresence::Absent => {
-                if let Some(parent) = self.lost_parent(txid) {
-                    let detail = format!("it spends {parent}, whose input was spent by another transaction");
+                if let Some(coin) = self.lost_coin(txid) {
+                    let detail = format!("it spends {coin}: {LOST_PARENT}");
                     self.transition(txid, tx::State::Failed, SubStatus::InputSpent, &detail);
                     self.effects.push(Effect::Alert(Alert::Payment { txid, detail }));
                     return;
@@ -194,12 +198,12 @@ impl Node {
         }
     }
 
-    /// A transaction of this wallet that it spends from and that can never confirm.
-    fn lost_parent(&self, txid: Txid) -> Option<Txid> {
+    /// A coin that it spends and that will never be: its parent is a transaction of this wallet that cannot confirm.
+    pub(super) fn lost_coin(&self, txid: Txid) -> Option<OutPoint> {
         let tx = self.state.transaction(txid)?;
-        tx.proposal.body.coins().map(|coin| coin.txid).find(|parent| {
+        tx.proposal.body.coins().find(|coin| {
             self.state
-                .transaction(*parent)
+                .transaction(coin.txid)
                 .is_some_and(|tx| tx.state == tx::State::Failed && tx.sub_status == SubStatus::InputSpent)
         })
     }
@@ -232,7 +236,8 @@ impl Node {
             matches!(tx.state, tx::State::Rejected | tx::State::Failed | tx::State::AbortedByzantine);
         let valid = tx.finished.is_none()
             && self.wallets.get(&proposal.key).is_some_and(|wallet| {
-                wallet::verify_finished(wallet, self.config.suite, proposal, &finished.0)
+                mutant!(WitnessNotChecked)
+                    || wallet::verify_finished(wallet, self.config.suite, proposal, &finished.0)
             });
         if !valid {
             return false;

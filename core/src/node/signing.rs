@@ -17,6 +17,7 @@ use crate::{
     ids::{BootId, JobId, NodeId, SessionId},
     message::{FinalTransaction, KeyProof, Message, MpcMessage, SignRequest, SigningSession, Subject},
     mpc::{Fault, Output, Progress, SigningParams, Slot, Suite},
+    mutant,
     record::Fact,
     session::{Heard, Run},
     step::{Alert, Effect, JobResult},
@@ -152,11 +153,13 @@ impl Node {
         let (id, subject) = (session.id(), session.subject);
         let (place, mark) = ((session.leader, subject), (session.leader_boot, session.attempt));
         let already = self.signing.joined.get(&place).is_some_and(|newest| mark <= *newest);
-        if already || self.signing.sessions.len() >= self.config.limits.sessions {
+        let full =
+            self.signing.sessions.len() >= self.config.limits.sessions && !mutant!(SessionLimitIgnored);
+        if already && !mutant!(SessionJoinedAgain) || !self.is_sound() || full {
             return;
         }
         let Some(me) = session.signers.iter().position(|node| *node == self.config.me) else { return };
-        if session.boots.get(me) != Some(&self.boot) {
+        if session.boots.get(me) != Some(&self.boot) && !mutant!(SessionOfAnotherBoot) {
             return;
         }
         let Some(messages) = self.consent(&session) else { return };
@@ -213,6 +216,11 @@ impl Node {
                 let approved = matches!(tx.state, tx::State::Approved | tx::State::Signing);
                 let proposal = &tx.proposal.body;
                 let certificate = tx.tally.certificate(&self.config.cluster)?;
+                if mutant!(AnotherSighash) {
+                    let mut other = proposal.clone();
+                    other.unsigned_tx.lock_time = bitcoin::absolute::LockTime::ZERO;
+                    return wallet::sighashes(&other).ok();
+                }
                 let consented = certificate.verify(&self.config.cluster, proposal).is_ok();
                 let same = tx.digest == digest && proposal.key == session.key;
                 (approved && consented && same && self.may_sign(txid))
@@ -307,7 +315,9 @@ impl Node {
                 self.end_session(id);
                 return;
             }
-            self.record(Fact::ShareReleased { txid, session: id });
+            if !mutant!(ShareWithoutRecord) {
+                self.record(Fact::ShareReleased { txid, session: id });
+            }
         }
         for message in saying {
             self.say(id, message);
@@ -432,7 +442,12 @@ impl Node {
                     Subject::Payment { txid, .. } => Some(txid),
                     Subject::KeyProof { .. } => None,
                 };
-                self.strike(node, Violation::Timeout, txid, "silent in a signing session while reachable");
+                let kind = if mutant!(SilenceHeldAgainst) {
+                    Violation::ProtocolViolation
+                } else {
+                    Violation::Timeout
+                };
+                self.strike(node, kind, txid, "silent in a signing session while reachable");
             }
         }
         self.fail_session(id, subject, entropy);
@@ -480,6 +495,15 @@ impl Node {
         self.signing.joined.retain(|(_, subject), _| !of_it(subject));
         self.signing.last_try.retain(|subject, _| !of_it(subject));
         self.signing.tries.retain(|subject, _| !of_it(subject));
+    }
+
+    /// Forgets every session, and with them all nonces.
+    pub(super) fn drop_all_sessions(&mut self) {
+        for id in self.signing.sessions.keys().copied().collect::<Vec<_>>() {
+            self.end_session(id);
+        }
+        self.signing.waiting.clear();
+        self.signing.early.clear();
     }
 
     pub(super) fn session_count(&self) -> usize {

@@ -25,6 +25,7 @@ pub(super) enum Timer {
     Keygen,
     KeygenRepeat,
     Sync,
+    Standing,
 }
 
 impl Timer {
@@ -43,6 +44,7 @@ impl Timer {
             Self::Keygen => "a key generation runs out of time",
             Self::KeygenRepeat => "repeat what was said in a key generation",
             Self::Sync => "ask peers what changed",
+            Self::Standing => "ask peers what they saw of this node",
         }
     }
 }

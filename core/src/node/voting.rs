@@ -10,12 +10,13 @@ use std::collections::BTreeMap;
 use bitcoin::{OutPoint, Txid, absolute::LockTime};
 use rand_core::CryptoRngCore;
 
-use super::{Node, timers::Timer};
+use super::{Node, settling::LOST_PARENT, timers::Timer};
 use crate::{
     chain::{ChainQuery, CoinStatus},
     identity::Signed,
     ids::{NodeId, QueryId},
     message::Message,
+    mutant,
     record::Fact,
     time::{Millis, Timestamp},
     tx::{self, SignedProposal, SubStatus},
@@ -97,6 +98,10 @@ impl Node {
             return;
         }
         let (origin, payment) = (body.origin, body.payment);
+        let old = self.state.past().rejoined().is_some_and(|(_, at)| body.created_at <= at);
+        if origin == self.config.me && !old {
+            self.on_forgotten(&format!("proposal of {txid}"));
+        }
         self.record(Fact::Proposed(Box::new(proposal)));
         self.transition(
             txid,
@@ -181,7 +186,12 @@ impl Node {
                 }
             }
             // Also of a banned member: a ban says whom to ask, not what a signature is worth.
-            Counted::New if about => self.record(Fact::Voted(vote)),
+            Counted::New if about || mutant!(VotesForAnotherProposal) => {
+                if voter == self.config.me && !self.state.is_doubtful(voter, tx) {
+                    self.on_forgotten(&format!("vote on {txid}"));
+                }
+                self.record(Fact::Voted(vote));
+            }
             Counted::New | Counted::Duplicate => {}
         }
     }
@@ -206,6 +216,9 @@ impl Node {
             return;
         }
         if self.config.cluster.key(node).is_some_and(|key| promise.verify(key)) {
+            if node == self.config.me && !self.state.is_doubtful(node, tx) {
+                self.on_forgotten(&format!("promise on {txid}"));
+            }
             self.record(Fact::Promised(promise));
         } else {
             let detail = format!("a promise {node} did not sign");
@@ -321,28 +334,35 @@ impl Node {
 
     /// Whether this node's own word lets it sign: it approved, and has not promised otherwise.
     pub(super) fn may_sign(&self, txid: Txid) -> bool {
-        self.state.transaction(txid).is_some_and(|tx| {
-            // Its own approval committed the coins; without it another transaction could have them (I2).
-            let approved =
-                tx.tally.vote_of(self.config.me).is_some_and(|vote| vote.body.decision == Decision::Approve);
-            let held_by_other = tx
-                .proposal
-                .body
-                .coins()
-                .any(|coin| self.state.holder_of(&coin).is_some_and(|holder| holder != txid));
-            let served_by_other =
-                self.state.serving(tx.proposal.body.payment).is_some_and(|other| other != txid);
-            approved
-                && !held_by_other
-                && !served_by_other
-                && tx.tally.promise_of(self.config.me).is_none()
-                && tx.finished.is_none()
-        })
+        self.is_sound()
+            && self.state.transaction(txid).is_some_and(|tx| {
+                // Its own approval committed the coins; without it another transaction could have them (I2).
+                let approved = tx
+                    .tally
+                    .vote_of(self.config.me)
+                    .is_some_and(|vote| vote.body.decision == Decision::Approve);
+                let held_by_other = tx
+                    .proposal
+                    .body
+                    .coins()
+                    .any(|coin| self.state.holder_of(&coin).is_some_and(|holder| holder != txid));
+                let served_by_other =
+                    self.state.serving(tx.proposal.body.payment).is_some_and(|other| other != txid);
+                (approved || mutant!(SignsWithoutApproval))
+                    && !held_by_other
+                    && !served_by_other
+                    && tx.tally.promise_of(self.config.me).is_none()
+                    && tx.finished.is_none()
+            })
     }
 
     fn promise_never_to_sign(&mut self, txid: Txid) {
+        if !self.may_commit(txid) {
+            return;
+        }
         let Some(tx) = self.state.transaction(txid) else { return };
-        if tx.share_released || tx.finished.is_some() || tx.tally.promise_of(self.config.me).is_some() {
+        let bound = tx.share_released && !mutant!(PromiseAfterShare);
+        if bound || tx.finished.is_some() || tx.tally.promise_of(self.config.me).is_some() {
             return;
         }
         let promise =
@@ -355,6 +375,9 @@ impl Node {
 
     /// Judges a proposal; what needs no look at the chain is decided at once.
     fn consider(&mut self, txid: Txid, entropy: &mut dyn CryptoRngCore) {
+        if !self.may_commit(txid) {
+            return;
+        }
         match self.judge(txid) {
             Judgement::Fine => self.look_at_coins(txid),
             Judgement::NotYet => {
@@ -406,12 +429,35 @@ impl Node {
         if let Some(holder) = self.state.serving(proposal.payment).filter(other) {
             return Some(RejectReason::PaymentServed(holder));
         }
+        if let Some(reason) = self.doubtful_claim(txid) {
+            return Some(reason);
+        }
         proposal.coins().find_map(|coin| {
             self.state
                 .holder_of(&coin)
                 .filter(other)
                 .map(|holder| RejectReason::CoinCommitted { coin: coin.to_string(), holder })
         })
+    }
+
+    /// An open transaction that this node may have approved before it lost its journal, and that wants the same.
+    fn doubtful_claim(&self, txid: Txid) -> Option<RejectReason> {
+        let proposal = &self.state.transaction(txid)?.proposal.body;
+        self.state.past().rejoined()?;
+        let doubtful = self
+            .state
+            .open()
+            .filter(|(other, tx)| *other != txid && self.state.is_doubtful(self.config.me, tx));
+        for (holder, tx) in doubtful {
+            let held = &tx.proposal.body;
+            if held.payment == proposal.payment {
+                return Some(RejectReason::PaymentServed(holder));
+            }
+            if let Some(coin) = proposal.coins().find(|coin| held.coins().any(|held| held == *coin)) {
+                return Some(RejectReason::CoinCommitted { coin: coin.to_string(), holder });
+            }
+        }
+        None
     }
 
     /// Asks the chain about the inputs, unless an answer is on its way.
@@ -439,9 +485,14 @@ impl Node {
         self.voting.asked.remove(&txid);
         let Some(tx) = self.state.transaction(txid) else { return };
         let trusted = |parent: Txid| self.state.transaction(parent).is_some_and(|tx| tx.finished.is_some());
-        let verdict = match statuses {
-            Some(statuses) => wallet::check_coins(&tx.proposal.body, statuses, &trusted),
-            None => CoinVerdict::NotYet("the chain backend did not answer".to_owned()),
+        let verdict = match (self.lost_coin(txid), statuses) {
+            // The backend knows nothing of such a coin, and never will.
+            (Some(coin), _) => CoinVerdict::Bad(RejectReason::Input {
+                coin: coin.to_string(),
+                problem: LOST_PARENT.to_owned(),
+            }),
+            (None, Some(statuses)) => wallet::check_coins(&tx.proposal.body, statuses, &trusted),
+            (None, None) => CoinVerdict::NotYet("the chain backend did not answer".to_owned()),
         };
         let voted = tx.tally.vote_of(self.config.me).is_some();
         match verdict {
@@ -450,6 +501,9 @@ impl Node {
                 if !voted && !tx.state.is_final() {
                     self.decide(txid, entropy);
                 } else {
+                    if mutant!(SecondVoteInJournal) {
+                        self.vote_in_journal(txid);
+                    }
                     self.attend(txid, entropy);
                 }
             }
@@ -474,12 +528,23 @@ impl Node {
         }
     }
 
+    /// What [`Mutant::SecondVoteInJournal`](crate::mutant::Mutant) does.
+    fn vote_in_journal(&mut self, txid: Txid) {
+        let own = self.state.transaction(txid).and_then(|tx| tx.tally.vote_of(self.config.me));
+        if let Some(mut ballot) = own.map(|vote| vote.body.clone()) {
+            ballot.expires_at = self.now;
+            self.record(Fact::Voted(Signed::new(ballot, &self.identity)));
+        }
+    }
+
     /// Votes, once (I5): durable before it is heard, and after that only ever repeated.
     fn cast(&mut self, txid: Txid, decision: Decision, entropy: &mut dyn CryptoRngCore) {
         let Some(tx) = self.state.transaction(txid) else { return };
-        let spoken =
-            tx.tally.vote_of(self.config.me).is_some() || tx.tally.promise_of(self.config.me).is_some();
-        if spoken || self.now >= tx.proposal.body.expires_at {
+        let spoken = !self.may_commit(txid)
+            || tx.tally.vote_of(self.config.me).is_some()
+            || tx.tally.promise_of(self.config.me).is_some();
+        let expired = self.now >= tx.proposal.body.expires_at && !mutant!(VoteAfterExpiry);
+        if spoken || expired {
             return;
         }
         let ballot = Ballot {

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use super::{Ballot, Decision, Promise, SignedPromise, Vote};
-use crate::{config::Cluster, ids::NodeId, tx::Proposal};
+use crate::{config::Cluster, ids::NodeId, mutant, tx::Proposal};
 
 /// All that the members have said about one proposal.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -90,9 +90,13 @@ impl Tally {
     /// The certificate, once `t` distinct members approve.
     #[must_use]
     pub fn certificate(&self, cluster: &Cluster) -> Option<Certificate> {
-        let approvals: Vec<Vote> =
+        let mut approvals: Vec<Vote> =
             self.votes.values().filter(|vote| vote.body.decision == Decision::Approve).cloned().collect();
-        (approvals.len() >= usize::from(cluster.threshold())).then_some(Certificate { approvals })
+        if mutant!(VoterCountedTwice) {
+            approvals.extend(approvals.first().cloned());
+        }
+        let missing = usize::from(mutant!(ThresholdOffByOne));
+        (approvals.len() + missing >= usize::from(cluster.threshold())).then_some(Certificate { approvals })
     }
 
     /// Whether so many refuse that `t` approvals cannot come.
@@ -104,7 +108,8 @@ impl Tally {
     /// Whether so many are bound that no signature can ever exist, liars included (I6).
     #[must_use]
     pub fn is_dead(&self, cluster: &Cluster) -> bool {
-        self.bound_not_to_sign().len() >= usize::from(cluster.promises_to_release())
+        let missing = usize::from(mutant!(ReleasedTooSoon));
+        self.bound_not_to_sign().len() + missing >= usize::from(cluster.promises_to_release())
     }
 }
 

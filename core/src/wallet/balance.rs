@@ -2,7 +2,7 @@
 
 use bitcoin::{Amount, OutPoint, Txid, constants::COINBASE_MATURITY};
 
-use crate::{chain::Coin, overview::Balance};
+use crate::{chain::Coin, mutant, overview::Balance};
 
 /// Whether a block reward of height `coin_height` may be spent in the block after `tip_height`.
 #[must_use]
@@ -26,6 +26,9 @@ pub fn balance(
     let mut balance = Balance::default();
     for coin in coins {
         let value = coin.output.value;
+        if mutant!(ChangeNotCounted) && is_ours(coin.outpoint.txid) {
+            continue;
+        }
         let (kind, usable) = match coin.height {
             Some(height) if coin.coinbase && !is_mature(height, tip_height) => (&mut balance.immature, false),
             Some(_) => (&mut balance.confirmed, true),

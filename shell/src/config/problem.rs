@@ -1,6 +1,9 @@
 //! What is wrong with a configuration: all of it at once, each with the way out.
 
-use std::{fmt, path::PathBuf};
+use std::{
+    fmt::{self, Write as _},
+    path::PathBuf,
+};
 
 /// Everything wrong with a configuration, in the order of the files.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,6 +36,7 @@ impl std::error::Error for ConfigErrors {}
 
 impl fmt::Display for ConfigProblem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let f = &mut OneLine(f);
         write!(f, "{}: ", self.file.display())?;
         if !self.key.is_empty() {
             f.write_str(&self.key)?;
@@ -46,6 +50,21 @@ impl fmt::Display for ConfigProblem {
             Some(variable) => write!(f, " (environment: {variable})"),
             None => Ok(()),
         }
+    }
+}
+
+/// Escapes control characters. TOML lets keys and paths have them, and a terminal or a log would obey.
+struct OneLine<'a, 'b>(&'a mut fmt::Formatter<'b>);
+
+impl fmt::Write for OneLine<'_, '_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        text.chars().try_for_each(|letter| {
+            if letter.is_control() {
+                write!(self.0, "{}", letter.escape_default())
+            } else {
+                self.0.write_char(letter)
+            }
+        })
     }
 }
 
@@ -70,6 +89,22 @@ pub(super) fn shown(key: &str, value: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_problem_is_one_line_and_commands_no_terminal_whatever_the_file_says() {
+        let problem = ConfigProblem {
+            file: PathBuf::from("no\nsuch\u{1b}[2J.toml"),
+            key: "rest.\u{1b}[31m\r".to_owned(),
+            value: Some("\"2\"".to_owned()),
+            expected: "/etc/no\u{7}such: No such file".to_owned(),
+            variable: Some("MPC_WALLET_REST_\u{85}".to_owned()),
+        };
+        assert_eq!(
+            problem.to_string(),
+            "no\\nsuch\\u{1b}[2J.toml: rest.\\u{1b}[31m\\r = \"2\": /etc/no\\u{7}such: No such file \
+             (environment: MPC_WALLET_REST_\\u{85})"
+        );
+    }
 
     #[test]
     fn secrets_are_never_shown() {

@@ -40,6 +40,8 @@ mod connection;
 mod dial;
 mod endpoint;
 pub mod frame;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod limits;
 mod peers;
 mod port;

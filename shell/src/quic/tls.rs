@@ -178,7 +178,7 @@ pub(super) struct Authority {
 }
 
 impl Authority {
-    fn load(path: &Path, provider: &Arc<CryptoProvider>) -> Result<Self, TlsError> {
+    pub(super) fn load(path: &Path, provider: &Arc<CryptoProvider>) -> Result<Self, TlsError> {
         let mut roots = RootCertStore::empty();
         for ca in certificates(path)? {
             roots

@@ -4,6 +4,7 @@ mod meta;
 mod report;
 mod shrinking;
 mod single;
+mod stories;
 mod sweep;
 
 use std::{path::PathBuf, process::ExitCode, thread};
@@ -79,6 +80,15 @@ enum Action {
         /// Another build of this program to compare with, instead of this one.
         #[arg(long)]
         with: Option<PathBuf>,
+    },
+    /// Tell and run the scenarios that have a name.
+    Stories {
+        /// Only this one.
+        #[arg(long)]
+        name: Option<String>,
+        /// What runs.
+        #[arg(long, value_enum, default_value = "core")]
+        lane: Lane,
     },
     /// Make a failing plan small, and keep it in the corpus.
     Shrink {
@@ -182,6 +192,7 @@ pub fn main() -> ExitCode {
         Action::Meta { seed: Seed { seed, profile, lane }, with } => {
             meta::meta(seed, profile, lane, with.as_deref())
         }
+        Action::Stories { name, lane } => stories::run(name.as_deref(), lane),
         Action::Shrink { seed, profile, plan, lane, most, output } => {
             let failing = match (plan, seed) {
                 (Some(file), _) => Failing::File(file),

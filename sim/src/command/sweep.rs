@@ -81,6 +81,9 @@ impl Sweep {
                 }
                 bar.set_message(format!("{failed} failed, {}x", ratio(simulated, since(start))));
                 bar.inc(1);
+                if bar.is_hidden() && done.is_multiple_of(self.count.div_ceil(10)) {
+                    eprintln!("{done} of {count} runs, {failed} failed");
+                }
             }
         });
         bar.finish_and_clear();

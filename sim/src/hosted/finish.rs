@@ -1,6 +1,6 @@
 //! The end: has everything finished, do the books balance, and do all streams stand where they should.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use mpc_wallet_core::NodeId;
 
@@ -18,9 +18,13 @@ impl Hosted {
     pub(super) fn judge(&mut self) -> Outcome {
         let (clients, ends, books, empty) = {
             let stage = locked(&self.stage);
-            let ends: BTreeMap<NodeId, NodeEnd> =
-                stage.machines.iter().map(|(node, machine)| (*node, verdict::end(&machine.shadow))).collect();
-            let clients = verdict::expectations(&self.plan, &self.clients, &stage.backend.chain);
+            let ends: BTreeMap<NodeId, NodeEnd> = stage
+                .machines
+                .iter()
+                .map(|(node, machine)| (*node, verdict::end(&machine.shadow, &BTreeSet::new())))
+                .collect();
+            let clients =
+                verdict::expectations(&self.plan, &self.clients, &stage.backend.chain, |_, _| false);
             (clients, ends, self.books(&stage), stage.backend.chain.waiting() == 0)
         };
         let late = self.queue.now().saturating_sub(self.origin) >= self.plan.until;

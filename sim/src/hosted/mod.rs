@@ -48,7 +48,7 @@ use self::{
     stage::{Machine, Parts, Seen, Sighting, Stage, locked},
 };
 use crate::{
-    oracle::{Breach, Observed, Oracles},
+    oracle::{Breach, Honest, Observed, Oracles},
     parts::{
         backend::{Backend, Upset},
         chain::Chain,
@@ -163,7 +163,8 @@ impl Hosted {
             .iter()
             .map(|client| (client.recipient.clone(), (client.label.clone(), client.payment.amount)))
             .collect();
-        let oracles = Oracles::new(&cluster, payments);
+        let honest: Honest = identities.keys().copied().collect();
+        let oracles = Oracles::new(&cluster, payments, &honest);
         let machines: BTreeMap<NodeId, Machine> = identities
             .into_iter()
             .map(|(node, identity)| {
@@ -217,6 +218,7 @@ impl Hosted {
         }
         self.unseed();
         Report {
+            objections: breach.iter().cloned().collect(),
             breach,
             trace: self.trace.hash(),
             events: self.trace.lines(),

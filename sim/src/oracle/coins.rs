@@ -5,10 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use bitcoin::{OutPoint, Transaction, Txid};
 use mpc_wallet_core::{Cluster, NodeId, SessionId, message::Message, message::Subject, record::Fact};
 
-use super::{Observed, Oracle, statements};
+use super::{Honest, Observed, Oracle, statements};
 
-/// No two transactions that spend one coin ever both collect shares of t nodes, and no two finished ones exist.
+/// No two transactions that spend one coin ever both collect shares of t nodes, traitors included, and no two finished
+/// ones exist. A traitor's share counts, good or bad; what it calls finished proves nothing.
 pub struct OneCoinOneFamily {
+    honest: Honest,
     threshold: usize,
     spends: BTreeMap<Txid, BTreeSet<OutPoint>>,
     sessions: BTreeMap<SessionId, Txid>,
@@ -19,10 +21,11 @@ pub struct OneCoinOneFamily {
 }
 
 impl OneCoinOneFamily {
-    /// For a cluster.
+    /// For a cluster with these honest members.
     #[must_use]
-    pub fn new(cluster: &Cluster) -> Self {
+    pub fn new(cluster: &Cluster, honest: Honest) -> Self {
         Self {
+            honest,
             threshold: usize::from(cluster.threshold()),
             spends: BTreeMap::new(),
             sessions: BTreeMap::new(),
@@ -92,8 +95,10 @@ impl Oracle for OneCoinOneFamily {
                 for proposal in statements::proposals(message) {
                     self.learn(&proposal.body.unsigned_tx);
                 }
-                for transaction in statements::finished(message) {
-                    self.finish(&transaction.0)?;
+                if self.honest.contains(from) {
+                    for transaction in statements::finished(message) {
+                        self.finish(&transaction.0)?;
+                    }
                 }
                 if let Message::SignRequest(request) = message
                     && let Subject::Payment { txid, .. } = request.session.subject
@@ -112,6 +117,7 @@ impl Oracle for OneCoinOneFamily {
                 self.finish(transaction)
             }
             Observed::Released { .. }
+            | Observed::Heard { .. }
             | Observed::Promised { .. }
             | Observed::Accused { .. }
             | Observed::Restored { .. }

@@ -121,6 +121,7 @@ impl Oracle for DurableBeforeSent {
                     .ok_or_else(|| format!("{node} broadcast {txid}, which is not in its journal"))
             }
             Observed::Released { .. }
+            | Observed::Heard { .. }
             | Observed::Confirmed { .. }
             | Observed::Accused { .. }
             | Observed::Compared { .. } => Ok(()),

@@ -12,18 +12,24 @@
 //! | `once` | I4: one-time secrets are used once |
 //! | `no_double_vote` | I5: an honest node votes once |
 //! | `no_false_accusation` | I5: no honest node is accused |
+//! | `liars_accused` | I5: whoever contradicts himself before honest nodes is shut out by all of them |
 //! | `durable_before_sent` | write-ahead: nothing leaves before its records are on disk |
 //! | `replay_equals_live` | a restarted node is the node that crashed |
 //! | `lifecycle` | transactions move as the specification says |
 //! | `no_secret_leaves` | secrets are in no message and no journal |
 //! | `convergence` | liveness: after the faults, every accepted payment ends, everywhere alike |
 //! | `conservation` | no coin is lost |
+//!
+//! Honesty is known here and nowhere else: what a node owes by the protocol is asked of honest nodes only, and no
+//! property rests on a traitor's word. What traitors sign is counted as they sign it.
 
 mod accusation;
 mod coins;
 mod conservation;
 mod convergence;
 mod durable;
+mod honest;
+mod liars;
 mod lifecycle;
 mod once;
 mod paid;
@@ -32,6 +38,8 @@ mod secrets;
 mod statements;
 mod threshold;
 mod votes;
+
+use std::collections::BTreeSet;
 
 use bitcoin::{Transaction, Txid};
 use mpc_wallet_core::{Cluster, LogIndex, NodeId, message::Message, record::Record, vote::Violation};
@@ -42,6 +50,8 @@ pub use self::{
     conservation::{Books, conservation},
     convergence::{Expected, NodeEnd, TransactionEnd, Unfinished, convergence},
     durable::DurableBeforeSent,
+    honest::OfHonest,
+    liars::LiarsAccused,
     lifecycle::Lifecycle,
     once::Once,
     paid::{PaidOnce, Payments},
@@ -51,7 +61,10 @@ pub use self::{
     votes::NoDoubleVote,
 };
 
-/// Something a bystander sees. All nodes of this world are honest.
+/// The members that follow the protocol.
+pub type Honest = BTreeSet<NodeId>;
+
+/// Something a bystander sees.
 #[derive(Clone, Copy, Debug)]
 pub enum Observed<'a> {
     /// A record became durable.
@@ -78,6 +91,15 @@ pub enum Observed<'a> {
         message: &'a Message,
         /// Its bytes on the wire.
         bytes: &'a [u8],
+    },
+    /// A message reached a node that is up. Only worlds with traitors tell.
+    Heard {
+        /// Who hears.
+        node: NodeId,
+        /// Who speaks.
+        from: NodeId,
+        /// The message.
+        message: &'a Message,
     },
     /// A client was told that its payment is on its way.
     Promised {
@@ -137,6 +159,11 @@ pub trait Oracle {
     /// # Errors
     /// What does not hold, in words.
     fn observe(&mut self, seen: &Observed<'_>) -> Result<(), String>;
+
+    /// What must still happen before the run may end.
+    fn owed(&self) -> Option<String> {
+        None
+    }
 }
 
 /// A property that does not hold.
@@ -149,40 +176,100 @@ pub struct Breach {
     pub detail: String,
 }
 
+/// Which oracles watch a run, and what an objection does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Watch {
+    /// All; the first objection ends the run.
+    #[default]
+    All,
+    /// All but the one of this name.
+    Without(&'static str),
+    /// All; the run goes on after an objection, so that it shows who else objects.
+    ToTheEnd,
+}
+
 /// All oracles that watch a run step by step.
 pub struct Oracles {
     watching: Vec<Box<dyn Oracle>>,
+    watch: Watch,
+    /// The first objection of each, in the order they were made.
+    objections: Vec<Breach>,
 }
 
 impl Oracles {
-    /// The oracles for a cluster and the payments its clients will ask for.
+    /// The oracles for a cluster, the payments its clients will ask for, and who of its members is honest.
     #[must_use]
-    pub fn new(cluster: &Cluster, payments: Payments) -> Self {
+    pub fn new(cluster: &Cluster, payments: Payments, honest: &Honest) -> Self {
         Self {
             watching: vec![
-                Box::new(DurableBeforeSent::default()),
-                Box::new(ReplayEqualsLive),
-                Box::new(Lifecycle::default()),
-                Box::new(NoDoubleVote::new(cluster)),
-                Box::new(NoFalseAccusation),
-                Box::new(Threshold::new(cluster)),
-                Box::new(Once::default()),
-                Box::new(OneCoinOneFamily::new(cluster)),
+                OfHonest::boxed(honest, DurableBeforeSent::default()),
+                OfHonest::boxed(honest, ReplayEqualsLive),
+                OfHonest::boxed(honest, Lifecycle::default()),
+                OfHonest::boxed(honest, NoSecretLeaves),
+                Box::new(NoDoubleVote::new(cluster, honest.clone())),
+                Box::new(NoFalseAccusation::new(honest.clone())),
+                Box::new(LiarsAccused::new(cluster, honest.clone())),
+                Box::new(Threshold::new(cluster, honest.clone())),
+                Box::new(Once::new(honest.clone())),
+                Box::new(OneCoinOneFamily::new(cluster, honest.clone())),
                 Box::new(PaidOnce::new(payments)),
-                Box::new(NoSecretLeaves),
             ],
+            watch: Watch::All,
+            objections: vec![],
         }
+    }
+
+    /// What must still happen before the run may end.
+    ///
+    /// # Errors
+    /// The first oracle that waits, and for what.
+    pub fn owed(&self) -> Result<(), Breach> {
+        match self.watching.iter().find_map(|oracle| Some((oracle.name(), oracle.owed()?))) {
+            Some((oracle, detail)) => Err(Breach { oracle, detail }),
+            None => Ok(()),
+        }
+    }
+
+    /// Changes who watches.
+    pub const fn set_watch(&mut self, watch: Watch) {
+        self.watch = watch;
+    }
+
+    /// Takes an objection, of one of these oracles or of a judgement made at the end.
+    ///
+    /// # Errors
+    /// The objection, if it ends the run.
+    pub fn object(&mut self, breach: Breach) -> Result<(), Breach> {
+        match self.watch {
+            Watch::Without(absent) if absent == breach.oracle => Ok(()),
+            Watch::All | Watch::Without(_) => Err(breach),
+            Watch::ToTheEnd => {
+                if self.objections.iter().all(|known| known.oracle != breach.oracle) {
+                    self.objections.push(breach);
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// The first objection of each oracle, as far as the run went on after them.
+    #[must_use]
+    pub fn objections(&self) -> &[Breach] {
+        &self.objections
     }
 
     /// Shows something to all of them.
     ///
     /// # Errors
-    /// The first that objects.
+    /// The first that objects, if that ends the run.
     pub fn observe(&mut self, seen: &Observed<'_>) -> Result<(), Breach> {
+        let mut objections = vec![];
         for oracle in &mut self.watching {
-            oracle.observe(seen).map_err(|detail| Breach { oracle: oracle.name(), detail })?;
+            if let Err(detail) = oracle.observe(seen) {
+                objections.push(Breach { oracle: oracle.name(), detail });
+            }
         }
-        Ok(())
+        objections.into_iter().try_for_each(|breach| self.object(breach))
     }
 }
 

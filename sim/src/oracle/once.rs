@@ -8,7 +8,7 @@ use mpc_wallet_core::{
     record::Fact,
 };
 
-use super::{Observed, Oracle};
+use super::{Honest, Observed, Oracle};
 use crate::trace::short_hash;
 
 /// Sequence of the first message of a signing run that holds signature shares: before it come the commitments.
@@ -16,13 +16,21 @@ pub(super) const FIRST_SHARE: u32 = 1;
 
 type Place = (NodeId, SessionId, Option<NodeId>, u32);
 
-/// A node says one thing at each place of a run, across crashes; its shares leave after their nonces are burnt on
+/// An honest node says one thing at each place of a run, across crashes; its shares leave after their nonces are burnt on
 /// disk, and a session's nonces are burnt once.
-#[derive(Default)]
 pub struct Once {
+    honest: Honest,
     said: BTreeMap<Place, Vec<u8>>,
     burnt: BTreeSet<(NodeId, SessionId)>,
     payments: BTreeSet<SessionId>,
+}
+
+impl Once {
+    /// For a cluster with these honest members.
+    #[must_use]
+    pub const fn new(honest: Honest) -> Self {
+        Self { honest, said: BTreeMap::new(), burnt: BTreeSet::new(), payments: BTreeSet::new() }
+    }
 }
 
 impl Oracle for Once {
@@ -35,7 +43,7 @@ impl Oracle for Once {
             Observed::Durable { node, record } => {
                 if let Fact::ShareReleased { session, .. } = &record.fact {
                     self.payments.insert(*session);
-                    if !self.burnt.insert((*node, *session)) {
+                    if !self.burnt.insert((*node, *session)) && self.honest.contains(node) {
                         return Err(format!("{node} made a second share set in session {session}"));
                     }
                 }
@@ -48,6 +56,9 @@ impl Oracle for Once {
                     self.payments.insert(request.session.id());
                 }
                 let Message::Mpc(mpc) = message else { return Ok(()) };
+                if !self.honest.contains(from) {
+                    return Ok(());
+                }
                 let body = &mpc.body;
                 if body.from != *from {
                     return Err(format!("{from} speaks in the name of {}", body.from));
@@ -73,6 +84,7 @@ impl Oracle for Once {
                 Ok(())
             }
             Observed::Released { .. }
+            | Observed::Heard { .. }
             | Observed::Promised { .. }
             | Observed::Broadcast { .. }
             | Observed::Confirmed { .. }

@@ -23,6 +23,7 @@ impl Oracle for ReplayEqualsLive {
             | Observed::Durable { .. }
             | Observed::Released { .. }
             | Observed::Sent { .. }
+            | Observed::Heard { .. }
             | Observed::Promised { .. }
             | Observed::Broadcast { .. }
             | Observed::Confirmed { .. }

@@ -31,6 +31,7 @@ impl Oracle for NoSecretLeaves {
             Observed::Sent { .. }
             | Observed::Durable { .. }
             | Observed::Released { .. }
+            | Observed::Heard { .. }
             | Observed::Promised { .. }
             | Observed::Broadcast { .. }
             | Observed::Confirmed { .. }

@@ -37,6 +37,15 @@ fn cluster() -> Cluster {
     Cluster::new(Network::Regtest, T, (1..=N).map(|i| (node(i), key(i).public())).collect()).unwrap()
 }
 
+fn everybody() -> Honest {
+    (1..=N).map(node).collect()
+}
+
+/// All but node-2.
+fn all_but_one() -> Honest {
+    (1..=N).filter(|number| *number != 2).map(node).collect()
+}
+
 fn key_id() -> KeyId {
     KeyId { scheme: Scheme::Taproot, epoch: 1 }
 }
@@ -167,7 +176,7 @@ fn paid_once_objects_to_a_second_payment_and_to_a_wrong_amount() {
 #[test]
 fn one_coin_one_family_objects_when_t_nodes_sign_a_coin_away_twice() {
     let (one, rival, other) = (proposal(1, 1), proposal(1, 2), proposal(2, 3));
-    let mut exam = Exam(OneCoinOneFamily::new(&cluster()));
+    let mut exam = Exam(OneCoinOneFamily::new(&cluster(), everybody()));
     for proposal in [&one, &rival, &other] {
         exam.durable(1, Fact::Proposed(Box::new(proposal.clone()))).unwrap();
     }
@@ -184,7 +193,7 @@ fn one_coin_one_family_objects_when_t_nodes_sign_a_coin_away_twice() {
 #[test]
 fn one_coin_one_family_counts_shares_in_raw_traffic_that_no_journal_admits() {
     let (one, rival) = (proposal(1, 1), proposal(1, 2));
-    let mut exam = Exam(OneCoinOneFamily::new(&cluster()));
+    let mut exam = Exam(OneCoinOneFamily::new(&cluster(), everybody()));
     let mut verdict = Ok(());
     for proposal in [&one, &rival] {
         exam.sent(1, &Message::VoteRequest(Box::new(proposal.clone()))).unwrap();
@@ -200,7 +209,7 @@ fn one_coin_one_family_counts_shares_in_raw_traffic_that_no_journal_admits() {
 
 #[test]
 fn one_coin_one_family_objects_to_two_finished_transactions_of_one_coin() {
-    let mut exam = Exam(OneCoinOneFamily::new(&cluster()));
+    let mut exam = Exam(OneCoinOneFamily::new(&cluster(), everybody()));
     exam.sent(1, &Message::Finished(FinalTransaction(transaction(1, 1)))).unwrap();
     exam.durable(2, Fact::Signed(FinalTransaction(transaction(1, 1)))).unwrap();
     refuses(exam.sent(3, &Message::Finished(FinalTransaction(transaction(1, 2)))), "both finished");
@@ -209,7 +218,7 @@ fn one_coin_one_family_objects_to_two_finished_transactions_of_one_coin() {
 #[test]
 fn threshold_objects_to_a_share_of_a_node_that_has_not_approved_itself() {
     let proposal = proposal(1, 1);
-    let mut exam = Exam(Threshold::new(&cluster()));
+    let mut exam = Exam(Threshold::new(&cluster(), everybody()));
     exam.durable(5, Fact::Proposed(Box::new(proposal.clone()))).unwrap();
     for voter in 1..=T {
         exam.sent(voter, &Message::Vote(approval(voter, &proposal.body))).unwrap();
@@ -221,7 +230,7 @@ fn threshold_objects_to_a_share_of_a_node_that_has_not_approved_itself() {
 fn threshold_objects_to_a_share_with_one_approval_too_few() {
     let proposal = proposal(1, 1);
     let prepared = |approvals: Vec<Vote>| {
-        let mut exam = Exam(Threshold::new(&cluster()));
+        let mut exam = Exam(Threshold::new(&cluster(), everybody()));
         exam.durable(2, Fact::Proposed(Box::new(proposal.clone()))).unwrap();
         exam.durable(2, Fact::Voted(approval(2, &proposal.body))).unwrap();
         for vote in approvals {
@@ -256,7 +265,7 @@ fn threshold_objects_to_a_share_with_one_approval_too_few() {
 fn threshold_objects_to_signing_traffic_and_to_finished_transactions_without_consent() {
     let proposal = proposal(1, 1);
     let session = session(&proposal.body);
-    let mut exam = Exam(Threshold::new(&cluster()));
+    let mut exam = Exam(Threshold::new(&cluster(), everybody()));
     exam.sent(1, &Message::VoteRequest(Box::new(proposal.clone()))).unwrap();
     let request = Message::SignRequest(Box::new(SignRequest { session: session.clone(), certificate: None }));
     refuses(exam.sent(1, &request), "asked for signatures");
@@ -273,7 +282,7 @@ fn threshold_objects_to_signing_traffic_and_to_finished_transactions_without_con
 fn once_objects_to_a_second_share_set_and_to_a_changed_word() {
     let proposal = proposal(1, 1);
     let id = session(&proposal.body).id();
-    let mut exam = Exam(Once::default());
+    let mut exam = Exam(Once::new(everybody()));
     exam.sent(2, &mpc(2, id, 0, b"commitment")).unwrap();
     exam.share(2, &proposal.body).unwrap();
     exam.sent(2, &mpc(2, id, 1, b"share")).unwrap();
@@ -287,7 +296,7 @@ fn once_objects_to_a_second_share_set_and_to_a_changed_word() {
 #[test]
 fn no_double_vote_objects_to_two_signed_ballots_wherever_they_appear() {
     let proposal = proposal(1, 1);
-    let mut exam = Exam(NoDoubleVote::new(&cluster()));
+    let mut exam = Exam(NoDoubleVote::new(&cluster(), everybody()));
     exam.sent(2, &Message::Vote(approval(2, &proposal.body))).unwrap();
     exam.durable(3, Fact::Voted(approval(2, &proposal.body))).unwrap();
     let mut forged = rejection(2, &proposal.body);
@@ -304,7 +313,7 @@ fn no_false_accusation_objects_to_everything_but_silence() {
         first: Box::new(approval(2, &proposal.body)),
         second: Box::new(rejection(2, &proposal.body)),
     };
-    let mut exam = Exam(NoFalseAccusation);
+    let mut exam = Exam(NoFalseAccusation::new(everybody()));
     exam.durable(1, struck(Violation::Timeout)).unwrap();
     let silence = Observed::Accused { by: node(1), node: node(2), violation: Some(Violation::Timeout) };
     exam.0.observe(&silence).unwrap();
@@ -452,4 +461,165 @@ fn conservation_objects_to_lost_invented_and_misdirected_money() {
         "node-2 sees 1",
     );
     refuses(conservation(&Books { strangers: vec![recipient(9)], ..good }), "nobody asked for");
+}
+
+fn struck(number: u16) -> Fact {
+    let detail = String::new();
+    Fact::Struck { node: node(number), violation: Violation::InvalidSignature, txid: None, detail }
+}
+
+fn double_vote(number: u16) -> Evidence {
+    let proposal = proposal(1, 1);
+    Evidence::DoubleVote {
+        first: Box::new(approval(number, &proposal.body)),
+        second: Box::new(rejection(number, &proposal.body)),
+    }
+}
+
+#[test]
+fn what_is_asked_of_each_node_is_asked_of_honest_nodes_only() {
+    let proposal = proposal(1, 1);
+    let mut exam = Exam(OfHonest::new(all_but_one(), DurableBeforeSent::default()));
+    exam.sent(2, &Message::Vote(approval(2, &proposal.body))).unwrap();
+    refuses(exam.sent(3, &Message::Vote(approval(3, &proposal.body))), "its vote Approve");
+    assert_eq!(exam.0.name(), "durable_before_sent");
+}
+
+#[test]
+fn no_double_vote_lets_a_traitor_contradict_itself_and_nobody_else() {
+    let proposal = proposal(1, 1);
+    let mut exam = Exam(NoDoubleVote::new(&cluster(), all_but_one()));
+    for voter in [2, 3] {
+        exam.sent(2, &Message::Vote(approval(voter, &proposal.body))).unwrap();
+    }
+    exam.sent(2, &Message::Vote(rejection(2, &proposal.body))).unwrap();
+    refuses(exam.sent(2, &Message::Vote(rejection(3, &proposal.body))), "node-3 voted Approve and then");
+}
+
+#[test]
+fn once_lets_a_traitor_change_its_words_and_still_learns_sessions_from_it() {
+    let proposal = proposal(1, 1);
+    let session = session(&proposal.body);
+    let id = session.id();
+    let mut exam = Exam(Once::new(all_but_one()));
+    let request = SignRequest { session, certificate: None };
+    exam.sent(2, &Message::SignRequest(Box::new(request))).unwrap();
+    exam.sent(2, &mpc(2, id, 1, b"share")).unwrap();
+    exam.sent(2, &mpc(2, id, 1, b"other")).unwrap();
+    refuses(exam.sent(3, &mpc(3, id, 1, b"share")), "without a durable record");
+}
+
+#[test]
+fn one_coin_one_family_counts_a_traitors_shares_and_not_its_claims() {
+    let mut exam = Exam(OneCoinOneFamily::new(&cluster(), all_but_one()));
+    exam.sent(2, &Message::Finished(FinalTransaction(transaction(1, 1)))).unwrap();
+    exam.sent(3, &Message::Finished(FinalTransaction(transaction(1, 2)))).unwrap();
+    let (one, rival) = (proposal(2, 3), proposal(2, 4));
+    let mut verdict = Ok(());
+    for proposal in [&one, &rival] {
+        exam.sent(1, &Message::VoteRequest(Box::new(proposal.clone()))).unwrap();
+        let session = session(&proposal.body);
+        let id = session.id();
+        exam.sent(1, &Message::SignRequest(Box::new(SignRequest { session, certificate: None }))).unwrap();
+        for number in 1..=T {
+            verdict = exam.sent(number, &mpc(number, id, 1, b"share"));
+        }
+    }
+    refuses(verdict, "both spend");
+}
+
+#[test]
+fn threshold_lets_a_traitor_call_for_signatures_and_no_honest_node_follow() {
+    let proposal = proposal(1, 1);
+    let session = session(&proposal.body);
+    let id = session.id();
+    let mut exam = Exam(Threshold::new(&cluster(), all_but_one()));
+    exam.sent(1, &Message::VoteRequest(Box::new(proposal.clone()))).unwrap();
+    exam.sent(2, &Message::SignRequest(Box::new(SignRequest { session, certificate: None }))).unwrap();
+    exam.sent(2, &mpc(2, id, 0, b"commitment")).unwrap();
+    exam.sent(2, &Message::Finished(FinalTransaction(transaction(1, 1)))).unwrap();
+    refuses(exam.sent(3, &mpc(3, id, 0, b"commitment")), "took part in signing with 0 of 4");
+    let confirmed = transaction(1, 1);
+    let seen = Observed::Confirmed { transaction: &confirmed };
+    refuses(exam.0.observe(&seen), "is in a block with 0 of 4");
+    // The traitor's approval counts as much as any.
+    for voter in 1..=T {
+        exam.sent(voter, &Message::Vote(approval(voter, &proposal.body))).unwrap();
+    }
+    exam.sent(3, &mpc(3, id, 0, b"commitment")).unwrap();
+    exam.0.observe(&seen).unwrap();
+}
+
+#[test]
+fn no_false_accusation_allows_what_is_said_of_traitors_and_by_them() {
+    let mut exam = Exam(NoFalseAccusation::new(all_but_one()));
+    exam.durable(1, struck(2)).unwrap();
+    exam.durable(2, struck(1)).unwrap();
+    exam.durable(1, Fact::Proven(Box::new(double_vote(2)))).unwrap();
+    exam.sent(1, &Message::Accusation(Box::new(double_vote(2)))).unwrap();
+    exam.sent(2, &Message::Accusation(Box::new(double_vote(3)))).unwrap();
+    refuses(exam.durable(1, struck(3)), "invalid_signature against node-3");
+    refuses(exam.sent(1, &Message::Accusation(Box::new(double_vote(3)))), "accusation of node-3");
+}
+
+#[test]
+fn liars_accused_wants_two_ballots_in_two_journals_to_be_proof_for_everybody() {
+    let proposal = proposal(1, 1);
+    let mut exam = Exam(LiarsAccused::new(&cluster(), all_but_one()));
+    exam.durable(1, Fact::Voted(approval(2, &proposal.body))).unwrap();
+    exam.durable(3, Fact::Voted(approval(2, &proposal.body))).unwrap();
+    assert_eq!(exam.0.owed(), None, "one ballot, told twice");
+    let mut forged = rejection(2, &proposal.body);
+    forged.signature = approval(3, &proposal.body).signature;
+    exam.durable(4, Fact::Voted(forged)).unwrap();
+    assert_eq!(exam.0.owed(), None, "a ballot it has not signed");
+    exam.durable(4, Fact::Voted(rejection(2, &proposal.body))).unwrap();
+    let banned = || Fact::Banned { node: node(2), until: Timestamp(9), violation: Violation::DoubleVote };
+    for honest in [1, 3, 4] {
+        assert!(exam.0.owed().unwrap().contains("has not shut him out"));
+        exam.durable(honest, banned()).unwrap();
+    }
+    assert!(exam.0.owed().unwrap().contains("node-5 has not"));
+    exam.durable(2, banned()).unwrap();
+    assert!(exam.0.owed().is_some(), "the liar's own books do not matter");
+    exam.durable(5, banned()).unwrap();
+    assert_eq!(exam.0.owed(), None);
+}
+
+#[test]
+fn liars_accused_wants_whoever_hears_a_contradiction_to_act_on_it() {
+    let proposal = proposal(1, 1);
+    let hears = |exam: &mut Exam<LiarsAccused>, from: u16, message: &Message| {
+        exam.0.observe(&Observed::Heard { node: node(1), from: node(from), message }).unwrap();
+    };
+    let mut exam = Exam(LiarsAccused::new(&cluster(), all_but_one()));
+    exam.durable(1, Fact::Voted(approval(2, &proposal.body))).unwrap();
+    hears(&mut exam, 3, &Message::Vote(rejection(2, &proposal.body)));
+    assert!(exam.0.owed().unwrap().contains("node-1 heard node-2 contradict himself"));
+    exam.durable(1, Fact::Booted { boot: BootId(2) }).unwrap();
+    assert_eq!(exam.0.owed(), None, "what it forgot it cannot act on");
+
+    let id = session(&proposal.body).id();
+    hears(&mut exam, 2, &mpc(2, id, 0, b"one"));
+    hears(&mut exam, 2, &mpc(2, id, 0, b"two"));
+    assert_eq!(exam.0.owed(), None, "it may not take part in that session");
+    exam.sent(1, &mpc(1, id, 1, b"share")).unwrap();
+    assert!(exam.0.owed().is_some());
+    exam.durable(1, Fact::Proven(Box::new(double_vote(2)))).unwrap();
+    assert!(exam.0.owed().unwrap().contains("node-3 has not"), "proof travels");
+}
+
+#[test]
+fn liars_accused_asks_nothing_about_honest_nodes_and_the_shut_out() {
+    let proposal = proposal(1, 1);
+    let mut exam = Exam(LiarsAccused::new(&cluster(), all_but_one()));
+    exam.durable(1, Fact::Voted(approval(3, &proposal.body))).unwrap();
+    exam.durable(4, Fact::Voted(rejection(3, &proposal.body))).unwrap();
+    assert_eq!(exam.0.owed(), None, "that is no_double_vote's affair");
+    exam.durable(1, Fact::Banned { node: node(2), until: Timestamp(9), violation: Violation::DoubleVote })
+        .unwrap();
+    exam.durable(1, Fact::Voted(approval(2, &proposal.body))).unwrap();
+    let message = Message::Vote(rejection(2, &proposal.body));
+    exam.0.observe(&Observed::Heard { node: node(1), from: node(2), message: &message }).unwrap();
+    assert_eq!(exam.0.owed(), None, "it does not listen any more");
 }

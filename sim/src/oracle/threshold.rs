@@ -12,13 +12,15 @@ use mpc_wallet_core::{
 };
 
 use super::{
-    Observed, Oracle,
+    Honest, Observed, Oracle,
     statements::{self, Signatures},
 };
 
 /// Recounts consent from raw traffic and journals, checking every signature, and compares at every share and every
-/// finished transaction.
+/// finished transaction. Traitors' approvals count as they signed them; what traitors do without consent is their own
+/// affair until an honest node or the chain goes along with it.
 pub struct Threshold {
+    honest: Honest,
     cluster: ClusterId,
     needed: usize,
     signatures: Signatures,
@@ -32,10 +34,11 @@ pub struct Threshold {
 }
 
 impl Threshold {
-    /// For a cluster.
+    /// For a cluster with these honest members.
     #[must_use]
-    pub fn new(cluster: &Cluster) -> Self {
+    pub fn new(cluster: &Cluster, honest: Honest) -> Self {
         Self {
+            honest,
             cluster: cluster.id(),
             needed: usize::from(cluster.threshold()),
             signatures: Signatures::new(cluster),
@@ -66,6 +69,9 @@ impl Threshold {
     }
 
     fn demand(&self, digest: &ProposalDigest, who: NodeId, what: &str) -> Result<(), String> {
+        if !self.honest.contains(&who) {
+            return Ok(());
+        }
         let found = self.found(digest);
         if found >= self.needed {
             return Ok(());
@@ -102,7 +108,9 @@ impl Oracle for Threshold {
                     if vote.body.voter == *node && vote.body.decision == Decision::Approve {
                         self.committed.insert((*node, vote.body.txid));
                     }
-                } else if let Fact::ShareReleased { txid, session } = &record.fact {
+                } else if let Fact::ShareReleased { txid, session } = &record.fact
+                    && self.honest.contains(node)
+                {
                     let Some(digest) = self.held.get(&(*node, *txid)).copied() else {
                         return Err(format!(
                             "{node} released a share of {txid}, which it has no proposal of"
@@ -115,7 +123,9 @@ impl Oracle for Threshold {
                         ));
                     }
                     self.demand(&digest, *node, "released a share")?;
-                } else if let Fact::Signed(transaction) = &record.fact {
+                } else if let Fact::Signed(transaction) = &record.fact
+                    && self.honest.contains(node)
+                {
                     self.demand_any(transaction.0.compute_txid(), "finished")?;
                 }
                 Ok(())
@@ -127,8 +137,10 @@ impl Oracle for Threshold {
                 for vote in statements::votes(message) {
                     self.count(vote);
                 }
-                for transaction in statements::finished(message) {
-                    self.demand_any(transaction.0.compute_txid(), "passed on as finished")?;
+                if self.honest.contains(from) {
+                    for transaction in statements::finished(message) {
+                        self.demand_any(transaction.0.compute_txid(), "passed on as finished")?;
+                    }
                 }
                 if let Message::SignRequest(request) = message
                     && let Subject::Payment { digest, .. } = request.session.subject
@@ -146,9 +158,16 @@ impl Oracle for Threshold {
             Observed::Broadcast { transaction, .. } => {
                 self.demand_any(transaction.compute_txid(), "broadcast")
             }
-            // Blocks also hold what others sent to the wallet.
-            Observed::Confirmed { .. }
-            | Observed::Released { .. }
+            // Blocks also hold what others sent to the wallet, which nobody proposed.
+            Observed::Confirmed { transaction } => {
+                let txid = transaction.compute_txid();
+                if self.proposals.contains_key(&txid) {
+                    self.demand_any(txid, "in a block")?;
+                }
+                Ok(())
+            }
+            Observed::Released { .. }
+            | Observed::Heard { .. }
             | Observed::Promised { .. }
             | Observed::Accused { .. }
             | Observed::Restored { .. }

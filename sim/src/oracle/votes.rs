@@ -10,27 +10,28 @@ use mpc_wallet_core::{
 };
 
 use super::{
-    Observed, Oracle,
+    Honest, Observed, Oracle,
     statements::{self, Signatures},
 };
 
-/// One signed ballot for each voter, transaction and round, in all traffic and all journals of the run.
+/// One signed ballot for each honest voter, transaction and round, in all traffic and all journals of the run.
 pub struct NoDoubleVote {
+    honest: Honest,
     signatures: Signatures,
     cast: BTreeMap<(NodeId, Txid, u32), Ballot>,
 }
 
 impl NoDoubleVote {
-    /// For a cluster.
+    /// For a cluster with these honest members.
     #[must_use]
-    pub fn new(cluster: &Cluster) -> Self {
-        Self { signatures: Signatures::new(cluster), cast: BTreeMap::new() }
+    pub fn new(cluster: &Cluster, honest: Honest) -> Self {
+        Self { honest, signatures: Signatures::new(cluster), cast: BTreeMap::new() }
     }
 
     fn see(&mut self, vote: &Vote) -> Result<(), String> {
         let ballot = &vote.body;
         // What a voter did not sign it did not cast.
-        if !self.signatures.verify(ballot.voter, vote) {
+        if !self.honest.contains(&ballot.voter) || !self.signatures.verify(ballot.voter, vote) {
             return Ok(());
         }
         let place = (ballot.voter, ballot.txid, ballot.round);
@@ -62,6 +63,7 @@ impl Oracle for NoDoubleVote {
                 statements::votes(message).into_iter().try_for_each(|vote| self.see(vote))
             }
             Observed::Released { .. }
+            | Observed::Heard { .. }
             | Observed::Promised { .. }
             | Observed::Broadcast { .. }
             | Observed::Confirmed { .. }

@@ -45,7 +45,8 @@ pub(crate) struct Chain {
     losers: BTreeMap<Txid, Transaction>,
     mempool: Vec<Txid>,
     funded: u64,
-    /// The block of the wallet's funds: nothing up to it is ever undone.
+    /// Nothing up to this block is ever undone: the wallet's funds are in it, or a theft, which a cluster may take for final
+    /// as soon as it is as deep as payments must be.
     anchored: u32,
     /// Number of times the tip was undone, so that no block comes twice.
     undone: u32,
@@ -220,6 +221,7 @@ impl Chain {
         self.known.insert(txid, Known { transaction, block: None });
         self.mine();
         self.mempool = waiting;
+        self.anchored = self.tip.height;
         value.to_sat()
     }
 

@@ -1,6 +1,6 @@
 //! What the end of a run is judged by, for every lane: how transactions ended, what clients may expect, and the books.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bitcoin::{Amount, ScriptBuf, Txid};
 use mpc_wallet_core::{overview::Overview, state::State};
@@ -12,13 +12,13 @@ use super::{
 use crate::{
     oracle::{Books, Expected, NodeEnd, TransactionEnd},
     plan::FaultPlan,
-    profile::CALM_NETWORK,
 };
 
-/// How a node sees its transactions.
-pub(crate) fn end(state: &State) -> NodeEnd {
+/// How a node sees its transactions, but for those of which nothing is demanded.
+pub(crate) fn end(state: &State, hostages: &BTreeSet<Txid>) -> NodeEnd {
     let transactions = state
         .transactions()
+        .filter(|(txid, _)| !hostages.contains(txid))
         .map(|(txid, tx)| {
             let end = TransactionEnd { state: tx.state.name(), sub_status: tx.sub_status.to_string() };
             (txid, end)
@@ -27,22 +27,25 @@ pub(crate) fn end(state: &State) -> NodeEnd {
     NodeEnd { transactions }
 }
 
-/// What each client may expect of its payment.
-pub(crate) fn expectations(plan: &FaultPlan, clients: &[Client], chain: &Chain) -> Vec<Expected> {
+/// What each client may expect of its payment, but for those that are excused.
+pub(crate) fn expectations(
+    plan: &FaultPlan,
+    clients: &[Client],
+    chain: &Chain,
+    excused: impl Fn(usize, &Client) -> bool,
+) -> Vec<Expected> {
     let paid: BTreeMap<_, Txid> = chain
         .confirmed()
         .flat_map(|(txid, transaction, _)| {
             transaction.output.iter().map(move |output| (&output.script_pubkey, txid))
         })
         .collect();
-    let untroubled = plan.network == CALM_NETWORK
-        && plan.crashes.is_empty()
-        && plan.partitions.is_empty()
-        && plan.chain.outages.is_empty();
+    let untroubled = plan.is_untroubled();
     clients
         .iter()
-        .filter(|client| client.state != ClientState::Unsure)
-        .map(|client| Expected {
+        .enumerate()
+        .filter(|(index, client)| client.state != ClientState::Unsure && !excused(*index, client))
+        .map(|(_, client)| Expected {
             label: client.label.clone(),
             answer: match &client.state {
                 ClientState::Accepted { txid } => Ok(*txid),

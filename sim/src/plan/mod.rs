@@ -8,6 +8,7 @@
 //! Until then the world is calm, because a key generation needs every member and every message. From `heal_at` on it
 //! is calm again, and the cluster has until `until` to finish what it accepted.
 
+mod arbitrary;
 mod faults;
 
 use serde::{Deserialize, Serialize};
@@ -299,6 +300,34 @@ impl FaultPlan {
     #[must_use]
     pub fn from_seed(seed: u64, profile: Profile) -> Self {
         profile::generate(seed, profile)
+    }
+
+    /// Whether nothing goes wrong in it: with this seed, these members and these payments the quiet plan is the same.
+    #[must_use]
+    pub fn is_untroubled(&self) -> bool {
+        let quiet = Self::quiet(self.seed);
+        let chain = ChainPlan {
+            block_interval: self.chain.block_interval,
+            answer: self.chain.answer,
+            ..ChainPlan::quiet(self.chain.funds.clone())
+        };
+        let same = Self {
+            why: self.why.clone(),
+            found_by: self.found_by.clone(),
+            expect: self.expect.clone(),
+            profile: self.profile,
+            nodes: self.nodes,
+            threshold: self.threshold,
+            suite: self.suite,
+            fsync: self.fsync,
+            job: self.job,
+            chain,
+            payments: self.payments.clone(),
+            heal_at: self.heal_at,
+            until: self.until,
+            ..quiet
+        };
+        same == *self
     }
 
     /// Reads a plan and checks it.

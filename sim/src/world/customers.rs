@@ -23,6 +23,10 @@ impl World {
         };
         client.asked += 1;
         let node = NodeId::new(number);
+        let asked = [Some(number), client.payment.also_at].into_iter().flatten().map(NodeId::new);
+        if asked.into_iter().any(|node| !self.honest.contains(&node)) {
+            self.betrayed.insert(index);
+        }
         if self.hosts.get(&node).and_then(Host::boot_number).is_none() {
             client.state = ClientState::Idle { last: Some(format!("{node} is down")) };
             self.queue.after(PAUSE, Event::Submit { client: index });

@@ -7,12 +7,13 @@ use mpc_wallet_core::{
     Channel, NodeId,
     chain::ChainQuery,
     message::Message,
-    step::{Alert, Effect, Input},
+    mutant,
+    step::{Alert, Effect, Input, Receipt, Step},
 };
 
 use super::{
-    CrashPoint, Event, Host, MAX_SENT_PER_SECOND, MAX_STEPS_PER_MS, Outcome, Phase, Span, World, defect,
-    faults::Death, host::HostError, network::Arrival,
+    Crash, CrashPoint, Event, Host, MAX_SENT_PER_SECOND, MAX_STEPS_PER_MS, Outcome, Phase, Span, World,
+    defect, faults::Death, host::HostError, network::Arrival,
 };
 use crate::{oracle::Observed, plan::DiskTrouble, trace::short_hash};
 
@@ -94,6 +95,7 @@ impl World {
         host.shown += records.len();
         for record in &records {
             self.tally.records += 1;
+            self.count_blame(node, &record.fact);
             let mut line = String::new();
             describe(&record.fact, &mut line);
             self.note(node, format_args!("durable {line}"));
@@ -106,10 +108,13 @@ impl World {
     fn release(&mut self, node: NodeId) -> Outcome {
         loop {
             let Some(host) = self.hosts.get_mut(&node) else { return Ok(()) };
-            let receipt = host.disk.receipt();
             let durable = host.disk.durable();
+            let appended = Receipt::up_to(host.disk.appended());
             let Some(live) = &mut host.live else { return Ok(()) };
-            let ready = live.waiting.front().is_some_and(|(step, _)| step.last() <= durable);
+            let early = mutant!(EffectsBeforeRecords)
+                || (mutant!(WordsBeforeRecords) && live.waiting.front().is_some_and(only_words));
+            let receipt = if early { appended } else { host.disk.receipt() };
+            let ready = live.waiting.front().is_some_and(|(step, _)| step.last() <= receipt.position());
             if !ready {
                 self.schedule_wake(node);
                 return Ok(());
@@ -174,13 +179,19 @@ impl World {
 
     pub(super) fn deliver(&mut self, from: NodeId, to: NodeId, channel: Channel, bytes: &[u8]) -> Outcome {
         let up = self.hosts.get(&to).and_then(Host::boot_number).is_some();
-        if !up || !self.network.carries(from, to) {
+        if !up || !self.carries(from, to) {
             return Ok(());
         }
         self.tally.delivered += 1;
-        let message = Message::decode(channel, bytes)
-            .map_err(|e| defect(format!("{from} sent {to} what does not decode: {e}")))?;
+        let message = match Message::decode(channel, bytes) {
+            Ok(message) => message,
+            Err(e) if self.honest.contains(&from) => {
+                return Err(defect(format!("{from} sent {to} what does not decode: {e}")));
+            }
+            Err(e) => return self.puzzle(from, to, &e),
+        };
         self.note(to, format_args!("got {} {} from {from}", name(&message), short_hash(bytes)));
+        self.overhear(from, to, &message)?;
         self.input(to, Input::Message { from, message })
     }
 
@@ -237,6 +248,7 @@ impl World {
                 Ok(())
             }
             Effect::Ban { node: accused, .. } => {
+                self.shut_out(node, accused);
                 self.observe(&Observed::Accused { by: node, node: accused, violation: None })
             }
             Effect::Alert(Alert::Misbehaviour { node: accused, violation, detail }) => {
@@ -256,6 +268,9 @@ impl World {
     }
 
     fn send(&mut self, from: NodeId, peers: &[NodeId], message: &Message) -> Outcome {
+        if self.has_turned(from)? {
+            return self.betray(from, peers, message);
+        }
         let now = self.queue.now();
         let bytes: Rc<[u8]> = message
             .encode()
@@ -274,17 +289,31 @@ impl World {
         }
         self.observe(&Observed::Sent { from, message, bytes: &bytes })?;
         for &to in peers {
-            let channel = message.channel();
-            if self.is_filtered(from, to, message) {
-                continue;
-            }
-            for Arrival { at, tie } in self.network.route(now, (from, to, channel)) {
-                let bytes = Rc::clone(&bytes);
-                self.queue.ranked(at, tie, Event::Deliver { from, to, channel, bytes });
+            if !self.is_filtered(from, to, message) {
+                self.post(from, to, message.channel(), &bytes);
             }
         }
         Ok(())
     }
+
+    /// Gives bytes to the network.
+    pub(super) fn post(&mut self, from: NodeId, to: NodeId, channel: Channel, bytes: &Rc<[u8]>) {
+        if !self.carries(from, to) {
+            return;
+        }
+        for Arrival { at, tie } in self.network.route(self.queue.now(), (from, to, channel)) {
+            let bytes = Rc::clone(bytes);
+            self.queue.ranked(at, tie, Event::Deliver { from, to, channel, bytes });
+        }
+    }
+}
+
+/// Whether a step writes nothing that a share depends on: such steps [`Mutant::WordsBeforeRecords`] lets out early.
+///
+/// [`Mutant::WordsBeforeRecords`]: mpc_wallet_core::mutant::Mutant::WordsBeforeRecords
+fn only_words((step, _): &(Step, Option<Crash>)) -> bool {
+    use mpc_wallet_core::record::Fact;
+    !step.records().iter().any(|record| matches!(record.fact, Fact::ShareReleased { .. }))
 }
 
 /// First word of a value's debug form: the variant's name. Formatting stops there, so the rest costs nothing.

@@ -1,6 +1,6 @@
 //! What goes wrong: crashes, restarts, cuts; and how nodes notice.
 
-use mpc_wallet_core::{NodeId, message::Message, record::Record, step::Input};
+use mpc_wallet_core::{NodeId, message::Message, mutant, record::Record, step::Input};
 
 use super::{CALM_NETWORK, Crash, CrashPoint, Event, Host, Outcome, Phase, World, driver, host::HostError};
 use crate::{
@@ -92,6 +92,7 @@ impl World {
     pub(super) fn fail_append(&mut self, node: NodeId, trouble: DiskTrouble, records: &[Record]) -> Outcome {
         let Some(host) = self.hosts.get_mut(&node) else { return Ok(()) };
         match trouble {
+            DiskTrouble::Unknown { .. } if mutant!(UnknownCommitContinued) => Ok(()),
             DiskTrouble::Refuses | DiskTrouble::Unknown { kept: false } => {
                 self.crash(node, Death::of_disk("as its disk refuses", true))
             }
@@ -126,6 +127,8 @@ impl World {
         }
         let digests = if death.step_missing { None } else { host.digests()? };
         host.live = None;
+        // The node says again whom it shuts out when it is back.
+        self.bans.retain(|(by, _)| *by != node);
         let kept = host.disk.crash(death.unsynced);
         self.tally.crashes += 1;
         self.note(node, format_args!("crash {}, {kept} floating records survive", death.moment));
@@ -196,6 +199,23 @@ impl World {
         Ok(())
     }
 
+    /// Whether words of one node get to another: no cut swallows them, and neither refuses the other.
+    pub(super) fn carries(&self, from: NodeId, to: NodeId) -> bool {
+        self.network.carries(from, to) && !self.refuses(from, to)
+    }
+
+    /// Whether one of two members has shut the other out.
+    fn refuses(&self, a: NodeId, b: NodeId) -> bool {
+        self.bans.contains(&(a, b)) || self.bans.contains(&(b, a))
+    }
+
+    /// A host closes its connections with a member and takes no more.
+    pub(super) fn shut_out(&mut self, by: NodeId, member: NodeId) {
+        if self.bans.insert((by, member)) {
+            self.notice_soon(member, NOTICE_CONNECT);
+        }
+    }
+
     /// Whether a link loses this kind of message now.
     pub(super) fn is_filtered(&self, from: NodeId, to: NodeId, message: &Message) -> bool {
         if self.plan.filters.is_empty() || self.phase != Phase::Trouble {
@@ -243,7 +263,7 @@ impl World {
     }
 
     pub(super) fn notice(&mut self, node: NodeId, peer: NodeId) -> Outcome {
-        let reachable = self.network.connects(node, peer);
+        let reachable = self.network.connects(node, peer) && !self.refuses(node, peer);
         let peer_boot = self.hosts.get(&peer).and_then(Host::boot_number).filter(|_| reachable);
         let Some(live) = self.hosts.get_mut(&node).and_then(|host| host.live.as_mut()) else { return Ok(()) };
         let told = live.connected.get(&peer).copied();

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use mpc_wallet_core::NodeId;
 
-use super::{Event, Host, Outcome, Phase, World};
+use super::{Client, Event, Host, Outcome, Phase, World};
 use crate::{
     oracle::{Books, Breach, Expected, NodeEnd, Observed, conservation, convergence},
-    parts::verdict,
+    parts::{client::ClientState, verdict},
 };
 
 /// Between two looks at a cluster that recovers.
@@ -18,15 +18,28 @@ impl World {
     pub(super) fn judge(&mut self) -> Outcome {
         let clients = self.expectations();
         let late = self.queue.now().saturating_sub(self.origin) >= self.plan.until;
-        let verdict = convergence(&self.ends(), &clients)
-            .map_err(|unfinished| Breach { oracle: "convergence", detail: unfinished.to_string() })
+        let mut verdict = convergence(&self.ends(), &clients)
+            .map_err(|unfinished| Breach { oracle: "convergence", detail: unfinished.to_string() });
+        if late && let Err(unfinished) = verdict {
+            verdict = self.oracles.object(unfinished);
+        }
+        let verdict = verdict
             .and_then(|()| {
                 conservation(&self.books()).map_err(|detail| Breach { oracle: "conservation", detail })
-            });
-        let settled = self.clients.iter().all(super::Client::is_settled) && self.backend.chain.waiting() == 0;
+            })
+            .and_then(|()| self.oracles.owed());
+        let settled = self
+            .clients
+            .iter()
+            .enumerate()
+            .all(|(index, client)| client.is_settled() || self.is_betrayed(index))
+            && self.backend.chain.waiting() == 0;
         match verdict {
             Ok(()) if settled || late => self.conclude(),
-            Err(breach) if late => Err(breach),
+            Err(breach) if late => {
+                self.oracles.object(breach)?;
+                self.conclude()
+            }
             Ok(()) | Err(_) => {
                 self.queue.after(BETWEEN_LOOKS, Event::Judge);
                 Ok(())
@@ -52,20 +65,25 @@ impl World {
     }
 
     fn ends(&self) -> BTreeMap<NodeId, NodeEnd> {
-        let end = |host: &Host| host.live.as_ref().map(|live| verdict::end(live.node.state()));
-        self.hosts.iter().map(|(node, host)| (*node, end(host).unwrap_or_default())).collect()
+        let hostages = self.hostages();
+        let end = |host: &Host| host.live.as_ref().map(|live| verdict::end(live.node.state(), &hostages));
+        let ends = |node: &NodeId| self.hosts.get(node).and_then(end).unwrap_or_default();
+        self.honest.iter().map(|node| (*node, ends(node))).collect()
     }
 
     fn expectations(&self) -> Vec<Expected> {
-        verdict::expectations(&self.plan, &self.clients, &self.backend.chain)
+        let hostages = self.hostages();
+        let waits = |client: &Client| matches!(&client.state, ClientState::Accepted { txid } if hostages.contains(txid));
+        let excused = |index: usize, client: &Client| self.is_betrayed(index) || waits(client);
+        verdict::expectations(&self.plan, &self.clients, &self.backend.chain, excused)
     }
 
     fn books(&self) -> Books {
-        let by_node = self.hosts.iter().filter_map(|(node, host)| Some((*node, host.balance()?)));
-        let wallet = self.wallet.as_ref();
+        let honest = self.hosts.iter().filter(|(node, _)| self.honest.contains(node));
+        let by_node = honest.filter_map(|(node, host)| Some((*node, host.balance()?)));
         Books {
             by_node: by_node.collect(),
-            ..verdict::books(&self.plan, wallet, &self.clients, &self.backend.chain)
+            ..verdict::books(&self.plan, self.wallet.as_ref(), &self.clients, &self.backend.chain)
         }
     }
 

@@ -15,6 +15,7 @@ use mpc_wallet_core::{
 };
 
 use crate::{
+    byzantine::Setup,
     parts::{clock::Clock, disk::Disk, verdict, workers::Workers},
     plan::{Crash, DiskTrouble},
     rng::Stream,
@@ -126,6 +127,17 @@ impl Host {
             connected: BTreeMap::new(),
             wake_at: None,
         }))
+    }
+
+    /// What a copy of this machine would start from.
+    pub(super) fn setup(&self) -> Result<Setup, HostError> {
+        Ok(Setup {
+            config: self.config.clone(),
+            identity: self.identity,
+            seed: self.seed,
+            journal: self.disk.read(0)?,
+            shares: self.shares()?,
+        })
     }
 
     fn shares(&self) -> Result<Vec<SealedShare>, HostError> {

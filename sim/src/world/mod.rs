@@ -10,14 +10,20 @@
 mod backend;
 mod customers;
 pub(crate) mod driver;
+mod exempt;
 mod faults;
 mod finish;
 mod host;
 pub(crate) mod network;
 pub(crate) mod scheduler;
 mod setup;
+mod treason;
 
-use std::{collections::BTreeMap, fmt, rc::Rc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    rc::Rc,
+};
 
 use bitcoin::ScriptBuf;
 use mpc_wallet_core::{
@@ -37,7 +43,8 @@ use self::{
     scheduler::Scheduler,
 };
 use crate::{
-    oracle::{Breach, Observed, Oracles},
+    byzantine::Deviant,
+    oracle::{Breach, Honest, Observed, Oracles, Watch},
     parts::{
         backend::{Backend, Upset, words},
         chain::Chain,
@@ -118,6 +125,8 @@ enum Event {
 pub struct Report {
     /// What did not hold; `None` if everything did.
     pub breach: Option<Breach>,
+    /// All objections, the first of each oracle: more than one only if the run went on after it.
+    pub objections: Vec<Breach>,
     /// Hash of the run.
     pub trace: TraceHash,
     /// Events in the trace.
@@ -145,14 +154,21 @@ pub struct Counts {
     pub delivered: u64,
     /// Records made durable.
     pub records: u64,
-    /// Alerts that a peer is configured otherwise or was restored from a backup; none is in this world.
+    /// Bans that honest nodes put on record.
+    pub bans: u64,
+    /// Alerts that a peer is configured otherwise or was restored from a backup.
     pub alarms: u64,
+    /// Faults that honest nodes put on record against others, silence left out.
+    pub strikes: u64,
+    /// Proofs that honest nodes put on record.
+    pub proofs: u64,
 }
 
 impl Counts {
     /// Adds another run's.
     pub const fn add(&mut self, other: &Self) {
-        let Self { asked, accepted, paid, crashes, sent, delivered, records, alarms } = other;
+        let Self { asked, accepted, paid, crashes, sent, delivered, records, bans, alarms, strikes, proofs } =
+            other;
         self.asked += *asked;
         self.accepted += *accepted;
         self.paid += *paid;
@@ -160,16 +176,20 @@ impl Counts {
         self.sent += *sent;
         self.delivered += *delivered;
         self.records += *records;
+        self.bans += *bans;
         self.alarms += *alarms;
+        self.strikes += *strikes;
+        self.proofs += *proofs;
     }
 }
 
 impl fmt::Display for Counts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { asked, accepted, paid, crashes, sent, delivered, records, alarms } = self;
+        let Self { asked, accepted, paid, crashes, sent, delivered, records, bans, alarms, strikes, proofs } =
+            self;
         write!(
             f,
-            "ASKED={asked} ACCEPTED={accepted} PAID={paid} CRASHES={crashes} SENT={sent} DELIVERED={delivered} RECORDS={records} ALARMS={alarms}"
+            "ASKED={asked} ACCEPTED={accepted} PAID={paid} CRASHES={crashes} SENT={sent} DELIVERED={delivered} RECORDS={records} BANS={bans} ALARMS={alarms} STRIKES={strikes} PROOFS={proofs}"
         )
     }
 }
@@ -210,6 +230,14 @@ pub struct World {
     spinning: BTreeMap<NodeId, (u64, u32)>,
     /// The second in which each node last sent something, and how much it has sent in it.
     talking: BTreeMap<NodeId, (u64, u32)>,
+    /// Members that follow the protocol.
+    honest: Honest,
+    /// Members that have turned.
+    traitors: BTreeMap<NodeId, Box<dyn Deviant>>,
+    /// Who refuses connections of whom, as long as it runs.
+    bans: BTreeSet<(NodeId, NodeId)>,
+    /// Clients that have asked a traitor.
+    betrayed: BTreeSet<usize>,
     /// What the ready-made checks last said was missing.
     missing: String,
 }
@@ -236,6 +264,7 @@ impl World {
                 (node, Host::new(config, identity, seed, parts))
             })
             .collect();
+        let honest = treason::honest(&plan);
         let clients: Vec<Client> =
             plan.payments.iter().cloned().enumerate().map(|(i, payment)| Client::new(i, payment)).collect();
         let payments = clients
@@ -246,7 +275,11 @@ impl World {
             phase: Phase::Calm,
             origin: 0,
             queue: Scheduler::new(Stream::new(seed, "schedule")),
-            oracles: Oracles::new(&cluster, payments),
+            oracles: Oracles::new(&cluster, payments, &honest),
+            honest,
+            traitors: BTreeMap::new(),
+            bans: BTreeSet::new(),
+            betrayed: BTreeSet::new(),
             hosts,
             network: Network::new(CALM_NETWORK, Stream::new(seed, "network")),
             backend: Backend::new(Chain::new(members::suite(&plan))),
@@ -264,6 +297,13 @@ impl World {
         })
     }
 
+    /// Changes which oracles watch.
+    #[must_use]
+    pub fn watched(mut self, watch: Watch) -> Self {
+        self.oracles.set_watch(watch);
+        self
+    }
+
     /// Lets everything happen.
     #[must_use]
     pub fn run(mut self) -> Report {
@@ -273,8 +313,11 @@ impl World {
             self.trace.event(at, None, format_args!("breach {breach}"));
         }
         self.unseed();
+        let mut objections = self.oracles.objections().to_vec();
+        objections.extend(breach.clone());
         Report {
             breach,
+            objections,
             trace: self.trace.hash(),
             events: self.trace.lines(),
             simulated: self.queue.now(),
@@ -319,6 +362,7 @@ impl World {
             }
             Event::Answer { node, boot, answer } if self.is_boot(node, boot) => {
                 self.note(node, format_args!("chain {}", words(&answer.observation)));
+                self.show_traitor(node, &answer.observation)?;
                 self.input(node, Input::Chain(answer))
             }
             // Whatever was on its way to a node that died.

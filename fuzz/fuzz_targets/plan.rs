@@ -1,0 +1,2 @@
+#![cfg_attr(fuzzing, no_main)]
+mpc_wallet_fuzz::fuzz!(plan);

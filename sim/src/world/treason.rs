@@ -1,0 +1,146 @@
+//! Traitors in this world: where their words leave, and what the others hear of them.
+
+use std::rc::Rc;
+
+use mpc_wallet_core::{
+    NodeId, Timestamp, chain::ChainObservation, codec::CodecError, message::Message, record::Fact,
+    step::Input, vote::Violation,
+};
+
+use super::{FaultPlan, MAX_SENT_PER_SECOND, Outcome, Phase, World, defect};
+use crate::{
+    byzantine::{self, Speech, Words},
+    oracle::{Honest, Observed},
+};
+
+/// The members of a plan that follow the protocol throughout.
+pub(super) fn honest(plan: &FaultPlan) -> Honest {
+    let traitor = |number: &u16| plan.traitors.iter().any(|traitor| traitor.node == *number);
+    (1..=plan.nodes).filter(|number| !traitor(number)).map(NodeId::new).collect()
+}
+
+impl World {
+    /// Whether a member deviates by now; it turns with the first word after its time has come.
+    pub(super) fn has_turned(&mut self, node: NodeId) -> Result<bool, super::Breach> {
+        if self.honest.contains(&node) || self.phase == Phase::Calm {
+            return Ok(false);
+        }
+        if self.traitors.contains_key(&node) {
+            return Ok(true);
+        }
+        let now = self.queue.now().saturating_sub(self.origin);
+        let due = self
+            .plan
+            .traitors
+            .iter()
+            .find(|traitor| NodeId::new(traitor.node) == node && traitor.from <= now)
+            .map(|traitor| traitor.deviation);
+        let (Some(deviation), Some(host)) = (due, self.hosts.get(&node)) else { return Ok(false) };
+        let setup = host.setup()?;
+        let deviant = byzantine::deviant(deviation, setup)
+            .map_err(|e| defect(format!("{node} cannot turn {deviation:?}: {e}")))?;
+        self.traitors.insert(node, deviant);
+        self.note(node, format_args!("turns {deviation:?}"));
+        Ok(true)
+    }
+
+    /// A traitor's honest self speaks; what leaves is another matter.
+    pub(super) fn betray(&mut self, from: NodeId, peers: &[NodeId], message: &Message) -> Outcome {
+        let now = self.clock_of(from);
+        for &to in peers {
+            let Some(deviant) = self.traitors.get_mut(&from) else { return Ok(()) };
+            let speech = deviant.edit(now, to, message.clone());
+            self.utter(from, speech)?;
+        }
+        Ok(())
+    }
+
+    fn clock_of(&self, node: NodeId) -> Timestamp {
+        self.hosts.get(&node).map(|host| host.clock.show(self.queue.now())).unwrap_or_default()
+    }
+
+    fn utter(&mut self, from: NodeId, speech: Speech) -> Outcome {
+        for (to, words) in speech {
+            // Its line has an end, and a world that drowns shows nothing.
+            let second = self.queue.now() / 1_000;
+            let talk = self.talking.entry(from).or_default();
+            *talk = if talk.0 == second { (second, talk.1 + 1) } else { (second, 1) };
+            if talk.1 > MAX_SENT_PER_SECOND || to == from {
+                continue;
+            }
+            self.tally.sent += 1;
+            let (channel, bytes, message) = match words {
+                Words::Message(message) => {
+                    let bytes = message
+                        .encode()
+                        .map_err(|e| defect(format!("{from} made what does not encode: {e}")))?;
+                    (message.channel(), bytes, Some(message))
+                }
+                Words::Bytes(channel, bytes) => {
+                    let message = Message::decode(channel, &bytes).ok();
+                    (channel, bytes, message)
+                }
+            };
+            let bytes: Rc<[u8]> = bytes.into();
+            if let Some(message) = &message {
+                self.observe(&Observed::Sent { from, message, bytes: &bytes })?;
+            }
+            self.post(from, to, channel, &bytes);
+        }
+        Ok(())
+    }
+
+    /// Bytes that are no message, as the production driver hands them on.
+    pub(super) fn puzzle(&mut self, from: NodeId, to: NodeId, error: &CodecError) -> Outcome {
+        self.note(to, format_args!("got garbage from {from}: {error}"));
+        let input = match error {
+            CodecError::Version { found } => Input::OtherVersion { from, version: *found },
+            CodecError::Empty
+            | CodecError::TooLarge { .. }
+            | CodecError::Malformed(_)
+            | CodecError::NotCanonical => Input::Garbage { from, problem: error.to_string() },
+        };
+        self.input(to, input)
+    }
+
+    /// A message arrives where traitors are about: oracles note what honest nodes hear, traitors hear for themselves.
+    pub(super) fn overhear(&mut self, from: NodeId, to: NodeId, message: &Message) -> Outcome {
+        if self.plan.traitors.is_empty() {
+            return Ok(());
+        }
+        self.observe(&Observed::Heard { node: to, from, message })?;
+        if !self.has_turned(to)? {
+            return Ok(());
+        }
+        let now = self.clock_of(to);
+        let Some(deviant) = self.traitors.get_mut(&to) else { return Ok(()) };
+        let speech = deviant.hear(now, from, message);
+        self.utter(to, speech)
+    }
+
+    /// The chain backend answers a traitor.
+    pub(super) fn show_traitor(&mut self, node: NodeId, observation: &ChainObservation) -> Outcome {
+        if self.has_turned(node)?
+            && let Some(deviant) = self.traitors.get_mut(&node)
+        {
+            deviant.shown(observation);
+        }
+        Ok(())
+    }
+
+    /// Counts what honest nodes hold against others.
+    pub(super) fn count_blame(&mut self, by: NodeId, fact: &Fact) {
+        if !self.honest.contains(&by) {
+            return;
+        }
+        if let Fact::Struck { violation, .. } = fact
+            && *violation != Violation::Timeout
+        {
+            self.tally.strikes += 1;
+        } else if let Fact::Proven(_) = fact {
+            self.tally.proofs += 1;
+        } else if let Fact::Banned { .. } = fact {
+            self.tally.bans += 1;
+        }
+    }
+}
