@@ -332,14 +332,14 @@ impl Write for FirstWord {
     }
 }
 
-pub(super) fn name(value: &impl std::fmt::Debug) -> String {
+pub(crate) fn name(value: &impl std::fmt::Debug) -> String {
     let mut word = FirstWord(String::new());
     // The error is how it stops.
     let _ = write!(word, "{value:?}");
     word.0
 }
 
-fn describe(fact: &mpc_wallet_core::record::Fact, line: &mut String) {
+pub(crate) fn describe(fact: &mpc_wallet_core::record::Fact, line: &mut String) {
     use mpc_wallet_core::record::Fact;
     // Writing into a string cannot fail.
     let _ = if let Fact::Transition { txid, from, to, sub_status, cause } = fact {
