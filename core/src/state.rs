@@ -16,6 +16,7 @@ use crate::{
     message::{Bundle, FinalTransaction, KeyProof, KeygenRequest, Mark},
     mutant,
     record::{BlockRef, Fact, Record},
+    sometimes,
     time::Timestamp,
     tx::{IllegalTransition, SignedProposal, State as TxState, SubStatus},
     vote::{Decision, Evidence, Tally, Violation},
@@ -182,6 +183,7 @@ impl State {
                     self.open.insert(*txid);
                 }
                 if to.is_final() && *to != TxState::Confirmed && dead {
+                    sometimes!(CoinsFreed);
                     self.release_claims(me, cluster, *txid);
                 }
             }

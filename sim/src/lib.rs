@@ -9,6 +9,7 @@
 
 pub mod byzantine;
 pub mod command;
+pub mod coverage;
 #[cfg(feature = "turmoil")]
 pub mod hosted;
 #[cfg(feature = "mutants")]

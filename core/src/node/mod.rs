@@ -39,6 +39,7 @@ use crate::{
     mpc::KeyShare,
     mutant,
     record::{Fact, Record},
+    sometimes,
     state::{ApplyError, State},
     step::{Alert, Effect, Input, NotDurable, Receipt, Step},
     time::{Millis, Timestamp},
@@ -232,11 +233,20 @@ impl Node {
             self.effects.push(Effect::Ban { node, until });
         }
         for txid in self.open_transactions() {
+            sometimes!(
+                WokeInsideSigning,
+                self.state.transaction(txid).is_some_and(|tx| tx.state == tx::State::Signing)
+            );
+            sometimes!(
+                WokeAfterShare,
+                self.state.transaction(txid).is_some_and(|tx| tx.share_released && tx.finished.is_none())
+            );
             self.attend(txid, entropy);
         }
     }
 
     fn on_message(&mut self, from: NodeId, message: Message, entropy: &mut dyn CryptoRngCore) {
+        sometimes!(BannedMemberSpeaks, self.is_banned(from));
         if from == self.config.me || self.config.cluster.key(from).is_none() || self.is_banned(from) {
             return;
         }

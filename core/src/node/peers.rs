@@ -14,6 +14,7 @@ use crate::{
     message::{Heartbeat, Mark, Message, Standing},
     mutant,
     record::Fact,
+    sometimes,
     step::{Alert, Effect},
     time::Timestamp,
     vote::Violation,
@@ -106,6 +107,7 @@ impl Node {
         let (position, boot) = (heartbeat.position, heartbeat.boot);
         let peer = self.peers.seen.entry(from).or_default();
         let late = boot == peer.boot && position < peer.position;
+        sometimes!(HeartbeatOfEarlierBoot, boot < peer.boot);
         if boot < peer.boot || late {
             // Overtaken by a newer one; or the member was restored, and will hear so from this node.
             return;
@@ -121,6 +123,7 @@ impl Node {
         peer.last = Some(heartbeat.clone());
         self.timers.set(Timer::PeerSilent(from), self.now.plus(self.config.timing.offline_after));
         if another {
+            sometimes!(PeerShowsLess);
             self.effects.push(Effect::Alert(Alert::Configuration {
                 node: from,
                 detail: "its journal is not the one it was: it was restored from a backup".to_owned(),

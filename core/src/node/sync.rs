@@ -15,8 +15,8 @@ use crate::{
     codec,
     ids::{LogIndex, NodeId},
     message::{Bundle, Message, PAGE_BUNDLES, PAGE_BYTES, SyncPage},
-    mutant,
     record::Fact,
+    sometimes,
     time::{Millis, Timestamp},
     tx,
 };
@@ -153,6 +153,13 @@ impl Node {
     pub(super) fn on_bundle(&mut self, from: NodeId, bundle: Bundle, entropy: &mut dyn CryptoRngCore) {
         let (txid, digest) = (bundle.proposal.body.txid(), bundle.proposal.body.digest());
         let theirs = knowledge(&bundle);
+        sometimes!(
+            TalliesDiverge,
+            self.state
+                .transaction(txid)
+                .map(|tx| knowledge(&tx.bundle()))
+                .is_some_and(|mine| { mine.knows_more_than(&theirs) && theirs.knows_more_than(&mine) })
+        );
         self.merge(from, bundle, entropy);
         if let Some(tx) = self.state.transaction(txid) {
             let mine = tx.bundle();
@@ -204,8 +211,7 @@ impl Node {
 
     /// Has the transaction looked at again soon, and told to peers if it has not moved by then.
     pub(super) fn watch(&mut self, txid: Txid) {
-        let ends = mutant!(RetryTimerNotArmed);
-        if !ends && self.state.transaction(txid).is_some_and(|tx| tx.state != tx::State::Broadcasting) {
+        if self.state.transaction(txid).is_some_and(|tx| tx.state != tx::State::Broadcasting) {
             self.timers.set_by(Timer::Transaction(txid), self.now.plus(self.config.timing.stalled));
         }
     }

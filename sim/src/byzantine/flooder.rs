@@ -14,7 +14,7 @@ use rand_core::RngCore;
 use super::{Actor, Deviant, Speech, Words, plain};
 
 /// Messages that accompany each heartbeat to each peer; a heartbeat comes four times a second.
-const CROWD: u64 = 60;
+const CROWD: u64 = 12;
 
 pub(super) struct Flooder {
     actor: Actor,

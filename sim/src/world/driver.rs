@@ -7,7 +7,7 @@ use mpc_wallet_core::{
     Channel, NodeId,
     chain::ChainQuery,
     message::Message,
-    mutant,
+    mutant, sometimes,
     step::{Alert, Effect, Input, Receipt, Step},
 };
 
@@ -227,6 +227,7 @@ impl World {
                         && self.plan.lost_jobs > 0
                         && self.random.chance(self.plan.lost_jobs)
                     {
+                        sometimes!(JobLost);
                         self.note(node, format_args!("a worker dies with job {}", job.0));
                     } else {
                         self.queue.after(delay, Event::Computed { node, boot, job, result });

@@ -1,6 +1,6 @@
 //! What goes wrong: crashes, restarts, cuts; and how nodes notice.
 
-use mpc_wallet_core::{NodeId, message::Message, mutant, record::Record, step::Input};
+use mpc_wallet_core::{NodeId, message::Message, mutant, record::Record, sometimes, step::Input};
 
 use super::{CALM_NETWORK, Crash, CrashPoint, Event, Host, Outcome, Phase, World, driver, host::HostError};
 use crate::{
@@ -81,6 +81,7 @@ impl World {
         self.crash(node, Death::of_disk("of its machine", false))?;
         let since = self.queue.now().saturating_sub(age).max(self.origin);
         let Some(host) = self.hosts.get_mut(&node) else { return Ok(()) };
+        sometimes!(BackupRestored);
         let gone = host.disk.restore(since);
         host.shown = host.shown.min(usize::try_from(host.disk.durable().0).unwrap_or(usize::MAX));
         let records = host.disk.read(0).map_err(HostError::from)?;
@@ -94,9 +95,11 @@ impl World {
         match trouble {
             DiskTrouble::Unknown { .. } if mutant!(UnknownCommitContinued) => Ok(()),
             DiskTrouble::Refuses | DiskTrouble::Unknown { kept: false } => {
+                sometimes!(UnknownAppendLost, trouble == DiskTrouble::Unknown { kept: false });
                 self.crash(node, Death::of_disk("as its disk refuses", true))
             }
             DiskTrouble::Unknown { kept: true } => {
+                sometimes!(UnknownAppendKept);
                 host.disk.append(records).map_err(HostError::from)?;
                 host.disk.keep_all();
                 self.crash(node, Death::of_disk("as its disk does not answer", false))
@@ -126,11 +129,18 @@ impl World {
             return Ok(());
         }
         let digests = if death.step_missing { None } else { host.digests()? };
+        let in_signing = host.live.iter().any(|live| {
+            live.node.state().open().any(|(_, tx)| tx.state == mpc_wallet_core::tx::State::Signing)
+        });
         host.live = None;
         // The node says again whom it shuts out when it is back.
         self.bans.retain(|(by, _)| *by != node);
         let kept = host.disk.crash(death.unsynced);
         self.tally.crashes += 1;
+        sometimes!(DiedBetweenRecordAndEffect, death.moment == "after append");
+        let asleep = self.hosts.values().all(|host| host.live.is_none());
+        sometimes!(Blackout, asleep);
+        sometimes!(BlackoutInsideSigning, asleep && in_signing);
         self.note(node, format_args!("crash {}, {kept} floating records survive", death.moment));
         if let Some((node_digest, journal_digest)) = digests {
             let moment = "at its crash";

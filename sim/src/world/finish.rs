@@ -6,7 +6,7 @@ use mpc_wallet_core::NodeId;
 
 use super::{Client, Event, Host, Outcome, Phase, World};
 use crate::{
-    oracle::{Books, Breach, Expected, NodeEnd, Observed, conservation, convergence},
+    oracle::{Books, Breach, Expected, NodeEnd, Observed, confirmed_is_true, conservation, convergence},
     parts::{client::ClientState, verdict},
 };
 
@@ -18,7 +18,10 @@ impl World {
     pub(super) fn judge(&mut self) -> Outcome {
         let clients = self.expectations();
         let late = self.queue.now().saturating_sub(self.origin) >= self.plan.until;
-        let mut verdict = convergence(&self.ends(), &clients)
+        let ends = self.ends();
+        let on_chain = self.backend.chain.confirmed().map(|(txid, ..)| txid).collect();
+        let mut verdict = convergence(&ends, &clients)
+            .and_then(|()| confirmed_is_true(&ends, &on_chain))
             .map_err(|unfinished| Breach { oracle: "convergence", detail: unfinished.to_string() });
         if late && let Err(unfinished) = verdict {
             verdict = self.oracles.object(unfinished);
