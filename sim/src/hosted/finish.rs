@@ -6,7 +6,7 @@ use mpc_wallet_core::NodeId;
 
 use super::{Event, Hosted, Outcome, Phase, stage::locked};
 use crate::{
-    oracle::{Books, Breach, NodeEnd, conservation, convergence},
+    oracle::{Books, Breach, NodeEnd, confirmed_is_true, conservation, convergence},
     parts::{client::Client, verdict},
 };
 
@@ -16,7 +16,7 @@ pub(super) const BETWEEN_LOOKS: u64 = 1_000;
 impl Hosted {
     /// Looks whether everything has ended; if so, or if time is up, judges the run.
     pub(super) fn judge(&mut self) -> Outcome {
-        let (clients, ends, books, empty) = {
+        let (clients, ends, on_chain, books, empty) = {
             let stage = locked(&self.stage);
             let ends: BTreeMap<NodeId, NodeEnd> = stage
                 .machines
@@ -25,10 +25,12 @@ impl Hosted {
                 .collect();
             let clients =
                 verdict::expectations(&self.plan, &self.clients, &stage.backend.chain, |_, _| false);
-            (clients, ends, self.books(&stage), stage.backend.chain.waiting() == 0)
+            let on_chain = stage.backend.chain.confirmed().map(|(txid, ..)| txid).collect();
+            (clients, ends, on_chain, self.books(&stage), stage.backend.chain.waiting() == 0)
         };
         let late = self.queue.now().saturating_sub(self.origin) >= self.plan.until;
         let verdict = convergence(&ends, &clients)
+            .and_then(|()| confirmed_is_true(&ends, &on_chain))
             .map_err(|unfinished| Breach { oracle: "convergence", detail: unfinished.to_string() })
             .and_then(|()| conservation(&books).map_err(|detail| Breach { oracle: "conservation", detail }));
         let settled = self.clients.iter().all(Client::is_settled) && empty;

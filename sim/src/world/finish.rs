@@ -19,7 +19,7 @@ impl World {
         let clients = self.expectations();
         let late = self.queue.now().saturating_sub(self.origin) >= self.plan.until;
         let ends = self.ends();
-        let on_chain = self.chain.confirmed().map(|(txid, ..)| txid).collect();
+        let on_chain = self.backend.chain.confirmed().map(|(txid, ..)| txid).collect();
         let mut verdict = convergence(&ends, &clients)
             .and_then(|()| confirmed_is_true(&ends, &on_chain))
             .map_err(|unfinished| Breach { oracle: "convergence", detail: unfinished.to_string() });
