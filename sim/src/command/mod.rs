@@ -1,6 +1,9 @@
 //! The command line. Every run says first how to repeat it, before anything can go wrong, and last how it ended.
 
+mod coverage;
 mod meta;
+#[cfg(feature = "mutants")]
+mod mutants;
 mod report;
 mod shrinking;
 mod single;
@@ -81,6 +84,31 @@ enum Action {
         #[arg(long)]
         with: Option<PathBuf>,
     },
+    /// Hunt the bugs that can be planted in the core and in this world.
+    #[cfg(feature = "mutants")]
+    Mutants {
+        /// Only this bug, by the name in the table.
+        #[arg(long)]
+        only: Option<String>,
+        /// Most seeds for each bug, in place of its own budget.
+        #[arg(long)]
+        budget: Option<u64>,
+        /// Also measure what escapes without each oracle.
+        #[arg(long)]
+        removals: bool,
+        /// Put the tables into this document, between its markers.
+        #[arg(long, value_name = "FILE")]
+        write: Option<PathBuf>,
+    },
+    /// Count how often rare situations are reached; one that never is fails.
+    Coverage {
+        /// First seed.
+        #[arg(long, value_parser = parse_seed, default_value = "0")]
+        from: u64,
+        /// How many seeds, all kinds of trouble in turn.
+        #[arg(long, default_value_t = coverage::RUNS)]
+        count: u64,
+    },
     /// Tell and run the scenarios that have a name.
     Stories {
         /// Only this one.
@@ -141,12 +169,17 @@ enum Log {
 enum Lane {
     /// The core in a discrete-event world.
     Core,
+    /// The shell's loop on the hosts of a simulated network.
+    #[cfg(feature = "turmoil")]
+    Turmoil,
 }
 
 impl Lane {
     const fn name(self) -> &'static str {
         match self {
             Self::Core => "core",
+            #[cfg(feature = "turmoil")]
+            Self::Turmoil => "turmoil",
         }
     }
 
@@ -154,12 +187,16 @@ impl Lane {
     const fn flag(self) -> &'static str {
         match self {
             Self::Core => "",
+            #[cfg(feature = "turmoil")]
+            Self::Turmoil => " --lane turmoil",
         }
     }
 
     fn run(self, plan: FaultPlan, log: Option<trace::Log>) -> anyhow::Result<Report> {
         match self {
             Self::Core => crate::run(plan, log),
+            #[cfg(feature = "turmoil")]
+            Self::Turmoil => crate::hosted::run(plan, log),
         }
     }
 }
@@ -192,6 +229,11 @@ pub fn main() -> ExitCode {
         Action::Meta { seed: Seed { seed, profile, lane }, with } => {
             meta::meta(seed, profile, lane, with.as_deref())
         }
+        #[cfg(feature = "mutants")]
+        Action::Mutants { only, budget, removals, write } => {
+            mutants::run(only.as_deref(), budget, removals, write.as_deref())
+        }
+        Action::Coverage { from, count } => Ok(coverage::run(from, count)),
         Action::Stories { name, lane } => stories::run(name.as_deref(), lane),
         Action::Shrink { seed, profile, plan, lane, most, output } => {
             let failing = match (plan, seed) {

@@ -64,6 +64,19 @@ impl Threshold {
         }
     }
 
+    /// What a record of a node's journal says of proposals and consent.
+    fn note(&mut self, node: NodeId, fact: &Fact) {
+        if let Fact::Proposed(proposal) = fact {
+            let digest = self.learn(&proposal.body);
+            self.held.entry((node, proposal.body.txid())).or_insert(digest);
+        } else if let Fact::Voted(vote) = fact {
+            self.count(vote);
+            if vote.body.voter == node && vote.body.decision == Decision::Approve {
+                self.committed.insert((node, vote.body.txid));
+            }
+        }
+    }
+
     fn found(&self, digest: &ProposalDigest) -> usize {
         self.approvals.get(digest).map_or(0, BTreeSet::len)
     }
@@ -99,16 +112,17 @@ impl Oracle for Threshold {
 
     fn observe(&mut self, seen: &Observed<'_>) -> Result<(), String> {
         match seen {
+            Observed::Restored { node, records } => {
+                self.held.retain(|(whose, _), _| whose != node);
+                self.committed.retain(|(whose, _)| whose != node);
+                for record in *records {
+                    self.note(*node, &record.fact);
+                }
+                Ok(())
+            }
             Observed::Durable { node, record } => {
-                if let Fact::Proposed(proposal) = &record.fact {
-                    let digest = self.learn(&proposal.body);
-                    self.held.entry((*node, proposal.body.txid())).or_insert(digest);
-                } else if let Fact::Voted(vote) = &record.fact {
-                    self.count(vote);
-                    if vote.body.voter == *node && vote.body.decision == Decision::Approve {
-                        self.committed.insert((*node, vote.body.txid));
-                    }
-                } else if let Fact::ShareReleased { txid, session } = &record.fact
+                self.note(*node, &record.fact);
+                if let Fact::ShareReleased { txid, session } = &record.fact
                     && self.honest.contains(node)
                 {
                     let Some(digest) = self.held.get(&(*node, *txid)).copied() else {
@@ -170,7 +184,6 @@ impl Oracle for Threshold {
             | Observed::Heard { .. }
             | Observed::Promised { .. }
             | Observed::Accused { .. }
-            | Observed::Restored { .. }
             | Observed::Compared { .. } => Ok(()),
         }
     }
