@@ -7,7 +7,7 @@ use mpc_wallet_core::{
     step::Input, vote::Violation,
 };
 
-use super::{FaultPlan, MAX_SENT_PER_SECOND, Outcome, Phase, World, defect};
+use super::{FaultPlan, MAX_SENT_PER_SECOND, Outcome, Parcel, Phase, World, defect};
 use crate::{
     byzantine::{self, Speech, Words},
     oracle::{Honest, Observed},
@@ -81,11 +81,11 @@ impl World {
                     (channel, bytes, message)
                 }
             };
-            let bytes: Rc<[u8]> = bytes.into();
+            let parcel = Rc::new(Parcel::new(channel, bytes));
             if let Some(message) = &message {
-                self.observe(&Observed::Sent { from, message, bytes: &bytes })?;
+                self.observe(&Observed::Sent { from, message, bytes: parcel.bytes() })?;
             }
-            self.post(from, to, channel, &bytes);
+            self.post(from, to, &parcel);
         }
         Ok(())
     }
