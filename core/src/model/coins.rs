@@ -126,23 +126,21 @@ impl ReferenceStateMachine for Strife {
 
     fn transitions(model: &Model) -> BoxedStrategy<Step> {
         let state = model.clone();
-        let legal = move |tx: usize| {
-            let from = state.state(tx);
-            let all: Vec<usize> =
-                (0..TxState::ALL.len()).filter(|to| is_a_move(from, TxState::ALL[*to].name())).collect();
-            if all.is_empty() { vec![0] } else { all }
-        };
         (0..TRANSACTIONS.len())
             .prop_flat_map(move |tx| {
                 let node = 1..=N;
+                let (known, from) = (state.known(tx), state.state(tx));
+                let is_next = |to: &usize| is_a_move(from, TxState::ALL[*to].name());
+                let next: Vec<usize> = (0..TxState::ALL.len()).filter(is_next).collect();
+                let next = if next.is_empty() { vec![0] } else { next };
                 let deed = prop_oneof![
-                    3 => Just(Deed::Propose),
-                    3 => Just(Deed::Approve(ME)),
-                    2 => node.clone().prop_map(Deed::Approve),
+                    if known { 1 } else { 20 } => Just(Deed::Propose),
+                    4 => Just(Deed::Approve(ME)),
+                    1 => node.clone().prop_map(Deed::Approve),
                     2 => node.clone().prop_map(Deed::Reject),
-                    4 => node.prop_map(Deed::Promise),
+                    8 => node.prop_map(Deed::Promise),
                     1 => Just(Deed::Sign),
-                    5 => prop::sample::select(legal(tx)).prop_map(Deed::Move),
+                    5 => prop::sample::select(next).prop_map(Deed::Move),
                     1 => (0..TxState::ALL.len()).prop_map(Deed::Move),
                 ];
                 (Just(tx), deed)
@@ -242,8 +240,8 @@ impl StateMachineTest for Book {
         assert_eq!(done.is_err(), model.refused, "{step:?}: {done:?}");
         let (before, after) = (&book.before.coins, book.held().coins);
         let (tx, deed) = step;
-        let mine = |coin: &&u8| before.get(coin).is_some_and(|holder| *holder != tx);
-        let contested = TRANSACTIONS[tx].1.iter().any(|coin| mine(&coin));
+        let others = |coin| before.get(coin).is_some_and(|holder| *holder != tx);
+        let contested = TRANSACTIONS[tx].1.iter().any(others);
         reached(match deed {
             _ if model.refused => "refused by the journal",
             Deed::Approve(ME) | Deed::Sign if after.len() > before.len() => "takes coins",
