@@ -175,7 +175,7 @@ mod tests {
 
     #[test]
     fn a_message_on_the_wrong_channel_is_refused() {
-        let bytes = Message::SyncRequest { since: LogIndex(3) }.encode().unwrap();
+        let bytes = Message::SyncRequest { since: LogIndex(3), challenge: 7 }.encode().unwrap();
         assert!(Message::decode(Channel::StateSync, &bytes).is_ok());
         let refused = Message::decode(Channel::Events, &bytes).unwrap_err();
         assert_eq!(refused.to_string(), "malformed: a message of channel state_sync on channel events");

@@ -142,6 +142,27 @@ impl LogIndex {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct BootId(pub u64);
 
+impl BootId {
+    /// How often the node has recovered from a lost or replaced journal. Within an era boots count by one.
+    #[must_use]
+    pub const fn era(self) -> u64 {
+        self.0 >> 32
+    }
+
+    /// The boot to rejoin with when a peer has shown `self` as the highest: the first of the next era. A peer that is
+    /// away may have seen some later boots of this era; none of them reaches the next.
+    #[must_use]
+    pub const fn next_era(self) -> Self {
+        Self(self.era().saturating_add(1) << 32)
+    }
+
+    /// The boot after this one.
+    #[must_use]
+    pub const fn next(self) -> Self {
+        Self(self.0.saturating_add(1))
+    }
+}
+
 /// A client's request, numbered by the host; replies carry it back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct RequestId(pub u64);

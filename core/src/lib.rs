@@ -23,6 +23,7 @@ pub mod policy;
 pub mod record;
 pub mod refusal;
 mod session;
+pub mod sometimes;
 pub mod state;
 pub mod step;
 pub mod time;

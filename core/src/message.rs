@@ -78,6 +78,8 @@ pub enum Message {
     SyncRequest {
         /// Last position already seen.
         since: LogIndex,
+        /// To be repeated in the answer, which is thereby known to be younger than the question.
+        challenge: u64,
     },
     /// An answer to [`Message::SyncRequest`].
     SyncPage(SyncPage),
@@ -140,8 +142,10 @@ pub struct Heartbeat {
     pub cluster: ClusterId,
     /// Boot of the sender.
     pub boot: BootId,
-    /// Its journal position: what a peer has seen once it must never see decrease (I7).
+    /// Its journal position.
     pub position: LogIndex,
+    /// Whether it speaks, and how much it has done.
+    pub standing: Standing,
     /// Sender's clock.
     pub at: Timestamp,
     /// Height of its chain tip; 0 before the first look.
@@ -150,6 +154,46 @@ pub struct Heartbeat {
     pub policy: PolicyVersion,
     /// Software version.
     pub version: String,
+}
+
+/// Whether a node takes part (I7).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Standing {
+    /// It has just started and asks its peers what they have seen of it.
+    Confirming,
+    /// Its journal was replaced by an older one; it recovers.
+    Quarantined,
+    /// It takes part. The mark is for its peers to keep, and to show it when it comes back.
+    Sound(Signed<Mark>),
+}
+
+/// "This much have I done." Since only its own signature makes a mark, nobody can talk a node into having forgotten
+/// something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mark {
+    /// The cluster.
+    pub cluster: ClusterId,
+    /// Whose.
+    pub node: NodeId,
+    /// How far it was.
+    pub place: Place,
+}
+
+impl Statement for Mark {
+    const TAG: &'static str = "mpc-wallet/mark";
+
+    fn author(&self) -> NodeId {
+        self.node
+    }
+}
+
+/// A moment in the life of a node. A later one is greater, for as long as the node's journal is its own.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Place {
+    /// Its boot.
+    pub boot: BootId,
+    /// How often it had committed itself by then: proposals, votes, promises and shares.
+    pub deeds: u64,
 }
 
 /// A request for coins.
@@ -366,6 +410,10 @@ pub struct SyncPage {
     pub next: LogIndex,
     /// Whether there is more.
     pub more: bool,
+    /// The request's challenge.
+    pub challenge: u64,
+    /// The highest mark that the answering node holds of the asking one.
+    pub shown: Option<Signed<Mark>>,
 }
 
 /// Proof that a key works: `t` members together signed the ceremony's test message with it.

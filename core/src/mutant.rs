@@ -62,9 +62,9 @@ mutants! {
     VoteAfterExpiry,
     /// An accusation is believed without a look at its signatures.
     EvidenceNotChecked,
-    /// A confirmed transaction whose block left the chain stays confirmed.
+    /// A transaction that was confirmed once is not looked for any more.
     ReorgIgnored,
-    /// A transaction that does not move is never looked at again.
+    /// No transaction is ever looked at again for the time alone.
     RetryTimerNotArmed,
     /// The order of open transactions is that of a randomly keyed hash table.
     HashOrderLeaks,
@@ -72,8 +72,8 @@ mutants! {
     UnknownCommitContinued,
     /// A payment asked for again under its idempotency key is a new payment.
     IdempotencyKeyIgnored,
-    /// Any number of signing sessions may be alive at once.
-    SessionLimitIgnored,
+    /// Change is spent however many unconfirmed transactions it stands on.
+    ChainLimitIgnored,
     /// A node signs what it has not approved itself.
     SignsWithoutApproval,
     /// A heartbeat carries the key share.
@@ -98,8 +98,6 @@ mutants! {
     LiveStateAhead,
     /// Votes for another proposal of the same transaction count.
     VotesForAnotherProposal,
-    /// A final transaction is taken from a peer without a look at its witnesses.
-    WitnessNotChecked,
     /// Silence in a session is held against a member like a breach of the protocol.
     SilenceHeldAgainst,
 }

@@ -31,6 +31,8 @@ pub struct Overview {
     pub policy: PolicyVersion,
     /// Journal position.
     pub position: LogIndex,
+    /// Whether this node takes part.
+    pub standing: StandingView,
     /// Every member, this node included.
     pub members: Vec<MemberView>,
     /// Every wallet with an active key.
@@ -46,10 +48,49 @@ pub struct Overview {
 }
 
 impl Overview {
-    /// Whether enough members are here to sign.
+    /// Whether enough members are here to sign, this node included.
     #[must_use]
     pub const fn has_quorum(&self) -> bool {
-        self.online >= self.threshold
+        self.standing.is_sound() && self.online >= self.threshold
+    }
+}
+
+/// Whether a node takes part (I7).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StandingView {
+    /// It does.
+    Sound,
+    /// It has just started and asks what its peers have seen of it.
+    Confirming {
+        /// Peers that have answered.
+        told: usize,
+        /// Answers it waits for.
+        needed: usize,
+    },
+    /// Its journal was replaced by an older one; it recovers from its peers.
+    Quarantined {
+        /// Peers that have told everything.
+        told: usize,
+        /// How many must have, at least.
+        needed: usize,
+    },
+}
+
+impl StandingView {
+    /// Whether it takes part.
+    #[must_use]
+    pub const fn is_sound(self) -> bool {
+        matches!(self, Self::Sound)
+    }
+
+    /// The API's name for it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Sound => "sound",
+            Self::Confirming { .. } => "confirming",
+            Self::Quarantined { .. } => "quarantined",
+        }
     }
 }
 
@@ -60,7 +101,7 @@ pub enum MemberStatus {
     Online,
     /// None for too long.
     Offline,
-    /// Heartbeats arrive, but it judges by another policy or its chain view is behind.
+    /// Heartbeats arrive, but it judges by another policy, its chain view is behind, or it does not take part (yet).
     Degraded,
     /// Shut out.
     Banned,

@@ -4,8 +4,9 @@ use bitcoin::{BlockHash, Txid};
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    identity::Signed,
     ids::{BootId, KeyId, LogIndex, NodeId, SessionId},
-    message::{FinalTransaction, KeyProof, KeygenRequest},
+    message::{FinalTransaction, KeyProof, KeygenRequest, Mark},
     time::Timestamp,
     tx::{self, SignedProposal, SubStatus},
     vote::{Evidence, SignedPromise, Violation, Vote},
@@ -118,6 +119,21 @@ pub enum Fact {
         /// Position in it.
         position: LogIndex,
     },
+    /// Enough peers have seen no more of this node than its journal holds: it speaks in this boot (I7).
+    Confirmed,
+    /// This journal is behind what the node has shown: it recovers from its peers before it speaks again (I7).
+    Quarantined {
+        /// The highest boot of this node that anything has shown.
+        shown: BootId,
+    },
+    /// What could be recovered is recovered. From here on this node speaks in a new era; on what was proposed before it
+    /// only repeats itself.
+    Rejoined {
+        /// The new boot, above all that any peer has seen.
+        boot: BootId,
+    },
+    /// How much a peer has shown to have done, under its own signature, to be told when it comes back (I7).
+    Shown(Signed<Mark>),
 }
 
 /// A block.

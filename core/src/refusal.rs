@@ -96,6 +96,21 @@ pub enum Refusal {
         /// n
         total: u16,
     },
+    /// The node has just started and does not know yet whether its journal is complete (I7).
+    #[error(
+        "this node is asking its peers what they last saw of it: {told} of {needed} have answered; try again"
+    )]
+    Confirming {
+        /// Peers that have answered.
+        told: u16,
+        /// Answers it waits for.
+        needed: u16,
+    },
+    /// The node's journal was replaced by an older one (I7).
+    #[error(
+        "this node's journal is older than what its peers have seen; it recovers from them, use another node"
+    )]
+    Quarantined,
     /// Something only a defect explains; nothing was changed.
     #[error("internal inconsistency: {0}")]
     Internal(String),
@@ -127,6 +142,8 @@ impl Refusal {
             Self::KeygenRunning(_) => "keygen_running",
             Self::KeyExists(_) => "key_exists",
             Self::NotEveryoneOnline { .. } => "not_everyone_online",
+            Self::Confirming { .. } => "confirming",
+            Self::Quarantined => "quarantined",
             Self::Internal(_) => "internal",
         }
     }

@@ -12,6 +12,7 @@ use crate::{
     ids::{BootId, JobId, NodeId, SessionId},
     message::MpcMessage,
     mpc::{Advance, Machine, Outgoing, Progress, Recipient, Slot},
+    sometimes,
     step::Work,
     vote::Evidence,
 };
@@ -77,6 +78,7 @@ impl Run {
         let place = (body.from, body.to, body.sequence);
         if let Some(first) = self.heard.get(&place) {
             // What a member said before it restarted stands; that it says something else now proves nothing.
+            sometimes!(ShareAgain, first.body == message.body && message.body.sequence > 0);
             if first.body == message.body || first.body.boot != message.body.boot {
                 return Heard::Nothing;
             }

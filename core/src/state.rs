@@ -11,10 +11,12 @@ use serde::Serialize;
 use crate::{
     codec,
     config::Cluster,
-    ids::{BootId, KeyId, LogIndex, NodeId, PaymentId, ProposalDigest, Scheme, SessionId},
-    message::{Bundle, FinalTransaction, KeyProof, KeygenRequest},
+    identity::Signed,
+    ids::{KeyId, LogIndex, NodeId, PaymentId, ProposalDigest, Scheme, SessionId},
+    message::{Bundle, FinalTransaction, KeyProof, KeygenRequest, Mark},
     mutant,
     record::{BlockRef, Fact, Record},
+    sometimes,
     time::Timestamp,
     tx::{IllegalTransition, SignedProposal, State as TxState, SubStatus},
     vote::{Decision, Evidence, Tally, Violation},
@@ -40,7 +42,7 @@ pub enum ApplyError {
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct State {
     position: LogIndex,
-    boot: BootId,
+    past: Past,
     transactions: BTreeMap<Txid, TxRecord>,
     open: BTreeSet<Txid>,
     coins: BTreeMap<OutPoint, Txid>,
@@ -51,6 +53,7 @@ pub struct State {
     members: BTreeMap<NodeId, MemberRecord>,
     evidence: BTreeMap<[u8; 32], Evidence>,
     cursors: BTreeMap<NodeId, LogIndex>,
+    marks: BTreeMap<NodeId, Signed<Mark>>,
     changes: BTreeMap<LogIndex, Txid>,
 }
 
@@ -77,6 +80,7 @@ pub struct TxRecord {
     pub block: Option<BlockRef>,
     /// Depth in the chain.
     pub confirmations: u32,
+    proposed: LogIndex,
     changed: LogIndex,
 }
 
@@ -136,12 +140,12 @@ impl State {
         self.position = self.position.plus(1);
         match &record.fact {
             Fact::Booted { boot } => {
-                self.boot = *boot;
+                self.past.start(*boot);
                 if mutant!(VoteForgottenAtRestart) {
-                    self.forget_votes_of(me);
+                    self.forget_votes_of(me, cluster);
                 }
             }
-            Fact::Proposed(proposal) => self.propose(proposal, record.at),
+            Fact::Proposed(proposal) => self.propose(me, proposal, record.at),
             Fact::Voted(vote) => {
                 let tx = self.tx_mut(vote.body.txid)?;
                 // A member's first vote stands; a later one counts for nothing and commits nothing.
@@ -150,13 +154,18 @@ impl State {
                 }
                 tx.tally.add(vote.clone());
                 self.member_mut(vote.body.voter).votes += 1;
-                let commits = !mutant!(CoinsNotCommitted);
-                if commits && vote.body.voter == me && vote.body.decision == Decision::Approve {
-                    self.commit_claims(vote.body.txid);
+                if vote.body.voter == me {
+                    self.past.act();
+                    if vote.body.decision == Decision::Approve && !mutant!(CoinsNotCommitted) {
+                        self.commit_claims(vote.body.txid);
+                    }
                 }
             }
             Fact::Promised(promise) => {
                 self.tx_mut(promise.body.txid)?.tally.add_promise(promise.clone());
+                if promise.body.node == me {
+                    self.past.act();
+                }
             }
             Fact::Transition { txid, to, sub_status, .. } => {
                 let at = record.at;
@@ -174,13 +183,17 @@ impl State {
                     self.open.insert(*txid);
                 }
                 if to.is_final() && *to != TxState::Confirmed && dead {
-                    self.release_claims(*txid);
+                    sometimes!(CoinsFreed);
+                    self.release_claims(me, cluster, *txid);
                 }
             }
             Fact::SubStatusChanged { txid, sub_status } => {
                 self.tx_mut(*txid)?.sub_status = sub_status.clone();
             }
-            Fact::ShareReleased { txid, .. } => self.tx_mut(*txid)?.share_released = true,
+            Fact::ShareReleased { txid, .. } => {
+                self.tx_mut(*txid)?.share_released = true;
+                self.past.act();
+            }
             Fact::Signed(transaction) => {
                 let txid = transaction.0.compute_txid();
                 self.tx_mut(txid)?.finished = Some(transaction.clone());
@@ -195,6 +208,7 @@ impl State {
             Fact::KeyShareSealed { request, public_key } => {
                 self.sealed
                     .insert(request.id(), SealedKey { request: request.clone(), public_key: *public_key });
+                self.past.act();
             }
             Fact::KeygenFailed { .. } => {}
             Fact::KeyActivated(proof) => {
@@ -220,14 +234,24 @@ impl State {
             Fact::Synced { peer, position } => {
                 self.cursors.insert(*peer, *position);
             }
+            Fact::Confirmed => self.past.confirm(),
+            Fact::Quarantined { shown } => {
+                self.past.fall_behind(*shown);
+                // Whatever came from the peers came to the journal that is lost.
+                self.cursors.clear();
+            }
+            Fact::Rejoined { boot } => self.past.rejoin(*boot, (self.position, record.at)),
+            Fact::Shown(mark) => {
+                self.marks.insert(mark.body.node, mark.clone());
+            }
         }
         Ok(())
     }
 
     /// What [`Mutant::VoteForgottenAtRestart`](crate::mutant::Mutant) does.
-    fn forget_votes_of(&mut self, me: NodeId) {
+    fn forget_votes_of(&mut self, me: NodeId, cluster: &Cluster) {
         for txid in self.open.iter().copied().collect::<Vec<_>>() {
-            self.release_claims(txid);
+            self.release_claims(me, cluster, txid);
             let Some(tx) = self.transactions.get_mut(&txid) else { continue };
             let votes = std::mem::take(&mut tx.tally);
             votes.votes().filter(|vote| vote.body.voter != me).for_each(|vote| tx.tally.add(vote.clone()));
@@ -235,11 +259,14 @@ impl State {
         }
     }
 
-    fn propose(&mut self, proposal: &SignedProposal, at: Timestamp) {
+    fn propose(&mut self, me: NodeId, proposal: &SignedProposal, at: Timestamp) {
         let txid = proposal.body.txid();
         let position = self.position;
         if self.transactions.contains_key(&txid) {
             return;
+        }
+        if proposal.body.origin == me {
+            self.past.act();
         }
         self.proposed.entry(proposal.body.payment).or_insert(txid);
         self.transactions.entry(txid).or_insert_with(|| TxRecord {
@@ -253,6 +280,7 @@ impl State {
             finished: None,
             block: None,
             confirmations: 0,
+            proposed: position,
             changed: position,
         });
         self.open.insert(txid);
@@ -284,9 +312,21 @@ impl State {
     }
 
     /// Frees what a provably dead transaction held.
-    fn release_claims(&mut self, txid: Txid) {
+    fn release_claims(&mut self, me: NodeId, cluster: &Cluster, txid: Txid) {
         self.coins.retain(|_, holder| *holder != txid);
         self.payments.retain(|_, holder| *holder != txid);
+        if self.past.rejoined().is_none() {
+            return;
+        }
+        // Approvals taken back from peers come in any order, and of two on one coin the dead one may have come first.
+        let approved = |tx: &&TxRecord| {
+            tx.tally.vote_of(me).is_some_and(|vote| vote.body.decision == Decision::Approve)
+                && (tx.finished.is_some() || !tx.tally.is_dead(cluster))
+        };
+        let holders: Vec<Txid> = self.transactions.values().filter(approved).map(TxRecord::txid).collect();
+        for holder in holders {
+            self.commit_claims(holder);
+        }
     }
 
     /// Position of the last record.
@@ -295,10 +335,29 @@ impl State {
         self.position
     }
 
-    /// The current boot.
+    /// What this node knows of its own past.
     #[must_use]
-    pub const fn boot(&self) -> BootId {
-        self.boot
+    pub const fn past(&self) -> &Past {
+        &self.past
+    }
+
+    /// The highest mark of a peer on record.
+    #[must_use]
+    pub fn mark_of(&self, peer: NodeId) -> Option<&Signed<Mark>> {
+        self.marks.get(&peer)
+    }
+
+    /// Whether this node may have said or done more about a transaction than it remembers: it was proposed before the
+    /// node rejoined, by the books as they stood then or, if it came later, by its origin's clock; and nothing on record
+    /// rules out that a share of a signature on it has left (I7).
+    #[must_use]
+    pub fn is_doubtful(&self, me: NodeId, tx: &TxRecord) -> bool {
+        let old = self
+            .past
+            .rejoined()
+            .is_some_and(|(position, at)| tx.proposed < position || tx.proposal.body.created_at <= at);
+        let refused = tx.tally.vote_of(me).is_some_and(|vote| vote.body.decision != Decision::Approve);
+        old && !refused && tx.tally.promise_of(me).is_none()
     }
 
     /// One transaction.
@@ -417,5 +476,8 @@ impl State {
     }
 }
 
+mod past;
 #[cfg(test)]
 mod tests;
+
+pub use past::Past;

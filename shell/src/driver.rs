@@ -196,6 +196,7 @@ where
         }
         if !records.is_empty() {
             self.durable = self.ports.journal.append(records).await?;
+            self.ports.journal.settled(&self.node);
         }
         let mut effects = Vec::new();
         for step in steps {

@@ -4,7 +4,7 @@
 use std::future::Future;
 
 use mpc_wallet_core::{
-    Channel, KeyId, NodeId, SessionId, Timestamp,
+    Channel, KeyId, Node, NodeId, SessionId, Timestamp,
     chain::{ChainAnswer, ChainQuery},
     ids::QueryId,
     mpc::KeyShare,
@@ -67,6 +67,10 @@ pub trait Journal: Send + 'static {
         &mut self,
         records: Vec<Record>,
     ) -> impl Future<Output = Result<Receipt, JournalFailure>> + Send;
+
+    /// Shown the node when all it has decided is durable and none of the turn's effects has happened. A journal that wants
+    /// to know whether it would read back as this node can look; most do not.
+    fn settled(&mut self, _node: &Node) {}
 }
 
 /// Keeps key shares, encrypted, apart from the journal.

@@ -9,6 +9,9 @@
 
 pub mod byzantine;
 pub mod command;
+pub mod coverage;
+#[cfg(feature = "turmoil")]
+pub mod hosted;
 #[cfg(feature = "mutants")]
 pub mod mutants;
 pub mod oracle;
@@ -43,12 +46,15 @@ pub fn run_watched(plan: FaultPlan, watch: oracle::Watch, log: Option<trace::Log
     let world = World::new(plan, log)?.watched(watch);
     // The world is moved in and gone after a panic, so no broken state is seen.
     let report = catch_unwind(AssertUnwindSafe(|| world.run()));
-    report.map_err(|cause| {
-        let words = cause
-            .downcast_ref::<String>()
-            .map(String::as_str)
-            .or_else(|| cause.downcast_ref::<&str>().copied())
-            .unwrap_or("no message");
-        anyhow::anyhow!("panic: {words}")
-    })
+    report.map_err(|cause| panicked(&*cause))
+}
+
+/// A panic's words.
+fn panicked(cause: &(dyn std::any::Any + Send)) -> anyhow::Error {
+    let words = cause
+        .downcast_ref::<String>()
+        .map(String::as_str)
+        .or_else(|| cause.downcast_ref::<&str>().copied())
+        .unwrap_or("no message");
+    anyhow::anyhow!("panic: {words}")
 }

@@ -388,10 +388,11 @@ fn disks(classes: Classes, nodes: u16, payments: &[Payment], draw: &mut Stream) 
         .map(|_| {
             let busy = draw.pick(payments).map_or(0, |payment| payment.at);
             let at = busy + draw.log_uniform(3_000);
-            let fault = match draw.below(4) {
+            let fault = match draw.below(5) {
                 0 => DiskTrouble::Refuses,
                 1 => DiskTrouble::Unknown { kept: true },
                 2 => DiskTrouble::Unknown { kept: false },
+                3 => DiskTrouble::Restored { age: draw.log_uniform(at.max(1)) },
                 _ => DiskTrouble::Stalls { millis: draw.log_uniform(5_000) },
             };
             DiskFault { at, node: any_node(nodes, draw), fault }

@@ -1,4 +1,5 @@
-//! Every planted bug has exactly one place in the sources that asks for it: none is measured that is not there.
+//! Every planted bug has exactly one place in the sources that asks for it, and every rare situation one that counts
+//! it: nothing is measured that is not there.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use std::{
@@ -7,7 +8,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use mpc_wallet_core::mutant::Mutant;
+use mpc_wallet_core::{mutant::Mutant, sometimes::Situation};
 
 fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(folder).expect("a folder of sources") {
@@ -30,7 +31,8 @@ fn uses(invocation: &str) -> BTreeMap<String, Vec<PathBuf>> {
     let mut uses: BTreeMap<String, Vec<PathBuf>> = BTreeMap::new();
     for file in files {
         for piece in fs::read_to_string(&file).unwrap().split(invocation).skip(1) {
-            let name: String = piece.chars().take_while(|letter| letter.is_alphanumeric()).collect();
+            let name: String =
+                piece.trim_start().chars().take_while(|letter| letter.is_alphanumeric()).collect();
             uses.entry(name).or_default().push(file.clone());
         }
     }
@@ -53,4 +55,16 @@ fn every_planted_bug_says_in_a_sentence_what_it_breaks() {
         let sentence = mutant.sentence();
         assert!(sentence.len() > 20 && sentence.ends_with('.'), "{}: {sentence}", mutant.name());
     }
+}
+
+#[test]
+fn every_rare_situation_has_exactly_one_place() {
+    let mut uses = uses("sometimes!(");
+    for situation in Situation::ALL {
+        let places = uses.remove(situation.name()).unwrap_or_default();
+        assert_eq!(places.len(), 1, "{} is counted at {places:?}", situation.name());
+    }
+    // The module's own text links to the macro.
+    uses.retain(|name, _| !name.is_empty());
+    assert!(uses.is_empty(), "unknown situations: {uses:?}");
 }

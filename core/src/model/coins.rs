@@ -65,11 +65,13 @@ impl Model {
     }
 
     fn state(&self, tx: usize) -> &'static str {
-        let moves = self.history.iter().filter(|(of, _)| *of == tx).filter_map(|(_, deed)| match deed {
-            Deed::Move(to) => Some(TxState::ALL[*to].name()),
-            _ => None,
-        });
-        moves.last().unwrap_or("pending")
+        let mut latest_first = self.history.iter().rev().filter(|(of, _)| *of == tx);
+        latest_first
+            .find_map(|(_, deed)| match deed {
+                Deed::Move(to) => Some(TxState::ALL[*to].name()),
+                Deed::Propose | Deed::Approve(_) | Deed::Reject(_) | Deed::Promise(_) | Deed::Sign => None,
+            })
+            .unwrap_or("pending")
     }
 
     /// About so many are bound: a refusal after an approval is counted here, and binds nobody.

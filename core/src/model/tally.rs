@@ -165,7 +165,7 @@ impl Counter {
                 "certificate: one twice"
             }
             Damage::SwapSignatures => {
-                let first = votes[0].signature.clone();
+                let first = votes[0].signature;
                 votes[0].signature = std::mem::replace(&mut votes[1].signature, first);
                 "certificate: signatures swapped"
             }

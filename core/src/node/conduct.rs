@@ -11,6 +11,7 @@ use crate::{
     message::Message,
     mutant,
     record::Fact,
+    sometimes,
     step::{Alert, Effect},
     vote::{Evidence, Violation},
 };
@@ -27,6 +28,7 @@ impl Node {
             Err(_) if mutant!(EvidenceNotChecked) => self.prove(evidence, false),
             Ok(()) => self.prove(evidence, false),
             Err(error) => {
+                sometimes!(FalseAccusation);
                 self.strike(from, Violation::ProtocolViolation, None, &format!("false accusation: {error}"));
             }
         }

@@ -70,6 +70,9 @@ impl Node {
         if let Some(ceremony) = &self.keygen.ceremony {
             return Err(Refusal::KeygenRunning(ceremony.key()));
         }
+        if let Some(refusal) = self.unsound() {
+            return Err(refusal);
+        }
         let (online, total) = (self.online(), self.config.cluster.total());
         if online < total {
             return Err(Refusal::NotEveryoneOnline { online, total });
@@ -106,7 +109,7 @@ impl Node {
             && body.boots.len() == usize::from(self.config.cluster.total());
         let mark = (body.boot, body.attempt);
         let again = self.keygen.begun.get(&body.initiator).is_some_and(|newest| mark <= *newest);
-        if !signed || !wanted || again || !same_boot {
+        if !signed || !wanted || again || !same_boot || !self.is_sound() {
             return;
         }
         // Of two ceremonies started at once the smaller id goes on, at every member alike; a newer one of the same
@@ -317,8 +320,11 @@ impl Node {
     pub(super) fn on_key_proof(&mut self, proof: &KeyProof) {
         let id = proof.request.id();
         let known = self.state.keys().any(|(key, _)| *key == proof.request.key);
-        let sealed = self.state.sealed(id).is_some_and(|sealed| sealed.public_key == proof.public_key);
-        if known || !sealed {
+        let recorded = self.state.sealed(id).is_some_and(|sealed| sealed.public_key == proof.public_key);
+        // A journal older than the key does not know the share that lies sealed beside it.
+        let held =
+            self.shares.get(&id).is_some_and(|share| share.public_key().serialize() == proof.public_key);
+        if known || !(recorded || held) {
             return;
         }
         let message = KeyProof::message(id, &proof.public_key);
@@ -326,6 +332,10 @@ impl Node {
             .is_ok_and(|key| self.config.suite.verify(key, &message, &proof.signature));
         if !signs {
             return;
+        }
+        if !recorded {
+            let (request, public_key) = (proof.request.clone(), proof.public_key);
+            self.record(Fact::KeyShareSealed { request, public_key });
         }
         self.record(Fact::KeyActivated(proof.clone()));
         self.open_wallets();
@@ -386,7 +396,7 @@ impl Node {
         }
     }
 
-    fn fail_keygen(&mut self, reason: &str) {
+    pub(super) fn fail_keygen(&mut self, reason: &str) {
         let Some(ceremony) = self.keygen.ceremony.take() else { return };
         self.timers.clear(Timer::Keygen);
         self.timers.clear(Timer::KeygenRepeat);

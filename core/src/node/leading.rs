@@ -37,6 +37,9 @@ impl Node {
         able: &[NodeId],
         entropy: &mut dyn CryptoRngCore,
     ) {
+        if !self.is_sound() {
+            return;
+        }
         let coordinator = self.coordinator();
         let mut line: Vec<NodeId> = vec![coordinator];
         line.extend(self.live().into_iter().filter(|node| *node != coordinator));
@@ -62,7 +65,7 @@ impl Node {
         able: &[NodeId],
         entropy: &mut dyn CryptoRngCore,
     ) {
-        if self.signing.sessions.len() >= self.config.limits.sessions {
+        if !self.is_sound() || self.signing.sessions.len() >= self.config.limits.sessions {
             return;
         }
         self.signing.attempts = self.signing.attempts.saturating_add(1);

@@ -3,7 +3,8 @@
 //! Each file is one duty: [`peers`] who is here and who coordinates, [`payments`] from a client's wish to a proposal,
 //! [`granting`] the coordinator's coins,
 //! [`voting`] from a proposal to consent, [`signing`] and [`leading`] from consent to a signature, [`settling`] from a signature to a
-//! confirmation, [`keygen`] making keys, [`sync`] catching up, [`conduct`] what members did wrong.
+//! confirmation, [`keygen`] making keys, [`sync`] catching up, [`standing`] whether this node may speak, [`conduct`] what
+//! members did wrong.
 //!
 //! Progress is level-triggered: [`Node::attend`] looks at where a transaction stands and does what that asks for. It
 //! may be called at any time, twice or late, so no event is ever waited for that a crash or a lost message could take
@@ -18,6 +19,7 @@ mod payments;
 mod peers;
 mod settling;
 mod signing;
+mod standing;
 mod sync;
 mod timers;
 mod voting;
@@ -37,6 +39,7 @@ use crate::{
     mpc::KeyShare,
     mutant,
     record::{Fact, Record},
+    sometimes,
     state::{ApplyError, State},
     step::{Alert, Effect, Input, NotDurable, Receipt, Step},
     time::{Millis, Timestamp},
@@ -95,6 +98,7 @@ pub struct Node {
     settling: settling::Settling,
     keygen: keygen::Keygen,
     sync: sync::Sync,
+    standing: standing::Standing,
 }
 
 impl Node {
@@ -122,7 +126,7 @@ impl Node {
                 .apply(config.me, &config.cluster, &record)
                 .map_err(|source| ReplayError::Journal { position: state.position().0, source })?;
         }
-        let boot = BootId(state.boot().0.saturating_add(1));
+        let boot = state.past().boot().next();
         let mut node = Self {
             identity,
             now,
@@ -142,6 +146,7 @@ impl Node {
             settling: settling::Settling::default(),
             keygen: keygen::Keygen::default(),
             sync: sync::Sync::default(),
+            standing: standing::Standing::default(),
             config,
             state,
         };
@@ -215,6 +220,7 @@ impl Node {
         let boot = self.boot;
         self.record(Fact::Booted { boot });
         self.start_peers();
+        self.start_standing(entropy);
         self.timers.set(Timer::ChainPoll, self.now);
         self.timers.set(Timer::Sync, self.now.plus(sync::REPAIR_INTERVAL));
         for (node, until) in self
@@ -227,11 +233,20 @@ impl Node {
             self.effects.push(Effect::Ban { node, until });
         }
         for txid in self.open_transactions() {
+            sometimes!(
+                WokeInsideSigning,
+                self.state.transaction(txid).is_some_and(|tx| tx.state == tx::State::Signing)
+            );
+            sometimes!(
+                WokeAfterShare,
+                self.state.transaction(txid).is_some_and(|tx| tx.share_released && tx.finished.is_none())
+            );
             self.attend(txid, entropy);
         }
     }
 
     fn on_message(&mut self, from: NodeId, message: Message, entropy: &mut dyn CryptoRngCore) {
+        sometimes!(BannedMemberSpeaks, self.is_banned(from));
         if from == self.config.me || self.config.cluster.key(from).is_none() || self.is_banned(from) {
             return;
         }
@@ -256,7 +271,7 @@ impl Node {
             Message::KeygenConfirm(confirm) => self.on_keygen_confirm(confirm, entropy),
             Message::KeyActive(proof) => self.on_key_proof(&proof),
             Message::Bundle(bundle) => self.on_bundle(from, *bundle, entropy),
-            Message::SyncRequest { since } => self.on_sync_request(from, since),
+            Message::SyncRequest { since, challenge } => self.on_sync_request(from, since, challenge),
             Message::SyncPage(page) => self.on_sync_page(from, page, entropy),
         }
     }
@@ -276,6 +291,7 @@ impl Node {
             Timer::Keygen => self.on_keygen_timeout(),
             Timer::KeygenRepeat => self.repeat_keygen(),
             Timer::Sync => self.repair(),
+            Timer::Standing => self.on_standing_timer(entropy),
         }
     }
 
@@ -317,12 +333,19 @@ impl Node {
     /// Makes a fact: applied now, durable before any effect of this step leaves.
     fn record(&mut self, fact: Fact) {
         let mut record = Record { at: self.now, fact };
+        let deeds = self.state.past().shown().deeds;
         let applied = self.state.apply(self.config.me, &self.config.cluster, &record);
         if mutant!(LiveStateAhead) {
             record.at = record.at.plus(Millis(1));
         }
         match applied {
-            Ok(()) => self.records.push(record),
+            Ok(()) => {
+                self.records.push(record);
+                // Peers are to know of a deed as soon as they hear its words (I7).
+                if self.is_sound() && self.state.past().shown().deeds > deeds {
+                    self.timers.set_by(Timer::Heartbeat, self.now);
+                }
+            }
             // Only a defect of this crate gets here. Dropping the fact could contradict what is already said, so it
             // stays in the journal, where replay will stop at it, and a person is told.
             Err(error) => {

@@ -25,6 +25,7 @@ impl Node {
             coordinator: self.has_majority().then(|| self.coordinator()),
             policy: self.config.policy.version(),
             position: self.state.position(),
+            standing: self.standing_view(),
             members: cluster.members().map(|node| self.member_view(node)).collect(),
             wallets: self.wallet_views(),
             keygen: self.keygen_view(),
@@ -52,9 +53,9 @@ impl Node {
             && tip_height.is_none_or(|tip| tip.saturating_add(TIP_LAG) >= my_tip);
         let status = if self.is_banned(node) {
             MemberStatus::Banned
-        } else if !self.is_live(node) {
+        } else if !me && !self.is_heard(node) {
             MemberStatus::Offline
-        } else if agrees {
+        } else if agrees && self.is_live(node) {
             MemberStatus::Online
         } else {
             MemberStatus::Degraded

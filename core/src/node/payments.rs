@@ -19,6 +19,7 @@ use crate::{
     policy::PolicyBreach,
     record::Fact,
     refusal::Refusal,
+    sometimes,
     step::{Command, Effect, Outcome, PaymentRequest},
     time::{Millis, Timestamp},
     tx::Proposal,
@@ -105,6 +106,9 @@ impl Node {
             let same = made.recipient == request.recipient
                 && made.amount == request.amount
                 && made.metadata == request.metadata;
+            sometimes!(IdempotentReplay, same);
+            sometimes!(IdempotentReplayAfterRestart, same && self.boot.0 > 1);
+            sometimes!(KeyReused, !same);
             return Err(if same {
                 Outcome::Proposed { txid, replayed: true }
             } else {
@@ -135,6 +139,9 @@ impl Node {
         }
         if !self.has_majority() {
             return refuse(self.no_quorum());
+        }
+        if let Some(refusal) = self.unsound() {
+            return refuse(refusal);
         }
         Ok(())
     }
@@ -218,10 +225,17 @@ impl Node {
         }
     }
 
+    pub(super) fn refuse_waiting_clients(&mut self, refusal: &Refusal) {
+        for payment in self.payments.asking.keys().copied().collect::<Vec<_>>() {
+            self.give_refusal(payment, refusal.clone());
+        }
+    }
+
     pub(super) fn on_coin_grant(&mut self, from: NodeId, grant: CoinGrant, entropy: &mut dyn CryptoRngCore) {
         let payment = grant.payment;
         let Some(asking) = self.payments.asking.get(&payment) else { return };
-        if asking.asked != Some(from) {
+        if asking.asked != Some(from) || !self.is_sound() {
+            sometimes!(GrantFromAnother, asking.asked != Some(from));
             return;
         }
         if self.state.proposed_for(payment).is_some() {
@@ -231,6 +245,7 @@ impl Node {
         // A coin this node is committed to elsewhere would only earn refusals: ask again a little later, when the
         // coordinator has heard of that commitment too.
         if grant.inputs.iter().any(|coin| self.state.holder_of(&coin.outpoint).is_some()) {
+            sometimes!(GrantOfTakenCoin);
             return;
         }
         match self.propose(payment, grant, entropy) {
@@ -259,6 +274,7 @@ impl Node {
         // The same payment made again after an earlier one died could be the very same transaction, of which the
         // members remember the end. Another lock time makes it another one.
         while self.state.transaction(unsigned_tx.compute_txid()).is_some() {
+            sometimes!(LockTimeLowered);
             let height = unsigned_tx.lock_time.to_consensus_u32();
             unsigned_tx.lock_time = LockTime::from_consensus(
                 height.checked_sub(1).ok_or_else(|| inconsistent("this transaction was made before"))?,

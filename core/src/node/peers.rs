@@ -9,11 +9,15 @@ use rand_core::CryptoRngCore;
 
 use super::{Node, timers::Timer};
 use crate::{
+    identity::Signed,
     ids::{BootId, LogIndex, NodeId},
-    message::{Heartbeat, Message},
+    message::{Heartbeat, Mark, Message, Standing},
     mutant,
+    record::Fact,
+    sometimes,
     step::{Alert, Effect},
     time::Timestamp,
+    vote::Violation,
 };
 
 /// What is known of the peers of this boot.
@@ -37,6 +41,10 @@ pub(super) struct Peer {
     boot: BootId,
     pub(super) position: LogIndex,
     pub(super) last: Option<Heartbeat>,
+    /// Whether it takes part; who has just started or recovers is heard, and counts for nothing yet.
+    sound: bool,
+    /// The highest mark it has shown.
+    mark: Option<Signed<Mark>>,
     warned: bool,
 }
 
@@ -52,10 +60,11 @@ impl Node {
         self.timers.set(Timer::CoordinatorGrace, self.now.plus(self.config.timing.coordinator_grace));
         self.peers.coordinating_since = Some(self.now);
         // What a peer had shown before this node restarted counts as shown.
-        let shown: Vec<(NodeId, LogIndex)> =
-            self.config.cluster.members().map(|node| (node, self.state.cursor(node))).collect();
-        for (node, position) in shown {
-            self.peers.seen.entry(node).or_default().position = position;
+        for node in self.config.cluster.members() {
+            let peer = self.peers.seen.entry(node).or_default();
+            peer.position = self.state.cursor(node);
+            peer.mark = self.state.mark_of(node).cloned();
+            peer.boot = peer.mark.as_ref().map(|mark| mark.body.place.boot).unwrap_or_default();
         }
     }
 
@@ -94,38 +103,80 @@ impl Node {
             self.warn_once(from, "it judges by another policy: compare the policy sections");
         }
         let was_live = self.is_live(from);
+        let sound = matches!(heartbeat.standing, Standing::Sound(_));
         let (position, boot) = (heartbeat.position, heartbeat.boot);
         let peer = self.peers.seen.entry(from).or_default();
         let late = boot == peer.boot && position < peer.position;
+        sometimes!(HeartbeatOfEarlierBoot, boot < peer.boot);
         if boot < peer.boot || late {
-            // Overtaken by a newer one. A member that stays at an earlier boot was restored: it is not counted as here.
-            if !late && !was_live {
-                self.warn_once(
-                    from,
-                    "it speaks from an earlier boot than it has shown: restored from a backup?",
-                );
-            }
+            // Overtaken by a newer one; or the member was restored, and will hear so from this node.
             return;
         }
         let rebooted = boot > peer.boot;
-        let shorter = position < peer.position;
+        // What it numbers now is another journal.
+        let another = position < peer.position || boot.era() > peer.boot.era();
         peer.connected = true;
         peer.heard_at = Some(self.now);
         peer.boot = boot;
         peer.position = position;
-        peer.last = Some(heartbeat);
+        peer.sound = sound;
+        peer.last = Some(heartbeat.clone());
         self.timers.set(Timer::PeerSilent(from), self.now.plus(self.config.timing.offline_after));
-        if shorter {
+        if another {
+            sometimes!(PeerShowsLess);
             self.effects.push(Effect::Alert(Alert::Configuration {
                 node: from,
-                detail: "its journal is shorter than it has been: it was restored from a backup".to_owned(),
+                detail: "its journal is not the one it was: it was restored from a backup".to_owned(),
             }));
             self.start_over_with(from);
         }
-        if !was_live || rebooted {
+        if let Standing::Sound(mark) = heartbeat.standing {
+            self.see_mark(from, mark, rebooted);
+        }
+        if (sound && !was_live) || rebooted {
             self.ask_for_changes(from);
+        }
+        if sound != was_live || rebooted {
             self.on_membership_change(entropy);
         }
+    }
+
+    /// Keeps the highest mark of a peer, durably with each of its boots.
+    fn see_mark(&mut self, from: NodeId, mark: Signed<Mark>, rebooted: bool) {
+        let peer = self.peers.seen.entry(from).or_default();
+        let higher = peer.mark.as_ref().is_none_or(|known| known.body.place < mark.body.place);
+        if higher && mark.body.node == from {
+            peer.mark = Some(mark);
+        }
+        let durable = self.state.mark_of(from).map(|mark| mark.body.place.boot);
+        if rebooted || durable != Some(self.boot_of(from)) {
+            self.keep_mark(from);
+        }
+    }
+
+    /// Makes durable what the peers have shown since it was last done.
+    pub(super) fn keep_marks(&mut self) {
+        for node in self.config.cluster.members().collect::<Vec<_>>() {
+            self.keep_mark(node);
+        }
+    }
+
+    fn keep_mark(&mut self, node: NodeId) {
+        let Some(mark) = self.peers.seen.get(&node).and_then(|peer| peer.mark.clone()) else { return };
+        if self.state.mark_of(node).is_some_and(|known| mark.body.place <= known.body.place) {
+            return;
+        }
+        if self.config.cluster.key(node).is_some_and(|key| mark.verify(key)) {
+            self.record(Fact::Shown(mark));
+        } else {
+            self.peers.seen.entry(node).or_default().mark = self.state.mark_of(node).cloned();
+            self.strike(node, Violation::InvalidSignature, None, "a mark of its own that it did not sign");
+        }
+    }
+
+    /// The highest mark this node holds of a peer, to be shown when it asks.
+    pub(super) fn highest_mark(&self, node: NodeId) -> Option<Signed<Mark>> {
+        self.peers.seen.get(&node).and_then(|peer| peer.mark.clone())
     }
 
     pub(super) fn on_other_version(&mut self, from: NodeId, version: u8) {
@@ -141,11 +192,13 @@ impl Node {
         }
     }
 
-    fn heartbeat(&self) -> Heartbeat {
+    fn heartbeat(&mut self) -> Heartbeat {
+        let standing = self.said_of_itself();
         Heartbeat {
             cluster: self.config.cluster.id(),
             boot: self.boot,
             position: self.state.position(),
+            standing,
             at: self.now,
             tip_height: self.settling.tip_height(),
             policy: self.config.policy.version(),
@@ -193,11 +246,16 @@ impl Node {
         }
     }
 
-    /// Whether a member is reachable now and not shut out.
+    /// Whether a member is reachable now, not shut out, and takes part.
     pub(super) fn is_live(&self, node: NodeId) -> bool {
         if node == self.config.me {
-            return true;
+            return self.is_sound();
         }
+        self.is_heard(node) && self.peers.seen.get(&node).is_some_and(|peer| peer.sound)
+    }
+
+    /// Whether a peer is reachable now and not shut out.
+    pub(super) fn is_heard(&self, node: NodeId) -> bool {
         !self.is_banned(node)
             && self.peers.seen.get(&node).is_some_and(|peer| {
                 peer.connected
@@ -205,17 +263,25 @@ impl Node {
             })
     }
 
-    /// Members reachable now, this node included.
+    /// Peers that can be asked something: connected, as far as is known, and not shut out.
+    pub(super) fn reachable(&self) -> Vec<NodeId> {
+        let connected = |node: &NodeId| self.peers.seen.get(node).is_some_and(|peer| peer.connected);
+        self.config.cluster.members().filter(|node| connected(node) && !self.is_banned(*node)).collect()
+    }
+
+    /// Members that take part now.
     pub(super) fn live(&self) -> BTreeSet<NodeId> {
         self.config.cluster.members().filter(|node| self.is_live(*node)).collect()
     }
 
+    /// How many take part now, this node included even while it is confirmed.
     pub(super) fn online(&self) -> u16 {
-        u16::try_from(self.live().len()).unwrap_or(u16::MAX)
+        let peers = self.live().into_iter().filter(|node| *node != self.config.me).count();
+        u16::try_from(peers).unwrap_or(u16::MAX).saturating_add(1)
     }
 
     pub(super) fn has_quorum(&self) -> bool {
-        self.online() >= self.config.cluster.threshold()
+        self.is_sound() && self.online() >= self.config.cluster.threshold()
     }
 
     /// More than half of the members, so that at most one side of a partition goes on handing out coins.
@@ -240,6 +306,7 @@ impl Node {
         self.peers
             .coordinating_since
             .is_some_and(|since| self.now.since(since) >= self.config.timing.coordinator_grace)
+            && self.is_sound()
     }
 
     /// The boot a member was last heard in.

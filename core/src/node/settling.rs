@@ -17,6 +17,7 @@ use crate::{
     mutant,
     overview::Balance,
     record::{BlockRef, Fact},
+    sometimes,
     step::{Alert, Effect},
     time::{Millis, Timestamp},
     tx::{self, SubStatus},
@@ -147,11 +148,15 @@ impl Node {
     fn on_presence(&mut self, txid: Txid, presence: TxPresence, tip: BlockRef) {
         let Some(tx) = self.state.transaction(txid) else { return };
         let (state, known_block) = (tx.state, tx.block);
+        if mutant!(ReorgIgnored) && state == tx::State::Confirmed {
+            return;
+        }
         match presence {
             TxPresence::Confirmed(block) => self.on_depth(txid, block, tip),
             TxPresence::Mempool | TxPresence::Absent | TxPresence::Conflicted { .. }
-                if !mutant!(ReorgIgnored) && (state == tx::State::Confirmed || known_block.is_some()) =>
+                if state == tx::State::Confirmed || known_block.is_some() =>
             {
+                sometimes!(ReorgAfterConfirmation, state == tx::State::Confirmed);
                 self.record(Fact::Seen { txid, block: None, confirmations: 0 });
                 if !self.transition(
                     txid,
@@ -174,6 +179,7 @@ impl Node {
                     return;
                 }
                 if tx.sub_status == SubStatus::InMempool {
+                    sometimes!(DroppedFromMempool);
                     self.set_sub_status(txid, SubStatus::DroppedRebroadcasting);
                 }
                 self.send_to_network(txid);
@@ -181,6 +187,7 @@ impl Node {
             TxPresence::Conflicted { by, block: Some(block) } => {
                 let depth = tip.height.saturating_sub(block.height).saturating_add(1);
                 if depth >= self.config.confirmations_required {
+                    sometimes!(InputSpentByAnother);
                     let detail = format!("an input was spent by {by} in block {}", block.height);
                     self.transition(txid, tx::State::Failed, SubStatus::InputSpent, &detail);
                     self.effects.push(Effect::Alert(Alert::Payment { txid, detail }));
@@ -236,8 +243,7 @@ impl Node {
             matches!(tx.state, tx::State::Rejected | tx::State::Failed | tx::State::AbortedByzantine);
         let valid = tx.finished.is_none()
             && self.wallets.get(&proposal.key).is_some_and(|wallet| {
-                mutant!(WitnessNotChecked)
-                    || wallet::verify_finished(wallet, self.config.suite, proposal, &finished.0)
+                wallet::verify_finished(wallet, self.config.suite, proposal, &finished.0)
             });
         if !valid {
             return false;
@@ -248,6 +254,7 @@ impl Node {
             self.effects.push(Effect::Alert(Alert::Payment { txid, detail }));
             return false;
         }
+        sometimes!(FinishedDuringVote, tx.state == tx::State::Voting);
         self.record(Fact::Signed(finished));
         self.drop_sessions_of(txid);
         self.transition(txid, tx::State::Signed, SubStatus::NotYetSent, "every input's witness verifies");
@@ -305,7 +312,10 @@ impl Node {
             }
             BroadcastOutcome::FeeTooLow => self.set_sub_status(txid, SubStatus::FeeTooLow),
             BroadcastOutcome::Temporary(_) => self.set_sub_status(txid, SubStatus::NotYetSent),
-            BroadcastOutcome::Unknown(_) => self.set_sub_status(txid, SubStatus::OutcomeUnknown),
+            BroadcastOutcome::Unknown(_) => {
+                sometimes!(BroadcastUnknown);
+                self.set_sub_status(txid, SubStatus::OutcomeUnknown);
+            }
             // One backend's refusal is not the network's: the others' may accept, and a signed payment that looks dead
             // here invites paying again. It stays open, visibly, and a person is told once.
             BroadcastOutcome::Refused(code) => {

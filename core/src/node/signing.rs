@@ -20,6 +20,7 @@ use crate::{
     mutant,
     record::Fact,
     session::{Heard, Run},
+    sometimes,
     step::{Alert, Effect, JobResult},
     time::{Millis, Timestamp},
     tx::{self, SubStatus},
@@ -153,13 +154,14 @@ impl Node {
         let (id, subject) = (session.id(), session.subject);
         let (place, mark) = ((session.leader, subject), (session.leader_boot, session.attempt));
         let already = self.signing.joined.get(&place).is_some_and(|newest| mark <= *newest);
-        let full =
-            self.signing.sessions.len() >= self.config.limits.sessions && !mutant!(SessionLimitIgnored);
-        if already && !mutant!(SessionJoinedAgain) || full {
+        sometimes!(SessionOfferedAgain, already);
+        let again = already && !mutant!(SessionJoinedAgain);
+        if again || !self.is_sound() || self.signing.sessions.len() >= self.config.limits.sessions {
             return;
         }
         let Some(me) = session.signers.iter().position(|node| *node == self.config.me) else { return };
         if session.boots.get(me) != Some(&self.boot) && !mutant!(SessionOfAnotherBoot) {
+            sometimes!(SessionNamesOldBoot);
             return;
         }
         let Some(messages) = self.consent(&session) else { return };
@@ -186,6 +188,7 @@ impl Node {
         self.timers.set(Timer::Session(id), self.now.plus(life));
         self.timers.set(Timer::SessionRepeat(id), self.now.plus(Millis(life.0 / REPETITIONS)));
         for message in self.signing.early.remove(&id).unwrap_or_default() {
+            sometimes!(WordsBeforeSession);
             self.hear_in_session(id, message);
         }
         self.give_work(id);
@@ -260,6 +263,7 @@ impl Node {
     }
 
     fn keep_early(&mut self, message: Signed<MpcMessage>) {
+        sometimes!(ShareWithoutSession, message.body.sequence > 0);
         let limit = self.config.limits.early_messages;
         let early = &mut self.signing.early;
         if message.body.payload.len() > EARLY_BYTES || message.body.to.is_some_and(|to| to != self.config.me)
@@ -267,6 +271,7 @@ impl Node {
             return;
         }
         if early.len() >= self.config.limits.sessions && !early.contains_key(&message.body.session) {
+            sometimes!(EarlyMessagesFull);
             early.pop_first();
         }
         let kept = early.entry(message.body.session).or_default();
@@ -325,6 +330,7 @@ impl Node {
         match progress {
             Progress::Running => self.give_work(id),
             Progress::Finished(Output::Signatures(signatures)) => {
+                sometimes!(LaterAttemptSigns, self.tries(subject) > 1);
                 self.end_session(id);
                 self.on_signatures(subject, &signatures, entropy);
             }
@@ -398,6 +404,7 @@ impl Node {
             Subject::KeyProof { .. } => None,
         };
         for culprit in culprits {
+            sometimes!(BadShareBlamed);
             self.convict(culprit, txid, &fault.reason.to_string());
         }
         for suspect in suspects {
@@ -431,6 +438,7 @@ impl Node {
 
     pub(super) fn on_session_timeout(&mut self, id: SessionId, entropy: &mut dyn CryptoRngCore) {
         let Some(session) = self.signing.sessions.get(&id) else { return };
+        sometimes!(SessionTimesOut);
         let subject = session.what.subject;
         let leads = session.what.leader == self.config.me;
         for node in session.run.silent() {
@@ -495,6 +503,15 @@ impl Node {
         self.signing.joined.retain(|(_, subject), _| !of_it(subject));
         self.signing.last_try.retain(|subject, _| !of_it(subject));
         self.signing.tries.retain(|subject, _| !of_it(subject));
+    }
+
+    /// Forgets every session, and with them all nonces.
+    pub(super) fn drop_all_sessions(&mut self) {
+        for id in self.signing.sessions.keys().copied().collect::<Vec<_>>() {
+            self.end_session(id);
+        }
+        self.signing.waiting.clear();
+        self.signing.early.clear();
     }
 
     pub(super) fn session_count(&self) -> usize {

@@ -15,8 +15,8 @@ use crate::{
     codec,
     ids::{LogIndex, NodeId},
     message::{Bundle, Message, PAGE_BUNDLES, PAGE_BYTES, SyncPage},
-    mutant,
     record::Fact,
+    sometimes,
     time::{Millis, Timestamp},
     tx,
 };
@@ -45,7 +45,9 @@ impl Sync {
 impl Node {
     pub(super) fn ask_for_changes(&mut self, peer: NodeId) {
         let since = self.seen_of(peer);
-        self.send(peer, Message::SyncRequest { since });
+        let challenge = self.challenge();
+        self.asked(peer);
+        self.send(peer, Message::SyncRequest { since, challenge });
     }
 
     fn seen_of(&self, peer: NodeId) -> LogIndex {
@@ -61,7 +63,13 @@ impl Node {
         }
     }
 
+    /// Nothing is known of any peer's journal any more.
+    pub(super) fn forget_peers_journals(&mut self) {
+        self.sync.seen.clear();
+    }
+
     pub(super) fn repair(&mut self) {
+        self.keep_marks();
         let behind: Vec<NodeId> = self
             .live()
             .into_iter()
@@ -73,7 +81,7 @@ impl Node {
         self.timers.set(Timer::Sync, self.now.plus(REPAIR_INTERVAL));
     }
 
-    pub(super) fn on_sync_request(&mut self, from: NodeId, since: LogIndex) {
+    pub(super) fn on_sync_request(&mut self, from: NodeId, since: LogIndex, challenge: u64) {
         let mut bundles = Vec::new();
         let mut bytes = 0_usize;
         let mut next = self.state.position();
@@ -97,11 +105,20 @@ impl Node {
             keys: self.state.keys().map(|(_, proof)| proof.clone()).collect(),
             next,
             more,
+            challenge,
+            shown: self.highest_mark(from),
         };
         self.send(from, Message::SyncPage(page));
     }
 
     pub(super) fn on_sync_page(&mut self, from: NodeId, page: SyncPage, entropy: &mut dyn CryptoRngCore) {
+        // An answer to an earlier boot's question may leave out what this boot does not know.
+        if page.challenge != self.challenge() {
+            return;
+        }
+        if let Some(mark) = &page.shown {
+            self.on_own_mark(from, mark);
+        }
         for proof in &page.keys {
             self.on_key_proof(proof);
         }
@@ -115,6 +132,10 @@ impl Node {
             }
             self.merge(from, bundle, entropy);
         }
+        // What came with this page has shown this node that it is behind: everything is asked for again.
+        if page.challenge != self.challenge() {
+            return;
+        }
         if page.next > self.seen_of(from) {
             self.sync.seen.insert(from, page.next);
             if news {
@@ -124,11 +145,21 @@ impl Node {
                 self.ask_for_changes(from);
             }
         }
+        if !page.more {
+            self.on_all_told(from, entropy);
+        }
     }
 
     pub(super) fn on_bundle(&mut self, from: NodeId, bundle: Bundle, entropy: &mut dyn CryptoRngCore) {
         let (txid, digest) = (bundle.proposal.body.txid(), bundle.proposal.body.digest());
         let theirs = knowledge(&bundle);
+        sometimes!(
+            TalliesDiverge,
+            self.state
+                .transaction(txid)
+                .map(|tx| knowledge(&tx.bundle()))
+                .is_some_and(|mine| { mine.knows_more_than(&theirs) && theirs.knows_more_than(&mine) })
+        );
         self.merge(from, bundle, entropy);
         if let Some(tx) = self.state.transaction(txid) {
             let mine = tx.bundle();
@@ -180,8 +211,7 @@ impl Node {
 
     /// Has the transaction looked at again soon, and told to peers if it has not moved by then.
     pub(super) fn watch(&mut self, txid: Txid) {
-        let ends = mutant!(RetryTimerNotArmed);
-        if !ends && self.state.transaction(txid).is_some_and(|tx| tx.state != tx::State::Broadcasting) {
+        if self.state.transaction(txid).is_some_and(|tx| tx.state != tx::State::Broadcasting) {
             self.timers.set_by(Timer::Transaction(txid), self.now.plus(self.config.timing.stalled));
         }
     }

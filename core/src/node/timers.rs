@@ -6,6 +6,7 @@ use bitcoin::Txid;
 
 use crate::{
     ids::{NodeId, PaymentId, SessionId},
+    mutant, sometimes,
     time::Timestamp,
 };
 
@@ -25,6 +26,7 @@ pub(super) enum Timer {
     Keygen,
     KeygenRepeat,
     Sync,
+    Standing,
 }
 
 impl Timer {
@@ -43,6 +45,7 @@ impl Timer {
             Self::Keygen => "a key generation runs out of time",
             Self::KeygenRepeat => "repeat what was said in a key generation",
             Self::Sync => "ask peers what changed",
+            Self::Standing => "ask peers what they saw of this node",
         }
     }
 }
@@ -63,6 +66,9 @@ impl Timers {
 
     /// Sets the timer unless it already rings no later.
     pub(super) fn set_by(&mut self, timer: Timer, at: Timestamp) {
+        if mutant!(RetryTimerNotArmed) && matches!(timer, Timer::Transaction(_)) {
+            return;
+        }
         if self.at.get(&timer).is_none_or(|set| *set > at) {
             self.set(timer, at);
         }
@@ -84,6 +90,8 @@ impl Timers {
         if at > now {
             return None;
         }
+        sometimes!(TimerAtItsMoment, at == now);
+        sometimes!(TimerLate, at < now);
         self.clear(timer);
         Some(timer)
     }

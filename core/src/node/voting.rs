@@ -18,6 +18,7 @@ use crate::{
     message::Message,
     mutant,
     record::Fact,
+    sometimes,
     time::{Millis, Timestamp},
     tx::{self, SignedProposal, SubStatus},
     vote::{
@@ -77,6 +78,10 @@ impl Node {
     pub(super) fn adopt(&mut self, from: NodeId, proposal: SignedProposal) {
         let body = &proposal.body;
         let txid = body.txid();
+        sometimes!(
+            SameTransactionTwice,
+            self.state.transaction(txid).is_some_and(|tx| tx.digest != body.digest())
+        );
         if self.state.transaction(txid).is_some() || body.cluster != self.config.cluster.id() {
             return;
         }
@@ -98,6 +103,10 @@ impl Node {
             return;
         }
         let (origin, payment) = (body.origin, body.payment);
+        let old = self.state.past().rejoined().is_some_and(|(_, at)| body.created_at <= at);
+        if origin == self.config.me && !old {
+            self.on_forgotten(&format!("proposal of {txid}"));
+        }
         self.record(Fact::Proposed(Box::new(proposal)));
         self.transition(
             txid,
@@ -145,6 +154,7 @@ impl Node {
         let full = self.voting.early.len() >= self.config.limits.open_transactions;
         let waiting = self.voting.early.entry(vote.body.txid).or_default();
         if waiting.len() < members && (!full || !waiting.is_empty()) {
+            sometimes!(VoteBeforeProposal);
             waiting.push((from, vote));
         } else if waiting.is_empty() {
             self.voting.early.remove(&vote.body.txid);
@@ -173,8 +183,10 @@ impl Node {
             return;
         }
         let about = vote.body.is_about(cluster, &tx.proposal.body);
+        sometimes!(VoteAfterThreshold, counted == Counted::New && tx.state > tx::State::Voting);
         match counted {
             Counted::DoubleVote { first } => {
+                sometimes!(DoubleVoteAfterThreshold, tx.tally.certificate(cluster).is_some());
                 let evidence = Evidence::DoubleVote { first, second: Box::new(vote) };
                 // Votes of different rounds do not contradict each other, and prove nothing.
                 if evidence.verify(cluster).is_ok() {
@@ -182,7 +194,12 @@ impl Node {
                 }
             }
             // Also of a banned member: a ban says whom to ask, not what a signature is worth.
-            Counted::New if about || mutant!(VotesForAnotherProposal) => self.record(Fact::Voted(vote)),
+            Counted::New if about || mutant!(VotesForAnotherProposal) => {
+                if voter == self.config.me && !self.state.is_doubtful(voter, tx) {
+                    self.on_forgotten(&format!("vote on {txid}"));
+                }
+                self.record(Fact::Voted(vote));
+            }
             Counted::New | Counted::Duplicate => {}
         }
     }
@@ -207,6 +224,9 @@ impl Node {
             return;
         }
         if self.config.cluster.key(node).is_some_and(|key| promise.verify(key)) {
+            if node == self.config.me && !self.state.is_doubtful(node, tx) {
+                self.on_forgotten(&format!("promise on {txid}"));
+            }
             self.record(Fact::Promised(promise));
         } else {
             let detail = format!("a promise {node} did not sign");
@@ -218,6 +238,7 @@ impl Node {
         let Some(tx) = self.state.transaction(txid) else { return };
         if let Some(certificate) = tx.tally.certificate(&self.config.cluster) {
             let cause = format!("{} approvals", certificate.approvals.len());
+            sometimes!(RefusalBesideCertificate, tx.tally.rejections().next().is_some());
             self.transition(txid, tx::State::ThresholdReached, SubStatus::AwaitingVotes, &cause);
             self.attend_certified(txid, entropy);
             return;
@@ -233,9 +254,10 @@ impl Node {
             return;
         }
         let round_over = self.round_ends(tx.since).is_some_and(|end| self.now >= end);
-        let expired = self.now >= tx.proposal.body.expires_at;
+        let expired = self.has_expired(txid);
         let given_up = tx.tally.promise_of(self.config.me).is_some();
         if tx.tally.approval_impossible(&self.config.cluster) || round_over || expired || given_up {
+            sometimes!(RoundGivenUp);
             self.promise_never_to_sign(txid);
             self.set_sub_status(txid, SubStatus::Abandoning);
             if self.state.transaction(txid).is_some_and(|tx| tx.tally.is_dead(&self.config.cluster)) {
@@ -248,6 +270,7 @@ impl Node {
             let round_end = self.round_ends(tx.since);
             let sub_status =
                 if self.has_quorum() { SubStatus::AwaitingVotes } else { SubStatus::WaitingForQuorum };
+            sometimes!(WaitsForQuorum, sub_status == SubStatus::WaitingForQuorum);
             self.set_sub_status(txid, sub_status);
             if let Some(end) = round_end {
                 self.timers.set_by(Timer::Transaction(txid), end);
@@ -272,8 +295,9 @@ impl Node {
         let undecided = self.state.transaction(txid).is_some_and(|tx| {
             tx.tally.vote_of(self.config.me).is_none() && tx.tally.promise_of(self.config.me).is_none()
         });
-        if undecided {
+        if undecided && !self.approval_is_waived() {
             // Others were faster. This node still judges for itself, and signs only what it has approved.
+            sometimes!(ConsentWithoutThisNode);
             self.consider(txid, entropy);
         } else if self.may_sign(txid) {
             let fresh = self
@@ -322,27 +346,46 @@ impl Node {
 
     /// Whether this node's own word lets it sign: it approved, and has not promised otherwise.
     pub(super) fn may_sign(&self, txid: Txid) -> bool {
-        self.state.transaction(txid).is_some_and(|tx| {
-            // Its own approval committed the coins; without it another transaction could have them (I2).
-            let approved =
-                tx.tally.vote_of(self.config.me).is_some_and(|vote| vote.body.decision == Decision::Approve);
-            let held_by_other = tx
-                .proposal
-                .body
-                .coins()
-                .any(|coin| self.state.holder_of(&coin).is_some_and(|holder| holder != txid));
-            let served_by_other =
-                self.state.serving(tx.proposal.body.payment).is_some_and(|other| other != txid);
-            (approved || mutant!(SignsWithoutApproval))
-                && !held_by_other
-                && !served_by_other
-                && tx.tally.promise_of(self.config.me).is_none()
-                && tx.finished.is_none()
-        })
+        self.is_sound()
+            && self.state.transaction(txid).is_some_and(|tx| {
+                // Its own approval committed the coins; without it another transaction could have them (I2).
+                let approved = tx
+                    .tally
+                    .vote_of(self.config.me)
+                    .is_some_and(|vote| vote.body.decision == Decision::Approve);
+                let held_by_other = tx
+                    .proposal
+                    .body
+                    .coins()
+                    .any(|coin| self.state.holder_of(&coin).is_some_and(|holder| holder != txid));
+                let served_by_other =
+                    self.state.serving(tx.proposal.body.payment).is_some_and(|other| other != txid);
+                (approved || self.approval_is_waived())
+                    && !held_by_other
+                    && !served_by_other
+                    && tx.tally.promise_of(self.config.me).is_none()
+                    && tx.finished.is_none()
+            })
+    }
+
+    /// Whether it is too late to vote on a transaction.
+    fn has_expired(&self, txid: Txid) -> bool {
+        let late = self.state.transaction(txid).is_some_and(|tx| self.now >= tx.proposal.body.expires_at);
+        late && !mutant!(VoteAfterExpiry)
+    }
+
+    /// Never, but for [`Mutant::SignsWithoutApproval`](crate::mutant::Mutant).
+    #[expect(clippy::unused_self, reason = "the rule belongs to the node")]
+    fn approval_is_waived(&self) -> bool {
+        mutant!(SignsWithoutApproval)
     }
 
     fn promise_never_to_sign(&mut self, txid: Txid) {
+        if !self.may_commit(txid) {
+            return;
+        }
         let Some(tx) = self.state.transaction(txid) else { return };
+        sometimes!(PromiseRefused, tx.share_released && tx.finished.is_none());
         let bound = tx.share_released && !mutant!(PromiseAfterShare);
         if bound || tx.finished.is_some() || tx.tally.promise_of(self.config.me).is_some() {
             return;
@@ -357,6 +400,9 @@ impl Node {
 
     /// Judges a proposal; what needs no look at the chain is decided at once.
     fn consider(&mut self, txid: Txid, entropy: &mut dyn CryptoRngCore) {
+        if !self.may_commit(txid) {
+            return;
+        }
         match self.judge(txid) {
             Judgement::Fine => self.look_at_coins(txid),
             Judgement::NotYet => {
@@ -408,12 +454,35 @@ impl Node {
         if let Some(holder) = self.state.serving(proposal.payment).filter(other) {
             return Some(RejectReason::PaymentServed(holder));
         }
+        if let Some(reason) = self.doubtful_claim(txid) {
+            return Some(reason);
+        }
         proposal.coins().find_map(|coin| {
             self.state
                 .holder_of(&coin)
                 .filter(other)
                 .map(|holder| RejectReason::CoinCommitted { coin: coin.to_string(), holder })
         })
+    }
+
+    /// An open transaction that this node may have approved before it lost its journal, and that wants the same.
+    fn doubtful_claim(&self, txid: Txid) -> Option<RejectReason> {
+        let proposal = &self.state.transaction(txid)?.proposal.body;
+        self.state.past().rejoined()?;
+        let doubtful = self
+            .state
+            .open()
+            .filter(|(other, tx)| *other != txid && self.state.is_doubtful(self.config.me, tx));
+        for (holder, tx) in doubtful {
+            let held = &tx.proposal.body;
+            if held.payment == proposal.payment {
+                return Some(RejectReason::PaymentServed(holder));
+            }
+            if let Some(coin) = proposal.coins().find(|coin| held.coins().any(|held| held == *coin)) {
+                return Some(RejectReason::CoinCommitted { coin: coin.to_string(), holder });
+            }
+        }
+        None
     }
 
     /// Asks the chain about the inputs, unless an answer is on its way.
@@ -439,6 +508,7 @@ impl Node {
         let asker = self.voting.asked.iter().find(|(_, (asked, _))| *asked == query).map(|(txid, _)| *txid);
         let Some(txid) = asker else { return };
         self.voting.asked.remove(&txid);
+        sometimes!(CoinsUnanswered, statuses.is_none());
         let Some(tx) = self.state.transaction(txid) else { return };
         let trusted = |parent: Txid| self.state.transaction(parent).is_some_and(|tx| tx.finished.is_some());
         let verdict = match (self.lost_coin(txid), statuses) {
@@ -471,7 +541,10 @@ impl Node {
             CoinVerdict::Bad(reason) if !voted && tx.state.is_unsigned() => {
                 self.cast(txid, Decision::Reject(reason), entropy);
             }
-            CoinVerdict::Bad(_) => self.promise_never_to_sign(txid),
+            CoinVerdict::Bad(_) => {
+                sometimes!(ApprovedCoinGoesBad);
+                self.promise_never_to_sign(txid);
+            }
         }
     }
 
@@ -496,10 +569,10 @@ impl Node {
     /// Votes, once (I5): durable before it is heard, and after that only ever repeated.
     fn cast(&mut self, txid: Txid, decision: Decision, entropy: &mut dyn CryptoRngCore) {
         let Some(tx) = self.state.transaction(txid) else { return };
-        let spoken =
-            tx.tally.vote_of(self.config.me).is_some() || tx.tally.promise_of(self.config.me).is_some();
-        let expired = self.now >= tx.proposal.body.expires_at && !mutant!(VoteAfterExpiry);
-        if spoken || expired {
+        let spoken = !self.may_commit(txid)
+            || tx.tally.vote_of(self.config.me).is_some()
+            || tx.tally.promise_of(self.config.me).is_some();
+        if spoken || self.has_expired(txid) {
             return;
         }
         let ballot = Ballot {

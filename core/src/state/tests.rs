@@ -268,7 +268,7 @@ impl Book {
             (0_u8..).zip(COINS).map(|(i, coins)| proposal(&self.cluster, i, coins).txid()).collect();
         let known = |book: &Self, tx: usize| book.state.transaction(txids[tx]).is_some();
         match *deed {
-            Deed::Boot => self.add(Fact::Booted { boot: BootId(self.state.boot().0 + 1) }).unwrap(),
+            Deed::Boot => self.add(Fact::Booted { boot: self.state.past().boot().next() }).unwrap(),
             Deed::Propose(tx) if !known(self, tx) => {
                 self.propose(u8::try_from(tx).unwrap(), COINS[tx]);
             }

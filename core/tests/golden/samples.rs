@@ -12,7 +12,8 @@ use mpc_wallet_core::{
     identity::Signed,
     message::{
         Bundle, CoinGrant, CoinRequest, FinalTransaction, GrantedCoin, Heartbeat, KeyProof, KeygenConfirm,
-        KeygenRequest, Message, MpcMessage, SignRequest, SigningSession, Subject, SyncPage,
+        KeygenRequest, Mark, Message, MpcMessage, Place, SignRequest, SigningSession, Standing, Subject,
+        SyncPage,
     },
     policy::PolicyBreach,
     record::{BlockRef, Fact},
@@ -173,6 +174,11 @@ pub(crate) fn session() -> SigningSession {
     }
 }
 
+fn mark() -> Signed<Mark> {
+    let place = Place { boot: BootId(2), deeds: 40 };
+    Signed::new(Mark { cluster: CLUSTER, node: NodeId::new(2), place }, &key(2))
+}
+
 fn bundle() -> Bundle {
     Bundle {
         proposal: signed_proposal(),
@@ -202,6 +208,7 @@ pub(crate) fn messages() -> Vec<Message> {
             cluster: CLUSTER,
             boot: BootId(2),
             position: LogIndex(300),
+            standing: Standing::Sound(mark()),
             at: Timestamp(1_700_000_000_000),
             tip_height: 812,
             policy: POLICY,
@@ -237,13 +244,15 @@ pub(crate) fn messages() -> Vec<Message> {
         Message::KeygenConfirm(Signed::new(confirm, &key(4))),
         Message::KeyActive(key_proof()),
         Message::Bundle(Box::new(bundle())),
-        Message::SyncRequest { since: LogIndex(300) },
+        Message::SyncRequest { since: LogIndex(300), challenge: 0x0123_4567_89ab_cdef },
         Message::SyncPage(SyncPage {
             bundles: vec![bundle()],
             evidence: evidence().to_vec(),
             keys: vec![key_proof()],
             next: LogIndex(301),
             more: true,
+            challenge: 0x0123_4567_89ab_cdef,
+            shown: Some(mark()),
         }),
     ]
 }
@@ -286,6 +295,10 @@ pub(crate) fn facts() -> Vec<Fact> {
             violation: Violation::DoubleVote,
         },
         Fact::Synced { peer: NodeId::new(2), position: LogIndex(300) },
+        Fact::Confirmed,
+        Fact::Quarantined { shown: BootId(6) },
+        Fact::Rejoined { boot: BootId(1 << 32) },
+        Fact::Shown(mark()),
     ]
 }
 
@@ -333,6 +346,8 @@ pub(crate) fn refusals() -> Vec<Refusal> {
         Refusal::KeygenRunning(KEY),
         Refusal::KeyExists(KEY),
         Refusal::NotEveryoneOnline { online: 4, total: 5 },
+        Refusal::Confirming { told: 2, needed: 3 },
+        Refusal::Quarantined,
         Refusal::Internal("nobody asked".to_owned()),
     ]
 }

@@ -3,19 +3,24 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 #![allow(dead_code, reason = "each test binary uses its part of the world")]
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    sync::Arc,
+};
 
 use bitcoin::{
     Amount, BlockHash, Network, OutPoint, ScriptBuf, Transaction, TxIn, TxOut, Txid, absolute::LockTime,
     hashes::Hash, transaction::Version,
 };
 use mpc_wallet_core::{
-    Cluster, Config, Limits, Millis, Node, NodeId, RequestId, Scheme, Timestamp, Timing, VoteKey,
+    Cluster, Config, KeyId, Limits, Millis, Node, NodeId, RequestId, Scheme, SessionId, Timestamp, Timing,
+    VoteKey,
     chain::{
         BroadcastOutcome, ChainAnswer, ChainObservation, ChainQuery, ChainView, Coin, CoinStatus, TxPresence,
     },
     message::Message,
-    mpc::Suite,
+    mpc::{KeyShare, Suite},
+    node::SealedShare,
     policy::Policy,
     record::{BlockRef, Record},
     step::{Alert, Command, Effect, Input, Outcome, PaymentRequest, Receipt},
@@ -120,6 +125,8 @@ pub(crate) type Tamper = Box<dyn FnMut(NodeId, NodeId, Message) -> Vec<Message>>
 pub(crate) struct World {
     pub(crate) nodes: BTreeMap<NodeId, Node>,
     pub(crate) disks: BTreeMap<NodeId, Vec<Record>>,
+    /// Key shares, sealed apart from the journals.
+    pub(crate) sealed: BTreeMap<(NodeId, SessionId), (KeyId, Arc<KeyShare>)>,
     pub(crate) queue: VecDeque<(NodeId, Input)>,
     pub(crate) replies: Vec<Outcome>,
     /// Who shut out whom.
@@ -154,6 +161,7 @@ impl World {
         Self {
             nodes,
             disks: BTreeMap::new(),
+            sealed: BTreeMap::new(),
             queue: (1..=5).map(|i| (NodeId::new(i), Input::Tick)).collect(),
             replies: vec![],
             bans: BTreeSet::new(),
@@ -164,6 +172,37 @@ impl World {
             entropy: ChaCha20Rng::seed_from_u64(7),
             now: Timestamp(1_000_000),
         }
+    }
+
+    /// Starts a node anew on the first `keep` records of its journal; what was on its way to it is lost.
+    pub(crate) fn restart(&mut self, node: u16, keep: usize) {
+        let id = NodeId::new(node);
+        let config = self.nodes[&id].config().clone();
+        let records = self.disks.entry(id).or_default();
+        records.truncate(keep);
+        let shares = self
+            .sealed
+            .iter()
+            .filter(|((holder, _), _)| *holder == id)
+            .map(|((_, ceremony), (key, share))| SealedShare {
+                ceremony: *ceremony,
+                key: *key,
+                share: Arc::clone(share),
+            })
+            .collect();
+        let replayed = Node::replay(config, key(node), records.clone(), shares).unwrap();
+        self.nodes.insert(id, replayed);
+        self.queue.retain(|(to, _)| *to != id);
+        self.down.remove(&id);
+        self.queue.push_back((id, Input::Tick));
+        for peer in self.nodes.keys().copied().filter(|peer| *peer != id && !self.down.contains(peer)) {
+            self.queue.push_back((id, Input::PeerUp(peer)));
+            self.queue.push_back((peer, Input::PeerUp(id)));
+        }
+    }
+
+    pub(crate) fn node(&self, node: u16) -> &Node {
+        &self.nodes[&NodeId::new(node)]
     }
 
     pub(crate) fn ask(&mut self, node: u16, command: Command) {
@@ -225,7 +264,8 @@ impl World {
                 Effect::Compute { job, work } => {
                     self.queue.push_back((id, Input::Computed { job, result: work.run() }));
                 }
-                Effect::SealKeyShare { ceremony, .. } => {
+                Effect::SealKeyShare { ceremony, key, share } => {
+                    self.sealed.insert((id, ceremony), (key, share));
                     self.queue.push_back((id, Input::KeyShareSealed { ceremony }));
                 }
                 Effect::Ban { node, .. } => {

@@ -145,7 +145,11 @@ pub(super) fn apply(db: &Connection, at: LogIndex, record: &Record) -> Result<()
         | Fact::KeygenFailed { .. }
         | Fact::KeyActivated(_)
         | Fact::Banned { .. }
-        | Fact::Synced { .. } => Ok(()),
+        | Fact::Synced { .. }
+        | Fact::Confirmed
+        | Fact::Quarantined { .. }
+        | Fact::Rejoined { .. }
+        | Fact::Shown(_) => Ok(()),
     }
 }
 

@@ -7,8 +7,8 @@ use std::{
 };
 
 use quinn::{
-    Connecting, Connection, Endpoint, EndpointConfig, IdleTimeout, Incoming, ServerConfig, TransportConfig,
-    VarInt,
+    AsyncUdpSocket, Connecting, Connection, Endpoint, EndpointConfig, IdleTimeout, Incoming, Runtime,
+    ServerConfig, TokioRuntime, TransportConfig, VarInt,
 };
 use quinn_proto::HashedConnectionIdGenerator;
 use tokio::task::JoinSet;
@@ -32,19 +32,24 @@ const RESET_KEY: &[u8] = b"stateless reset key";
 /// Connection-id key in the identity's derivation.
 const CONNECTION_ID_KEY: &[u8] = b"connection id key";
 
-/// Opens the socket. Must run inside a tokio runtime.
+/// Opens the system's socket. Must run inside a tokio runtime.
+pub(super) fn bind(listen: SocketAddr) -> Result<Arc<dyn AsyncUdpSocket>, QuicError> {
+    let bound = UdpSocket::bind(listen).and_then(|socket| TokioRuntime.wrap_udp_socket(socket));
+    bound.map_err(|source| QuicError::Bind { address: listen, source })
+}
+
+/// Opens the endpoint on a socket. Must run inside a tokio runtime.
 pub(super) fn open(
+    socket: Arc<dyn AsyncUdpSocket>,
     listen: SocketAddr,
     identity: &Identity,
     base: ServerConfig,
 ) -> Result<Endpoint, QuicError> {
-    let socket = UdpSocket::bind(listen).map_err(|source| QuicError::Bind { address: listen, source })?;
-    let runtime = quinn::default_runtime().ok_or(QuicError::NoRuntime)?;
     let mut config = EndpointConfig::new(Arc::new(reset_key(identity)?));
     // The default ids are keyed at random: after a restart they would look like noise and earn no reset.
     let id_key = connection_id_key(identity)?;
     config.cid_generator(move || Box::new(HashedConnectionIdGenerator::from_key(id_key)));
-    Endpoint::new(config, Some(base), socket, runtime)
+    Endpoint::new_with_abstract_socket(config, Some(base), socket, Arc::new(TokioRuntime))
         .map_err(|source| QuicError::Bind { address: listen, source })
 }
 

@@ -57,7 +57,7 @@ use std::{
     time::SystemTime,
 };
 
-use quinn::{Endpoint, ServerConfig, TransportConfig};
+use quinn::{AsyncUdpSocket, Endpoint, ServerConfig, TransportConfig};
 use tokio::{sync::mpsc::Sender, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
@@ -186,6 +186,27 @@ impl Quic {
     /// # Errors
     /// Limits that contradict each other, an identity that peers would refuse, a socket that cannot be opened, no tokio runtime.
     pub fn start(config: QuicConfig, events: Sender<Event>) -> Result<Self, QuicError> {
+        Self::launch(config, events, endpoint::bind)
+    }
+
+    /// As [`Quic::start`], on a socket that the caller has opened, which [`QuicConfig::listen`] then only names. A simulated network
+    /// gives such sockets.
+    ///
+    /// # Errors
+    /// As [`Quic::start`].
+    pub fn start_on(
+        socket: Arc<dyn AsyncUdpSocket>,
+        config: QuicConfig,
+        events: Sender<Event>,
+    ) -> Result<Self, QuicError> {
+        Self::launch(config, events, |_| Ok(socket))
+    }
+
+    fn launch(
+        config: QuicConfig,
+        events: Sender<Event>,
+        socket: impl FnOnce(SocketAddr) -> Result<Arc<dyn AsyncUdpSocket>, QuicError>,
+    ) -> Result<Self, QuicError> {
         let QuicConfig { me, listen, peers, tls: files, limits } = config;
         limits.check().map_err(QuicError::Limits)?;
         if tokio::runtime::Handle::try_current().is_err() {
@@ -201,7 +222,7 @@ impl Quic {
             verdict: VerdictSlot::default(),
         };
         let server_base = endpoint::server_base(identity.server(verifier)?, Arc::clone(&transport), &limits);
-        let endpoint = endpoint::open(listen, &identity, server_base.clone())?;
+        let endpoint = endpoint::open(socket(listen)?, listen, &identity, server_base.clone())?;
         let local_addr =
             endpoint.local_addr().map_err(|source| QuicError::Bind { address: listen, source })?;
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use axum::{Json, extract::State};
 use mpc_wallet_core::{
     Timestamp,
-    overview::{ChainTip, MemberView, Overview},
+    overview::{ChainTip, MemberView, Overview, StandingView},
 };
 use serde_json::{Value, json};
 
@@ -58,7 +58,18 @@ pub(super) async fn status(
         "open_transactions": overview.open_transactions,
         "signing_sessions": overview.sessions,
         "journal_position": overview.position.0,
+        "standing": standing(overview.standing),
     })))
+}
+
+/// Whether the node takes part, and if not, how many peers have told it what they saw of it.
+fn standing(standing: StandingView) -> Value {
+    match standing {
+        StandingView::Sound => json!({ "name": standing.name() }),
+        StandingView::Confirming { told, needed } | StandingView::Quarantined { told, needed } => {
+            json!({ "name": standing.name(), "peers_told": told, "peers_needed": needed })
+        }
+    }
 }
 
 /// Software version → members that run it.

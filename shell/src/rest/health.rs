@@ -52,7 +52,7 @@ struct Component {
     detail: String,
 }
 
-fn components(overview: &Overview, now: Timestamp) -> [Component; 4] {
+fn components(overview: &Overview, now: Timestamp) -> [Component; 5] {
     let silence = now.since(overview.now);
     let chain = overview.chain.as_ref().map_or_else(
         || "the chain backend has not answered yet".to_owned(),
@@ -64,6 +64,11 @@ fn components(overview: &Overview, now: Timestamp) -> [Component; 4] {
             name: "driver",
             ok: silence <= DRIVER_SILENCE,
             detail: format!("last step {} s ago", silence.0 / 1_000),
+        },
+        Component {
+            name: "standing",
+            ok: overview.standing.is_sound(),
+            detail: overview.standing.name().to_owned(),
         },
         Component {
             name: "quorum",

@@ -6,7 +6,7 @@ use axum::{
 };
 use mpc_wallet_core::{
     Timestamp,
-    overview::{MemberStatus, Overview},
+    overview::{MemberStatus, Overview, StandingView},
     tx::State as TxState,
 };
 use prometheus::{IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder, core::Collector};
@@ -57,6 +57,11 @@ fn present(
         "mpc_wallet_threshold_status",
         "1 if enough members are reachable to sign, else 0.",
         overview.has_quorum().into(),
+    )?;
+    gauge(
+        "mpc_wallet_quarantined",
+        "1 while this node recovers because its journal is older than what its peers have seen, else 0.",
+        matches!(overview.standing, StandingView::Quarantined { .. }).into(),
     )?;
     let banned = overview.members.iter().filter(|member| member.status == MemberStatus::Banned).count();
     gauge("mpc_wallet_banned_nodes", "Members shut out for misbehaviour.", whole(banned))?;

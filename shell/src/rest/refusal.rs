@@ -61,6 +61,8 @@ impl From<Refusal> for Problem {
             Refusal::NoCoordinator | Refusal::Busy { .. } => {
                 problem(StatusCode::SERVICE_UNAVAILABLE, Some(SOON))
             }
+            Refusal::Confirming { .. } => problem(StatusCode::SERVICE_UNAVAILABLE, Some(SOON)),
+            Refusal::Quarantined => problem(StatusCode::SERVICE_UNAVAILABLE, Some(LATER)),
             Refusal::Internal(what) => {
                 tracing::error!(what, "the core found an inconsistency");
                 Self::internal()

@@ -14,7 +14,8 @@ use bitcoin::{Amount, BlockHash, Network, OutPoint, XOnlyPublicKey, hashes::Hash
 use mpc_wallet_core::{
     KeyId, LogIndex, Millis, NodeId, PolicyVersion, Scheme, Timestamp,
     overview::{
-        Balance, ChainTip, CoinView, KeygenPhase, KeygenView, MemberStatus, MemberView, Overview, WalletView,
+        Balance, ChainTip, CoinView, KeygenPhase, KeygenView, MemberStatus, MemberView, Overview,
+        StandingView, WalletView,
     },
     record::BlockRef,
     step::{Command, Outcome},
@@ -62,6 +63,7 @@ pub fn healthy() -> Overview {
         coordinator: Some(NodeId::new(1)),
         policy: PolicyVersion::from_bytes([7; 32]),
         position: LogIndex(42),
+        standing: StandingView::Sound,
         members: (1..=5).map(member).collect(),
         wallets: vec![WalletView {
             key,

@@ -14,7 +14,7 @@ use rand_core::RngCore;
 use super::{Actor, Deviant, Speech, Words, plain};
 
 /// Messages that accompany each heartbeat to each peer; a heartbeat comes four times a second.
-const CROWD: u64 = 60;
+const CROWD: u64 = 12;
 
 pub(super) struct Flooder {
     actor: Actor,
@@ -42,8 +42,8 @@ impl Flooder {
         let kind = self.actor.random.below(if self.garbage { 8 } else { 7 });
         let name = self.name();
         Words::Message(match kind {
-            0 => Message::SyncRequest { since: LogIndex(self.actor.random.below(50)) },
-            1 => Message::SyncRequest { since: LogIndex(u64::MAX) },
+            0 => Message::SyncRequest { since: LogIndex(self.actor.random.below(50)), challenge: 0 },
+            1 => Message::SyncRequest { since: LogIndex(u64::MAX), challenge: u64::MAX },
             2 if self.greedy => Message::CoinRequest(CoinRequest {
                 payment: PaymentId::from_bytes(name),
                 scheme: Scheme::Taproot,

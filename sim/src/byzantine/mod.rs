@@ -47,6 +47,7 @@ use crate::{plan::Deviation, rng::Stream};
 
 /// What a traitor puts on a wire.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "most words are messages, and none is kept")]
 pub enum Words {
     /// A message.
     Message(Message),

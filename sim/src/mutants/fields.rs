@@ -4,7 +4,11 @@ use mpc_wallet_core::mutant::Mutant;
 
 use crate::{
     FaultPlan, Profile,
-    plan::{ClockFault, Jump, Lease, Payment, Span},
+    plan::{
+        ChainPlan, ClockFault, Crash, CrashPoint, Deviation, Filter, Jump, Lease, NetworkProfile, Payment,
+        Span, Traitor, Unsynced,
+    },
+    profile::{self, CALM_NETWORK},
 };
 
 /// How a bug is hunted.
@@ -31,32 +35,63 @@ pub enum Field {
     TwoHolders,
     /// The same request at two members that each believe to coordinate.
     TwoBuilders,
-    /// Clocks that leap over the expiry of what is being voted on.
-    LeapingClocks,
+    /// Two members that each believe to coordinate, and everybody dies in the vote.
+    Forgetful,
+    /// A clock leaps over the expiry of what is being voted on.
+    LeapOverVote,
+    /// All must sign, one does not hear another, and a clock leaps over the expiry of what is being signed.
+    LeapOverSession,
+    /// One coin, many payments, and no block for long.
+    LongChain,
+    /// Links that lose much and bring what was lost back much later.
+    LateDoubles,
+    /// One member lies in this way.
+    Traitor(Deviation),
 }
 
 impl Field {
     /// Its name.
     #[must_use]
-    pub const fn name(self) -> &'static str {
+    pub fn name(self) -> String {
         match self {
-            Self::Of(profile) => profile.name(),
-            Self::TwoHolders => "two holders",
-            Self::TwoBuilders => "two builders",
-            Self::LeapingClocks => "leaping clocks",
+            Self::Of(profile) => profile.name().to_owned(),
+            Self::TwoHolders => String::from("two holders"),
+            Self::TwoBuilders => String::from("two builders"),
+            Self::Forgetful => String::from("two holders, all die"),
+            Self::LeapOverVote => String::from("leap over a vote"),
+            Self::LeapOverSession => String::from("leap over a session"),
+            Self::LongChain => String::from("long chain"),
+            Self::LateDoubles => String::from("late doubles"),
+            Self::Traitor(deviation) => format!("traitor: {deviation:?}"),
         }
     }
 
     /// The plan of a seed.
     #[must_use]
     pub fn plan(self, seed: u64) -> FaultPlan {
+        let busy = |count: u16| (0..count).map(|n| Payment::new(5_000, 1 + n % 5, 900_000)).collect();
+        // A network that may reorder is no calm one: payments need not all be paid.
+        let network = NetworkProfile { reorder: 1, ..CALM_NETWORK };
+        let quiet = FaultPlan { network, ..FaultPlan::quiet(seed) };
+        let leap = |node| ClockFault {
+            node,
+            offset: 0,
+            drift_ppm: 0,
+            jumps: vec![Jump { at: 5_200, by: 25 * 3_600_000 }],
+            late: 0,
+            spurious: 0,
+        };
+        let crash = |at, node| Crash {
+            at,
+            node,
+            down_for: 300,
+            when: CrashPoint::Now,
+            entering: None,
+            unsynced: Unsynced::Prefix,
+        };
         match self {
             Self::Of(profile) => FaultPlan::from_seed(seed, profile),
-            Self::TwoHolders => FaultPlan {
-                leases: two_holders(),
-                payments: (0..4).map(|n| Payment::new(5_000, 1 + n, 900_000)).collect(),
-                ..FaultPlan::quiet(seed)
-            },
+            Self::TwoHolders => FaultPlan { leases: two_holders(), payments: busy(4), ..quiet },
             Self::TwoBuilders => FaultPlan {
                 leases: two_holders(),
                 payments: vec![Payment {
@@ -64,21 +99,60 @@ impl Field {
                     also_at: Some(5),
                     ..Payment::new(5_000, 1, 900_000)
                 }],
-                ..FaultPlan::quiet(seed)
+                ..quiet
             },
-            Self::LeapingClocks => {
-                let mut plan = FaultPlan::quiet(seed);
-                plan.payments = vec![Payment::new(5_000, 1, 900_000)];
-                plan.chain.answer = Span { least: 500, most: 2_000 };
-                plan.clocks = (1..=5)
-                    .map(|node| ClockFault {
-                        node,
-                        jumps: vec![Jump { at: 5_600, by: 25 * 3_600_000 }],
-                        ..ClockFault { node, offset: 0, drift_ppm: 0, jumps: vec![], late: 0, spurious: 0 }
-                    })
-                    .collect();
-                plan
-            }
+            Self::Forgetful => FaultPlan {
+                leases: two_holders(),
+                payments: busy(4),
+                crashes: (1..=5).map(|node| crash(5_040 + 40 * (seed % 20), node)).collect(),
+                ..quiet
+            },
+            Self::LeapOverVote => FaultPlan {
+                threshold: 5,
+                payments: busy(1),
+                clocks: vec![leap(2)],
+                crashes: vec![crash(5_300, 2)],
+                chain: ChainPlan { answer: Span { least: 500, most: 3_000 }, ..quiet.chain },
+                ..quiet
+            },
+            Self::LeapOverSession => FaultPlan {
+                threshold: 5,
+                payments: busy(1),
+                clocks: vec![leap(1)],
+                crashes: vec![crash(6_500, 1)],
+                filters: vec![Filter {
+                    from: 0,
+                    to: profile::TROUBLE,
+                    sender: Some(2),
+                    receiver: Some(3),
+                    kind: String::from("Mpc"),
+                }],
+                ..quiet
+            },
+            Self::LongChain => FaultPlan {
+                payments: (0..40).map(|n| Payment::new(1_000 * n, 1, 10_000)).collect(),
+                chain: ChainPlan {
+                    block_interval: Span { least: 50_000, most: 50_000 },
+                    ..ChainPlan::quiet(vec![5_000_000])
+                },
+                ..quiet
+            },
+            Self::LateDoubles => FaultPlan {
+                payments: busy(5),
+                network: NetworkProfile {
+                    delay: Span { least: 1, most: 300 },
+                    tail: 400_000,
+                    loss: 250_000,
+                    duplicate: 400_000,
+                    reorder: 500_000,
+                },
+                ..quiet
+            },
+            Self::Traitor(deviation) => FaultPlan {
+                payments: busy(4),
+                traitors: vec![Traitor { node: 2, deviation, from: 0 }],
+                ..quiet
+            },
         }
     }
 }
@@ -98,38 +172,39 @@ pub const fn hunt(mutant: Mutant) -> Hunt {
         }
         Mutant::WordsBeforeRecords => ("write-ahead", Field::Of(Profile::Calm), 5, &["durable_before_sent"]),
         Mutant::VoteForgottenAtRestart => {
-            ("I5", Field::Of(Profile::Swarm), 200, &["no_double_vote", "one_coin_one_family"])
+            ("I5", Field::Forgetful, 50, &["no_double_vote", "one_coin_one_family"])
         }
-        Mutant::SessionJoinedAgain => ("I4", Field::Of(Profile::Swarm), 50, &["once", "no_false_accusation"]),
+        Mutant::SessionJoinedAgain => ("I4", Field::LateDoubles, 50, &["once", "no_false_accusation"]),
         Mutant::SessionOfAnotherBoot => {
-            ("I4", Field::Of(Profile::Crashy), 200, &["once", "no_false_accusation"])
+            ("I4", Field::Of(Profile::Crashy), 60, &["once", "no_false_accusation"])
         }
         Mutant::ShareWithoutRecord => ("I4", Field::Of(Profile::Swarm), 20, &["once"]),
         Mutant::AnotherSighash => ("I3", Field::Of(Profile::Swarm), 20, &["convergence"]),
-        Mutant::VoteAfterExpiry => ("I5", Field::LeapingClocks, 20, &["in_time"]),
-        Mutant::EvidenceNotChecked => ("I5", Field::Of(Profile::Swarm), 200, &["no_false_accusation"]),
-        Mutant::ReorgIgnored => {
-            ("liveness", Field::Of(Profile::Swarm), 100, &["convergence", "conservation"])
+        Mutant::VoteAfterExpiry => ("limits", Field::LeapOverVote, 50, &["within_limits"]),
+        Mutant::EvidenceNotChecked => {
+            ("I5", Field::Traitor(Deviation::Impersonator), 20, &["no_false_accusation"])
         }
+        Mutant::ReorgIgnored => ("liveness", Field::Of(Profile::Swarm), 60, &["convergence", "conservation"]),
         Mutant::RetryTimerNotArmed => ("liveness", Field::Of(Profile::Swarm), 50, &["convergence"]),
         Mutant::HashOrderLeaks => ("determinism", Field::Of(Profile::Swarm), 50, &["determinism"]),
         Mutant::UnknownCommitContinued => ("write-ahead", Field::Of(Profile::Swarm), 50, &["contract"]),
         Mutant::IdempotencyKeyIgnored => ("I1", Field::Of(Profile::Swarm), 50, &["paid_once"]),
-        Mutant::SessionLimitIgnored => ("limits", Field::Of(Profile::Swarm), 50, &["limits"]),
-        Mutant::SignsWithoutApproval => ("I3", Field::Of(Profile::Swarm), 50, &["threshold"]),
+        Mutant::ChainLimitIgnored => ("limits", Field::LongChain, 10, &["within_limits"]),
+        Mutant::SignsWithoutApproval => ("I3", Field::Of(Profile::Swarm), 30, &["threshold"]),
         Mutant::SecretInHeartbeat => ("secrets", Field::Of(Profile::Calm), 5, &["no_secret_leaves"]),
         Mutant::TransitionFromElsewhere => ("lifecycle", Field::Of(Profile::Calm), 5, &["lifecycle"]),
         Mutant::ChangeNotCounted => ("conservation", Field::Of(Profile::Calm), 5, &["conservation"]),
-        Mutant::ReleasedTooSoon => ("I6", Field::Of(Profile::Swarm), 100, &["dead_stays_dead"]),
-        Mutant::PromiseAfterShare => ("I6", Field::Of(Profile::Swarm), 200, &["dead_stays_dead"]),
+        Mutant::ReleasedTooSoon => ("I6", Field::TwoHolders, 50, &["dead_stays_dead"]),
+        Mutant::PromiseAfterShare => ("I6", Field::LeapOverSession, 20, &["dead_stays_dead"]),
         Mutant::AnotherAmount => ("I1", Field::Of(Profile::Calm), 5, &["paid_once"]),
-        Mutant::ProofKeptBack => ("completeness", Field::Of(Profile::Swarm), 200, &["liars_are_known"]),
+        Mutant::ProofKeptBack => {
+            ("completeness", Field::Traitor(Deviation::Equivocator), 20, &["liars_accused"])
+        }
         Mutant::CoinsNotCommitted => ("I2", Field::TwoHolders, 50, &["one_coin_one_family"]),
         Mutant::SecondVoteInJournal => ("I5", Field::Of(Profile::Swarm), 20, &["no_double_vote"]),
         Mutant::LiveStateAhead => ("replay", Field::Of(Profile::Calm), 5, &["replay_equals_live"]),
         Mutant::VotesForAnotherProposal => ("I3", Field::TwoBuilders, 50, &["threshold"]),
-        Mutant::WitnessNotChecked => ("I3", Field::Of(Profile::Swarm), 200, &["threshold"]),
-        Mutant::SilenceHeldAgainst => ("I5", Field::Of(Profile::Swarm), 100, &["no_false_accusation"]),
+        Mutant::SilenceHeldAgainst => ("I5", Field::Of(Profile::Swarm), 30, &["no_false_accusation"]),
     };
     let twice = matches!(mutant, Mutant::HashOrderLeaks);
     Hunt { invariant, field, budget, oracles, twice }

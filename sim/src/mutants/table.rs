@@ -61,11 +61,11 @@ pub fn markdown(findings: &Findings) -> String {
         );
     }
     if !findings.removals.is_empty() {
-        text.push_str("\n| without | these escape their whole budget |\n|---|---|\n");
+        text.push_str("\n| without | this one escapes its whole budget |\n|---|---|\n");
     }
     for removal in &findings.removals {
-        let names: Vec<String> = removal.escape.iter().map(|mutant| format!("`{}`", mutant.name())).collect();
-        let names = if names.is_empty() { String::from("none") } else { names.join(", ") };
+        let names =
+            removal.escape.map_or_else(|| String::from("none"), |mutant| format!("`{}`", mutant.name()));
         let _ = writeln!(text, "| `{}` | {names} |", removal.oracle);
     }
     text

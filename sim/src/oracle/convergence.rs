@@ -91,3 +91,20 @@ pub fn convergence(nodes: &BTreeMap<NodeId, NodeEnd>, clients: &[Expected]) -> R
     }
     if problems.is_empty() { Ok(()) } else { Err(Unfinished(problems)) }
 }
+
+/// Whether what a node calls confirmed is in the chain.
+///
+/// # Errors
+/// What is not, by transaction and node.
+pub fn confirmed_is_true(
+    nodes: &BTreeMap<NodeId, NodeEnd>,
+    on_chain: &BTreeSet<Txid>,
+) -> Result<(), Unfinished> {
+    let problems: Vec<String> = nodes
+        .iter()
+        .flat_map(|(node, end)| end.transactions.iter().map(move |(txid, view)| (node, txid, view)))
+        .filter(|(_, txid, view)| view.state == "confirmed" && !on_chain.contains(*txid))
+        .map(|(node, txid, _)| format!("{node} calls {txid} confirmed, which is not in the chain"))
+        .collect();
+    if problems.is_empty() { Ok(()) } else { Err(Unfinished(problems)) }
+}

@@ -21,7 +21,8 @@ pub struct DurableBeforeSent {
 
 #[derive(Default)]
 struct Journal {
-    ballots: BTreeMap<(Txid, u32), Ballot>,
+    /// All of them: whether a second one is allowed is another oracle's question.
+    ballots: BTreeMap<(Txid, u32), Vec<Ballot>>,
     promises: BTreeMap<Txid, Promise>,
     proposed: BTreeSet<Txid>,
     signed: BTreeSet<Txid>,
@@ -33,7 +34,7 @@ impl Journal {
         if let Fact::Voted(vote) = fact
             && vote.body.voter == me
         {
-            self.ballots.entry((vote.body.txid, vote.body.round)).or_insert_with(|| vote.body.clone());
+            self.ballots.entry((vote.body.txid, vote.body.round)).or_default().push(vote.body.clone());
         } else if let Fact::Promised(promise) = fact
             && promise.body.node == me
         {
@@ -50,7 +51,8 @@ impl Journal {
     fn covers(&self, me: NodeId, message: &Message) -> Result<(), String> {
         for vote in statements::votes(message) {
             let ballot = &vote.body;
-            if ballot.voter == me && self.ballots.get(&(ballot.txid, ballot.round)) != Some(ballot) {
+            let known = self.ballots.get(&(ballot.txid, ballot.round));
+            if ballot.voter == me && !known.is_some_and(|known| known.contains(ballot)) {
                 return Err(format!("its vote {:?} on {}", ballot.decision, ballot.txid));
             }
         }

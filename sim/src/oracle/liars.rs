@@ -182,7 +182,8 @@ impl Oracle for LiarsAccused {
     }
 
     fn owed(&self) -> Option<String> {
-        if let Some((node, liar)) = self.pending.first() {
+        // A relayed vote may reach a node after it has shut the liar out.
+        if let Some((node, liar)) = self.pending.iter().find(|place| !self.shut.contains(place)) {
             return Some(format!("{node} heard {liar} contradict himself and has not shut him out"));
         }
         self.convicted.iter().find_map(|liar| {

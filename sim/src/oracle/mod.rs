@@ -12,6 +12,8 @@
 //! | `once` | I4: one-time secrets are used once |
 //! | `no_double_vote` | I5: an honest node votes once |
 //! | `no_false_accusation` | I5: no honest node is accused |
+//! | `dead_stays_dead` | I6: who is bound never to sign gives no share; coins are free only when enough are bound |
+//! | `within_limits` | what is approved and broadcast stays within policy, time and the network's limits |
 //! | `liars_accused` | I5: whoever contradicts himself before honest nodes is shut out by all of them |
 //! | `durable_before_sent` | write-ahead: nothing leaves before its records are on disk |
 //! | `replay_equals_live` | a restarted node is the node that crashed |
@@ -31,8 +33,10 @@ mod durable;
 mod honest;
 mod liars;
 mod lifecycle;
+mod limits;
 mod once;
 mod paid;
+mod promises;
 mod replay;
 mod secrets;
 mod statements;
@@ -48,13 +52,15 @@ pub use self::{
     accusation::NoFalseAccusation,
     coins::OneCoinOneFamily,
     conservation::{Books, conservation},
-    convergence::{Expected, NodeEnd, TransactionEnd, Unfinished, convergence},
+    convergence::{Expected, NodeEnd, TransactionEnd, Unfinished, confirmed_is_true, convergence},
     durable::DurableBeforeSent,
     honest::OfHonest,
     liars::LiarsAccused,
     lifecycle::Lifecycle,
+    limits::WithinLimits,
     once::Once,
     paid::{PaidOnce, Payments},
+    promises::DeadStaysDead,
     replay::ReplayEqualsLive,
     secrets::NoSecretLeaves,
     threshold::Threshold,
@@ -213,6 +219,8 @@ impl Oracles {
                 Box::new(Once::new(honest.clone())),
                 Box::new(OneCoinOneFamily::new(cluster, honest.clone())),
                 Box::new(PaidOnce::new(payments)),
+                OfHonest::boxed(honest, DeadStaysDead::new(cluster)),
+                OfHonest::boxed(honest, WithinLimits::default()),
             ],
             watch: Watch::All,
             objections: vec![],

@@ -177,6 +177,7 @@ fn member_forgets_its_vote() -> Story {
         .at(1_000, asks(1, 50_000))
         .at(1_000, dies(5, Some(TxState::ThresholdReached), CrashPoint::AfterAppend))
         .at(12_000, asks(2, 60_000))
+        .bans()
         .proves("a vote is remembered by those who heard it: forgetting it does not give a second one")
 }
 
@@ -196,6 +197,7 @@ fn member_sends_a_bad_share() -> Story {
         .traitor(3, Deviation::BadShare)
         .at(1_000, asks(1, 50_000))
         .at(10_000, asks(2, 60_000))
+        .bans()
         .proves(
             "a bad share names its author and never spoils the signature: the session is repeated without \
              it",

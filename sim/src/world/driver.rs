@@ -7,7 +7,7 @@ use mpc_wallet_core::{
     Channel, NodeId,
     chain::ChainQuery,
     message::Message,
-    mutant,
+    mutant, sometimes,
     step::{Alert, Effect, Input, Receipt, Step},
 };
 
@@ -227,6 +227,7 @@ impl World {
                         && self.plan.lost_jobs > 0
                         && self.random.chance(self.plan.lost_jobs)
                     {
+                        sometimes!(JobLost);
                         self.note(node, format_args!("a worker dies with job {}", job.0));
                     } else {
                         self.queue.after(delay, Event::Computed { node, boot, job, result });
@@ -331,14 +332,14 @@ impl Write for FirstWord {
     }
 }
 
-pub(super) fn name(value: &impl std::fmt::Debug) -> String {
+pub(crate) fn name(value: &impl std::fmt::Debug) -> String {
     let mut word = FirstWord(String::new());
     // The error is how it stops.
     let _ = write!(word, "{value:?}");
     word.0
 }
 
-fn describe(fact: &mpc_wallet_core::record::Fact, line: &mut String) {
+pub(crate) fn describe(fact: &mpc_wallet_core::record::Fact, line: &mut String) {
     use mpc_wallet_core::record::Fact;
     // Writing into a string cannot fail.
     let _ = if let Fact::Transition { txid, from, to, sub_status, cause } = fact {

@@ -1,11 +1,11 @@
 //! What goes wrong: crashes, restarts, cuts; and how nodes notice.
 
-use mpc_wallet_core::{NodeId, message::Message, mutant, record::Record, step::Input};
+use mpc_wallet_core::{NodeId, message::Message, mutant, record::Record, sometimes, step::Input};
 
 use super::{CALM_NETWORK, Crash, CrashPoint, Event, Host, Outcome, Phase, World, driver, host::HostError};
 use crate::{
     oracle::Observed,
-    plan::{DiskFault, DiskTrouble, Lease, Unsynced},
+    plan::{DiskFault, DiskTrouble, Filter, Lease, Unsynced},
 };
 
 /// How long it takes to notice that a connection broke: from a reset to the end of an idle timeout.
@@ -18,19 +18,21 @@ const NOTICE_CONNECT: u64 = 300;
 const SUPERVISOR: u64 = 1_000;
 
 /// How a node dies.
-pub(super) struct Death {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Death {
     /// Where it hits the driver's loop, for the trace.
-    pub(super) moment: &'static str,
+    pub(crate) moment: &'static str,
     /// How long it stays down.
-    pub(super) down_for: u64,
+    pub(crate) down_for: u64,
     /// What becomes of writes that no fsync covers.
-    pub(super) unsynced: Unsynced,
+    pub(crate) unsynced: Unsynced,
     /// Whether its last step is in the node and was never given to the disk, so that the two cannot be compared.
-    pub(super) step_missing: bool,
+    pub(crate) step_missing: bool,
 }
 
 impl Death {
-    pub(super) const fn of(crash: Crash) -> Self {
+    /// By a crash of the plan.
+    pub(crate) const fn of(crash: Crash) -> Self {
         let moment = match crash.when {
             CrashPoint::Now => "now",
             CrashPoint::BeforeAppend => "before append",
@@ -41,9 +43,22 @@ impl Death {
         Self { moment, down_for: crash.down_for, unsynced: crash.unsynced, step_missing }
     }
 
-    const fn of_disk(moment: &'static str, step_missing: bool) -> Self {
+    /// By its disk, or with its process: a supervisor starts it again.
+    pub(crate) const fn of_disk(moment: &'static str, step_missing: bool) -> Self {
         Self { moment, down_for: SUPERVISOR, unsynced: Unsynced::Prefix, step_missing }
     }
+}
+
+/// Whether a directed link loses this kind of message at this moment of the plan.
+pub(crate) fn loses(filters: &[Filter], now: u64, link: (NodeId, NodeId), message: &Message) -> bool {
+    let is = |number: Option<u16>, node: NodeId| number.is_none_or(|number| NodeId::new(number) == node);
+    let kind = driver::name(message);
+    filters.iter().any(|filter| {
+        (filter.from..filter.to).contains(&now)
+            && is(filter.sender, link.0)
+            && is(filter.receiver, link.1)
+            && filter.kind == kind
+    })
 }
 
 impl World {
@@ -66,6 +81,7 @@ impl World {
         self.crash(node, Death::of_disk("of its machine", false))?;
         let since = self.queue.now().saturating_sub(age).max(self.origin);
         let Some(host) = self.hosts.get_mut(&node) else { return Ok(()) };
+        sometimes!(BackupRestored);
         let gone = host.disk.restore(since);
         host.shown = host.shown.min(usize::try_from(host.disk.durable().0).unwrap_or(usize::MAX));
         let records = host.disk.read(0).map_err(HostError::from)?;
@@ -79,9 +95,11 @@ impl World {
         match trouble {
             DiskTrouble::Unknown { .. } if mutant!(UnknownCommitContinued) => Ok(()),
             DiskTrouble::Refuses | DiskTrouble::Unknown { kept: false } => {
+                sometimes!(UnknownAppendLost, trouble == DiskTrouble::Unknown { kept: false });
                 self.crash(node, Death::of_disk("as its disk refuses", true))
             }
             DiskTrouble::Unknown { kept: true } => {
+                sometimes!(UnknownAppendKept);
                 host.disk.append(records).map_err(HostError::from)?;
                 host.disk.keep_all();
                 self.crash(node, Death::of_disk("as its disk does not answer", false))
@@ -111,11 +129,18 @@ impl World {
             return Ok(());
         }
         let digests = if death.step_missing { None } else { host.digests()? };
+        let in_signing = host.live.iter().any(|live| {
+            live.node.state().open().any(|(_, tx)| tx.state == mpc_wallet_core::tx::State::Signing)
+        });
         host.live = None;
         // The node says again whom it shuts out when it is back.
         self.bans.retain(|(by, _)| *by != node);
         let kept = host.disk.crash(death.unsynced);
         self.tally.crashes += 1;
+        sometimes!(DiedBetweenRecordAndEffect, death.moment == "after append");
+        let asleep = self.hosts.values().all(|host| host.live.is_none());
+        sometimes!(Blackout, asleep);
+        sometimes!(BlackoutInsideSigning, asleep && in_signing);
         self.note(node, format_args!("crash {}, {kept} floating records survive", death.moment));
         if let Some((node_digest, journal_digest)) = digests {
             let moment = "at its crash";
@@ -172,8 +197,7 @@ impl World {
             host.armed.clear();
             host.failing = None;
         }
-        self.chain.multiply_fees(1);
-        self.stale.clear();
+        self.backend.heal();
         for node in self.nodes() {
             self.restart(node)?;
             if self.plan.leases.iter().any(|lease| NodeId::new(lease.node) == node) {
@@ -208,14 +232,7 @@ impl World {
             return false;
         }
         let now = self.queue.now().saturating_sub(self.origin);
-        let is = |number: Option<u16>, node: NodeId| number.is_none_or(|number| NodeId::new(number) == node);
-        let kind = driver::name(message);
-        self.plan.filters.iter().any(|filter| {
-            (filter.from..filter.to).contains(&now)
-                && is(filter.sender, from)
-                && is(filter.receiver, to)
-                && filter.kind == kind
-        })
+        loses(&self.plan.filters, now, (from, to), message)
     }
 
     pub(super) fn tell_lease(&mut self, lease: Lease) -> Outcome {

@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use bitcoin::{Amount, Txid};
 use mpc_wallet_core::NodeId;
 
-use super::{Client, ClientState, Event, Host, Outcome, Phase, World};
-use crate::oracle::{Books, Breach, Expected, NodeEnd, Observed, TransactionEnd, conservation, convergence};
+use super::{Client, Event, Host, Outcome, Phase, World};
+use crate::{
+    oracle::{Books, Breach, Expected, NodeEnd, Observed, confirmed_is_true, conservation, convergence},
+    parts::{client::ClientState, verdict},
+};
 
 /// Between two looks at a cluster that recovers.
 pub(super) const BETWEEN_LOOKS: u64 = 1_000;
@@ -16,7 +18,10 @@ impl World {
     pub(super) fn judge(&mut self) -> Outcome {
         let clients = self.expectations();
         let late = self.queue.now().saturating_sub(self.origin) >= self.plan.until;
-        let mut verdict = convergence(&self.ends(), &clients)
+        let ends = self.ends();
+        let on_chain = self.backend.chain.confirmed().map(|(txid, ..)| txid).collect();
+        let mut verdict = convergence(&ends, &clients)
+            .and_then(|()| confirmed_is_true(&ends, &on_chain))
             .map_err(|unfinished| Breach { oracle: "convergence", detail: unfinished.to_string() });
         if late && let Err(unfinished) = verdict {
             verdict = self.oracles.object(unfinished);
@@ -31,7 +36,7 @@ impl World {
             .iter()
             .enumerate()
             .all(|(index, client)| client.is_settled() || self.is_betrayed(index))
-            && self.chain.waiting() == 0;
+            && self.backend.chain.waiting() == 0;
         match verdict {
             Ok(()) if settled || late => self.conclude(),
             Err(breach) if late => {
@@ -64,86 +69,25 @@ impl World {
 
     fn ends(&self) -> BTreeMap<NodeId, NodeEnd> {
         let hostages = self.hostages();
-        self.honest
-            .iter()
-            .map(|node| {
-                let transactions = self
-                    .hosts
-                    .get(node)
-                    .and_then(|host| host.live.as_ref())
-                    .into_iter()
-                    .flat_map(|live| live.node.state().transactions())
-                    .filter(|(txid, _)| !hostages.contains(txid))
-                    .map(|(txid, tx)| {
-                        let end =
-                            TransactionEnd { state: tx.state.name(), sub_status: tx.sub_status.to_string() };
-                        (txid, end)
-                    })
-                    .collect();
-                (*node, NodeEnd { transactions })
-            })
-            .collect()
+        let end = |host: &Host| host.live.as_ref().map(|live| verdict::end(live.node.state(), &hostages));
+        let ends = |node: &NodeId| self.hosts.get(node).and_then(end).unwrap_or_default();
+        self.honest.iter().map(|node| (*node, ends(node))).collect()
     }
 
     fn expectations(&self) -> Vec<Expected> {
-        let paid: BTreeMap<_, Txid> = self
-            .chain
-            .confirmed()
-            .flat_map(|(txid, transaction, _)| {
-                transaction.output.iter().map(move |output| (&output.script_pubkey, txid))
-            })
-            .collect();
-        let untroubled = self.plan.is_untroubled();
         let hostages = self.hostages();
         let waits = |client: &Client| matches!(&client.state, ClientState::Accepted { txid } if hostages.contains(txid));
-        self.clients
-            .iter()
-            .enumerate()
-            .filter(|(index, client)| {
-                client.state != ClientState::Unsure && !self.is_betrayed(*index) && !waits(client)
-            })
-            .map(|(_, client)| Expected {
-                label: client.label.clone(),
-                answer: match &client.state {
-                    ClientState::Accepted { txid } => Ok(*txid),
-                    ClientState::Idle { last } => {
-                        Err(last.clone().unwrap_or_else(|| String::from("it has not asked yet")))
-                    }
-                    ClientState::Asked { node, .. } => Err(format!("{node} has not answered")),
-                    ClientState::Unsure => Err(String::from("it lost its answer")),
-                },
-                must_confirm: untroubled || client.payment.at >= self.plan.heal_at,
-                paid: paid.contains_key(&client.recipient),
-            })
-            .collect()
+        let excused = |index: usize, client: &Client| self.is_betrayed(index) || waits(client);
+        verdict::expectations(&self.plan, &self.clients, &self.backend.chain, excused)
     }
 
     fn books(&self) -> Books {
-        let funds = self.plan.chain.funds.iter().sum();
-        let mut books = Books { funds, stolen: self.chain.stolen(), ..Books::default() };
-        let Some(wallet) = &self.wallet else { return books };
-        for (_, transaction, _) in self.chain.confirmed() {
-            let inputs: Vec<Option<Amount>> =
-                transaction.input.iter().map(|input| self.chain.value_of(&input.previous_output)).collect();
-            // What funds the wallet spends coins this chain has never seen.
-            if inputs.iter().any(Option::is_none) {
-                continue;
-            }
-            let received: u64 = inputs.into_iter().flatten().map(Amount::to_sat).sum();
-            let sent: u64 = transaction.output.iter().map(|output| output.value.to_sat()).sum();
-            books.fees += received.saturating_sub(sent);
-            for output in &transaction.output {
-                if self.clients.iter().any(|client| client.recipient == output.script_pubkey) {
-                    books.paid += output.value.to_sat();
-                } else if output.script_pubkey != *wallet {
-                    books.strangers.push(output.script_pubkey.clone());
-                }
-            }
-        }
-        books.on_chain = self.chain.balance(wallet);
         let honest = self.hosts.iter().filter(|(node, _)| self.honest.contains(node));
-        books.by_node = honest.filter_map(|(node, host)| Some((*node, host.balance()?))).collect();
-        books
+        let by_node = honest.filter_map(|(node, host)| Some((*node, host.balance()?)));
+        Books {
+            by_node: by_node.collect(),
+            ..verdict::books(&self.plan, self.wallet.as_ref(), &self.clients, &self.backend.chain)
+        }
     }
 
     /// Where every stream stands, so that a difference in draws alone shows in the hash.

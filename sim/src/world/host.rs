@@ -9,14 +9,14 @@ use mpc_wallet_core::{
     Config, Node, NodeId, Timestamp, VoteKey,
     mpc::KeyShare,
     node::{ReplayError, SealedShare},
-    record::Fact,
+    record::{Fact, Record},
     state::{ApplyError, State},
     step::{Input, Step},
 };
 
 use crate::{
     byzantine::Setup,
-    parts::{clock::Clock, disk::Disk, workers::Workers},
+    parts::{clock::Clock, disk::Disk, verdict, workers::Workers},
     plan::{Crash, DiskTrouble},
     rng::Stream,
 };
@@ -164,15 +164,7 @@ impl Host {
 
     /// What the node says its wallets hold, in satoshis, mempool included.
     pub(super) fn balance(&self) -> Option<u64> {
-        let wallets = self.live.as_ref()?.node.overview().wallets;
-        let total = |wallet: &mpc_wallet_core::overview::WalletView| {
-            let balance = wallet.balance;
-            balance.confirmed.to_sat()
-                + balance.trusted_pending.to_sat()
-                + balance.untrusted_pending.to_sat()
-                + balance.immature.to_sat()
-        };
-        Some(wallets.iter().map(total).sum())
+        self.live.as_ref().map(|live| verdict::total(&live.node.overview()))
     }
 
     /// Digests of the node's state and of its journal, undurable end included, applied to nothing.
@@ -187,16 +179,17 @@ impl Host {
 
     /// The armed crash that this step sets off, if any.
     pub(super) fn triggered(&mut self, step: &Step) -> Option<Crash> {
-        if step.records().is_empty() {
-            return None;
-        }
-        let index = self.armed.iter().position(|crash| match crash.entering {
-            None => true,
-            Some(state) => step
-                .records()
-                .iter()
-                .any(|record| matches!(&record.fact, Fact::Transition { to, .. } if *to == state)),
-        })?;
+        let index = self.armed.iter().position(|crash| hits(crash, step.records()))?;
         Some(self.armed.remove(index))
+    }
+}
+
+/// Whether these records set a crash off.
+pub(crate) fn hits(crash: &Crash, records: &[Record]) -> bool {
+    match crash.entering {
+        None => !records.is_empty(),
+        Some(state) => {
+            records.iter().any(|record| matches!(&record.fact, Fact::Transition { to, .. } if *to == state))
+        }
     }
 }

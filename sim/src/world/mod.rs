@@ -9,13 +9,13 @@
 
 mod backend;
 mod customers;
-mod driver;
+pub(crate) mod driver;
 mod exempt;
 mod faults;
 mod finish;
 mod host;
-mod network;
-mod scheduler;
+pub(crate) mod network;
+pub(crate) mod scheduler;
 mod setup;
 mod treason;
 
@@ -25,20 +25,20 @@ use std::{
     rc::Rc,
 };
 
-use bitcoin::{Network as BitcoinNetwork, ScriptBuf};
+use bitcoin::ScriptBuf;
 use mpc_wallet_core::{
-    Channel, Cluster, Config, KeyId, Limits, NodeId, RequestId, SessionId, Timing, VoteKey,
+    Channel, KeyId, NodeId, RequestId, SessionId,
     chain::{ChainAnswer, ChainQuery},
     ids::{JobId, QueryId},
-    mpc,
-    policy::Policy,
     step::{Input, JobResult},
 };
-use rand_core::RngCore;
 
+pub(crate) use self::{
+    faults::{Death, loses},
+    host::{HostError, hits},
+};
 use self::{
-    backend::Upset,
-    host::{Host, HostError, Parts},
+    host::{Host, Parts},
     network::Network,
     scheduler::Scheduler,
 };
@@ -46,13 +46,15 @@ use crate::{
     byzantine::Deviant,
     oracle::{Breach, Honest, Observed, Oracles, Watch},
     parts::{
+        backend::{Backend, Upset, words},
         chain::Chain,
-        client::{Client, ClientState},
+        client::Client,
         clock::Clock,
         disk::Disk,
+        members::{self, Members},
         workers::Workers,
     },
-    plan::{Crash, CrashPoint, DiskFault, FaultPlan, Lease, Span, Suite},
+    plan::{Crash, CrashPoint, DiskFault, FaultPlan, Lease, Span},
     profile::CALM_NETWORK,
     rng::Stream,
     trace::{Log, Trace, TraceHash},
@@ -67,9 +69,6 @@ const MAX_STEPS_PER_MS: u32 = 5_000;
 /// Most messages a node sends in one virtual second: twenty payments at once take some hundreds. Beyond this nodes
 /// answer each other's answers.
 const MAX_SENT_PER_SECOND: u32 = 2_000;
-
-/// Confirmations a payment needs in this world.
-const CONFIRMATIONS: u32 = 2;
 
 /// What can happen.
 enum Event {
@@ -216,7 +215,7 @@ pub struct World {
     queue: Scheduler<Event>,
     hosts: BTreeMap<NodeId, Host>,
     network: Network,
-    chain: Chain,
+    backend: Backend,
     /// The wallet's script, once there is a key.
     wallet: Option<ScriptBuf>,
     clients: Vec<Client>,
@@ -225,8 +224,6 @@ pub struct World {
     oracles: Oracles,
     trace: Trace,
     tally: Counts,
-    /// What a node's backend shows that lags behind, by node.
-    stale: BTreeMap<NodeId, Chain>,
     /// Draws that belong to no part in particular.
     random: Stream,
     /// The millisecond in which each node last stepped, and how often it has in it.
@@ -253,32 +250,11 @@ impl World {
     pub fn new(plan: FaultPlan, log: Option<Log>) -> anyhow::Result<Self> {
         plan.check()?;
         let seed = plan.seed;
-        let mut identities = BTreeMap::new();
-        let mut members = BTreeMap::new();
-        for number in 1..=plan.nodes {
-            let node = NodeId::new(number);
-            let mut secret = [0; 32];
-            Stream::new(seed, &format!("identity/{node}")).fill_bytes(&mut secret);
-            members.insert(node, VoteKey::from_bytes(&secret)?.public());
-            identities.insert(node, secret);
-        }
-        let cluster = Cluster::new(BitcoinNetwork::Regtest, plan.threshold, members)?;
-        let suite = match plan.suite {
-            Suite::Mock => mpc::Suite::Mock,
-            Suite::Givre => mpc::Suite::Givre,
-        };
+        let Members { cluster, identities } = members::of(&plan)?;
         let hosts = identities
             .into_iter()
             .map(|(node, identity)| {
-                let config = Config {
-                    me: node,
-                    cluster: cluster.clone(),
-                    policy: Policy::default(),
-                    timing: Timing::default(),
-                    limits: Limits::default(),
-                    confirmations_required: CONFIRMATIONS,
-                    suite,
-                };
+                let config = members::config(&plan, &cluster, node);
                 let fault = plan.clocks.iter().find(|clock| NodeId::new(clock.node) == node);
                 let parts = Parts {
                     disk: Disk::new(plan.fsync, Stream::new(seed, &format!("disk/{node}"))),
@@ -306,14 +282,13 @@ impl World {
             betrayed: BTreeSet::new(),
             hosts,
             network: Network::new(CALM_NETWORK, Stream::new(seed, "network")),
-            chain: Chain::new(suite),
+            backend: Backend::new(Chain::new(members::suite(&plan))),
             wallet: None,
             tally: Counts { asked: u64::try_from(clients.len())?, ..Counts::default() },
             clients,
             requests: BTreeMap::new(),
             last_request: 0,
             trace: Trace::new(log),
-            stale: BTreeMap::new(),
             random: Stream::new(seed, "world"),
             spinning: BTreeMap::new(),
             talking: BTreeMap::new(),
@@ -386,7 +361,7 @@ impl World {
                 Ok(())
             }
             Event::Answer { node, boot, answer } if self.is_boot(node, boot) => {
-                self.note(node, format_args!("chain {}", backend::words(&answer.observation)));
+                self.note(node, format_args!("chain {}", words(&answer.observation)));
                 self.show_traitor(node, &answer.observation)?;
                 self.input(node, Input::Chain(answer))
             }

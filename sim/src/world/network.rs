@@ -18,20 +18,20 @@ use crate::{
 const MAX_DOUBLINGS: u32 = 10;
 
 /// A directional pair of nodes and a channel.
-pub(super) type Link = (NodeId, NodeId, Channel);
+pub(crate) type Link = (NodeId, NodeId, Channel);
 
 /// When a copy of a message arrives. Arrivals of one link at one moment share a tie-break, so that they keep their
 /// order among what else happens then.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Arrival {
+pub(crate) struct Arrival {
     /// When, in virtual milliseconds.
-    pub(super) at: u64,
+    pub(crate) at: u64,
     /// Rank among what happens at that moment.
-    pub(super) tie: u32,
+    pub(crate) tie: u32,
 }
 
 /// Links between all nodes.
-pub(super) struct Network {
+pub(crate) struct Network {
     profile: NetworkProfile,
     cuts: BTreeMap<usize, (BTreeSet<NodeId>, Direction)>,
     /// The last arrival in order, by link.
@@ -42,39 +42,39 @@ pub(super) struct Network {
 impl Network {
     /// A network without cuts.
     #[must_use]
-    pub(super) const fn new(profile: NetworkProfile, random: Stream) -> Self {
+    pub(crate) const fn new(profile: NetworkProfile, random: Stream) -> Self {
         Self { profile, cuts: BTreeMap::new(), last: BTreeMap::new(), random }
     }
 
     /// Changes how links behave from now on; messages on their way keep their delay.
-    pub(super) const fn set_profile(&mut self, profile: NetworkProfile) {
+    pub(crate) const fn set_profile(&mut self, profile: NetworkProfile) {
         self.profile = profile;
     }
 
     /// Separates a group from the rest until [`Network::mend`] with the same number.
-    pub(super) fn cut(&mut self, number: usize, group: BTreeSet<NodeId>, direction: Direction) {
+    pub(crate) fn cut(&mut self, number: usize, group: BTreeSet<NodeId>, direction: Direction) {
         self.cuts.insert(number, (group, direction));
     }
 
     /// Ends one cut.
-    pub(super) fn mend(&mut self, number: usize) {
+    pub(crate) fn mend(&mut self, number: usize) {
         self.cuts.remove(&number);
     }
 
     /// Ends all cuts.
-    pub(super) fn mend_all(&mut self) {
+    pub(crate) fn mend_all(&mut self) {
         self.cuts.clear();
     }
 
     /// Whether no cut lies between two nodes, in either direction: a connection needs both.
     #[must_use]
-    pub(super) fn connects(&self, a: NodeId, b: NodeId) -> bool {
+    pub(crate) fn connects(&self, a: NodeId, b: NodeId) -> bool {
         self.carries(a, b) && self.carries(b, a)
     }
 
     /// Whether what one node says can reach another.
     #[must_use]
-    pub(super) fn carries(&self, from: NodeId, to: NodeId) -> bool {
+    pub(crate) fn carries(&self, from: NodeId, to: NodeId) -> bool {
         self.cuts.values().all(|(group, direction)| match (group.contains(&from), group.contains(&to)) {
             (true, false) => *direction == Direction::Inward,
             (false, true) => *direction == Direction::Outward,
@@ -83,7 +83,7 @@ impl Network {
     }
 
     /// When copies of a message that is sent now arrive.
-    pub(super) fn route(&mut self, now: u64, link: Link) -> Vec<Arrival> {
+    pub(crate) fn route(&mut self, now: u64, link: Link) -> Vec<Arrival> {
         if !self.carries(link.0, link.1) || self.random.chance(self.profile.loss) {
             return vec![];
         }
@@ -112,7 +112,7 @@ impl Network {
 
     /// The stream's next value, for the trace.
     #[must_use]
-    pub(super) fn unseed(&self) -> u64 {
+    pub(crate) fn unseed(&self) -> u64 {
         self.random.clone().last_word()
     }
 }

@@ -44,7 +44,7 @@ impl<E> Ord for Entry<E> {
 }
 
 /// The queue and the virtual clock.
-pub(super) struct Scheduler<E> {
+pub(crate) struct Scheduler<E> {
     now: u64,
     sequence: u64,
     queue: BinaryHeap<Entry<E>>,
@@ -54,44 +54,53 @@ pub(super) struct Scheduler<E> {
 impl<E> Scheduler<E> {
     /// An empty queue at time 0.
     #[must_use]
-    pub(super) const fn new(ties: Stream) -> Self {
+    pub(crate) const fn new(ties: Stream) -> Self {
         Self { now: 0, sequence: 0, queue: BinaryHeap::new(), ties }
     }
 
     /// Milliseconds since the start of the run.
     #[must_use]
-    pub(super) const fn now(&self) -> u64 {
+    pub(crate) const fn now(&self) -> u64 {
         self.now
     }
 
     /// Schedules an event `delay` milliseconds from now.
-    pub(super) fn after(&mut self, delay: u64, event: E) {
+    pub(crate) fn after(&mut self, delay: u64, event: E) {
         self.at(self.now.saturating_add(delay), event);
     }
 
     /// Schedules an event at a moment; the past means now.
-    pub(super) fn at(&mut self, at: u64, event: E) {
+    pub(crate) fn at(&mut self, at: u64, event: E) {
         let tie = self.ties.next_u32();
         self.ranked(at, tie, event);
     }
 
     /// Schedules an event with a tie-break of the caller's: events of one moment and tie keep their order.
-    pub(super) fn ranked(&mut self, at: u64, tie: u32, event: E) {
+    pub(crate) fn ranked(&mut self, at: u64, tie: u32, event: E) {
         let entry = Entry { at: at.max(self.now), tie, sequence: self.sequence, event };
         self.sequence += 1;
         self.queue.push(entry);
     }
 
     /// Takes the next event and moves the clock to it.
-    pub(super) fn next_event(&mut self) -> Option<E> {
+    pub(crate) fn next_event(&mut self) -> Option<E> {
         let entry = self.queue.pop()?;
         self.now = entry.at;
         Some(entry.event)
     }
 
+    /// Takes the next event if its time has come by `now`, for a clock that somebody else moves.
+    pub(crate) fn due(&mut self, now: u64) -> Option<E> {
+        if self.queue.peek().is_some_and(|entry| entry.at <= now) {
+            return self.next_event();
+        }
+        self.now = now;
+        None
+    }
+
     /// The stream's next value, for the trace.
     #[must_use]
-    pub(super) fn unseed(&self) -> u64 {
+    pub(crate) fn unseed(&self) -> u64 {
         self.ties.clone().last_word()
     }
 }

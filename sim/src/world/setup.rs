@@ -76,7 +76,7 @@ impl World {
             .map_err(|_| defect("the wallet's key is not a point on the curve"))?;
         let script = ScriptBuf::new_p2tr(&Secp256k1::verification_only(), key, None);
         self.note_world(format_args!("funds {} coins", self.plan.chain.funds.len()));
-        self.chain.fund(script.clone(), key, &self.plan.chain.funds);
+        self.backend.chain.fund(script.clone(), key, &self.plan.chain.funds);
         self.wallet = Some(script);
         Ok(())
     }

@@ -29,7 +29,7 @@ pub(crate) fn status(node: &Node, output: Output) -> Result<(), Failure> {
             ),
             ("tolerates", format!("{} faulty", part("/faults_tolerated"))),
             ("coordinator", part("/coordinator")),
-            ("seen by", format!("node {}", part("/node_id"))),
+            ("seen by", format!("node {} ({})", part("/node_id"), part("/standing/name"))),
             ("keys", if keys.is_empty() { "none yet: dkg start".to_owned() } else { keys.join(", ") }),
             ("chain", format!("block {}", part("/chain/height")) + stale(document)),
             ("open", format!("{} transactions", part("/open_transactions"))),

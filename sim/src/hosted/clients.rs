@@ -1,0 +1,141 @@
+//! The clients in front of the cluster, and the answers they get.
+
+use mpc_wallet_core::{
+    NodeId, RequestId,
+    step::{Command, Outcome as Reply},
+};
+use mpc_wallet_shell::handle::Request;
+use tokio::sync::oneshot;
+
+use super::{
+    Event, Hosted, Outcome,
+    stage::{Power, locked},
+};
+use crate::{
+    oracle::Observed,
+    parts::client::{Client, ClientState, PATIENCE, PAUSE},
+};
+
+/// A question that a node has taken and not answered.
+pub(super) struct Waiting {
+    pub(super) node: NodeId,
+    pub(super) answer: oneshot::Receiver<Reply>,
+    /// Whose; nobody waits for the answer of a proxy that has hung up.
+    pub(super) client: Option<usize>,
+}
+
+impl Hosted {
+    /// Hands a command to a running node. `None` if it takes none.
+    pub(super) fn ask(&mut self, node: NodeId, command: Command, client: Option<usize>) -> Option<RequestId> {
+        let (reply, answer) = oneshot::channel();
+        {
+            let stage = locked(&self.stage);
+            let machine = stage.machines.get(&node).filter(|machine| machine.power == Power::On)?;
+            machine.door.as_ref()?.requests.try_send(Request { command, reply }).ok()?;
+        }
+        self.last_request += 1;
+        let request = RequestId(self.last_request);
+        self.waiting.insert(request, Waiting { node, answer, client });
+        Some(request)
+    }
+
+    pub(super) fn submit(&mut self, index: usize) {
+        let Some(client) = self.clients.get_mut(index) else { return };
+        let ClientState::Idle { .. } = client.state else { return };
+        let elsewhere = client.asked > 0 && self.random.chance(500_000);
+        let number = if elsewhere {
+            u16::try_from(self.random.between(1, u64::from(self.plan.nodes))).unwrap_or(1)
+        } else {
+            client.payment.node
+        };
+        client.asked += 1;
+        let node = NodeId::new(number);
+        let wanted = client.request();
+        let what = format!("asked for {} of {} sat", client.label, client.payment.amount);
+        let repeats = client.asked == 1 && wanted.idempotency_key.is_some();
+        let also_at = client.payment.also_at.filter(|_| repeats).map(NodeId::new);
+        let asked = self.ask(node, Command::Pay(wanted.clone()), Some(index));
+        let Some(client) = self.clients.get_mut(index) else { return };
+        match asked {
+            Some(request) => {
+                client.state = ClientState::Asked { request, node };
+                self.queue.after(PATIENCE, Event::Impatient { client: index, request });
+                self.note(node, format_args!("{what}"));
+            }
+            None => {
+                client.state = ClientState::Idle { last: Some(format!("{node} is down")) };
+                self.queue.after(PAUSE, Event::Submit { client: index });
+            }
+        }
+        if let Some(other) = also_at
+            && self.ask(other, Command::Pay(wanted), None).is_some()
+        {
+            self.note(other, format_args!("{what}, as well"));
+        }
+    }
+
+    pub(super) fn impatient(&mut self, index: usize, request: RequestId) {
+        let Some(client) = self.clients.get_mut(index) else { return };
+        let waiting = matches!(client.state, ClientState::Asked { request: asked, .. } if asked == request);
+        if waiting && client.lose_answer() {
+            self.queue.after(PAUSE, Event::Submit { client: index });
+        }
+    }
+
+    /// Requests on their way to a node that died.
+    pub(super) fn hang_up(&mut self, node: NodeId) {
+        self.waiting.retain(|_, waiting| waiting.node != node);
+        let asked_there =
+            |client: &Client| matches!(client.state, ClientState::Asked { node: at, .. } if at == node);
+        for (client, state) in self.clients.iter_mut().enumerate() {
+            if asked_there(state) && state.lose_answer() {
+                self.queue.after(PAUSE, Event::Submit { client });
+            }
+        }
+    }
+
+    /// Takes the answers that have come.
+    pub(super) fn hear(&mut self) -> Outcome {
+        let mut heard = vec![];
+        self.waiting.retain(|request, waiting| match waiting.answer.try_recv() {
+            Ok(outcome) => {
+                heard.push((*request, waiting.node, waiting.client, outcome));
+                false
+            }
+            Err(oneshot::error::TryRecvError::Empty) => true,
+            Err(oneshot::error::TryRecvError::Closed) => false,
+        });
+        for (request, node, client, outcome) in heard {
+            self.reply(request, node, client, &outcome)?;
+        }
+        Ok(())
+    }
+
+    fn reply(&mut self, request: RequestId, node: NodeId, client: Option<usize>, outcome: &Reply) -> Outcome {
+        self.note(node, format_args!("replies {outcome:?}"));
+        if let Reply::Proposed { txid, .. } = outcome {
+            self.oracles.observe(&Observed::Promised { node, txid: *txid })?;
+        }
+        let Some(index) = client else { return Ok(()) };
+        let Some(client) = self.clients.get_mut(index) else { return Ok(()) };
+        let waiting = matches!(client.state, ClientState::Asked { request: asked, .. } if asked == request);
+        if !waiting {
+            return Ok(());
+        }
+        if client.hear(outcome) {
+            self.queue.after(PAUSE, Event::Submit { client: index });
+        } else if client.altered_request().is_some() {
+            self.queue.after(PAUSE, Event::Alter { client: index, node });
+        }
+        Ok(())
+    }
+
+    /// Another amount under the key of a payment that was accepted: it must be refused.
+    pub(super) fn alter(&mut self, index: usize, node: NodeId) {
+        let Some(wanted) = self.clients.get(index).and_then(Client::altered_request) else { return };
+        let what = format!("asked for payment-{index} of {} sat instead", wanted.amount.to_sat());
+        if self.ask(node, Command::Pay(wanted), None).is_some() {
+            self.note(node, format_args!("{what}"));
+        }
+    }
+}

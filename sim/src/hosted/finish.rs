@@ -1,0 +1,88 @@
+//! The end: has everything finished, do the books balance, and do all streams stand where they should.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use mpc_wallet_core::NodeId;
+
+use super::{Event, Hosted, Outcome, Phase, stage::locked};
+use crate::{
+    oracle::{Books, Breach, NodeEnd, confirmed_is_true, conservation, convergence},
+    parts::{client::Client, verdict},
+};
+
+/// Between two looks at a cluster that recovers.
+pub(super) const BETWEEN_LOOKS: u64 = 1_000;
+
+impl Hosted {
+    /// Looks whether everything has ended; if so, or if time is up, judges the run.
+    pub(super) fn judge(&mut self) -> Outcome {
+        let (clients, ends, on_chain, books, empty) = {
+            let stage = locked(&self.stage);
+            let ends: BTreeMap<NodeId, NodeEnd> = stage
+                .machines
+                .iter()
+                .map(|(node, machine)| (*node, verdict::end(&machine.shadow, &BTreeSet::new())))
+                .collect();
+            let clients =
+                verdict::expectations(&self.plan, &self.clients, &stage.backend.chain, |_, _| false);
+            let on_chain = stage.backend.chain.confirmed().map(|(txid, ..)| txid).collect();
+            (clients, ends, on_chain, self.books(&stage), stage.backend.chain.waiting() == 0)
+        };
+        let late = self.queue.now().saturating_sub(self.origin) >= self.plan.until;
+        let verdict = convergence(&ends, &clients)
+            .and_then(|()| confirmed_is_true(&ends, &on_chain))
+            .map_err(|unfinished| Breach { oracle: "convergence", detail: unfinished.to_string() })
+            .and_then(|()| conservation(&books).map_err(|detail| Breach { oracle: "conservation", detail }));
+        let settled = self.clients.iter().all(Client::is_settled) && empty;
+        match verdict {
+            Ok(()) if settled || late => self.conclude(&clients),
+            Err(breach) if late => Err(breach),
+            Ok(()) | Err(_) => {
+                self.queue.after(BETWEEN_LOOKS, Event::Judge);
+                Ok(())
+            }
+        }
+    }
+
+    fn books(&self, stage: &super::stage::Stage) -> Books {
+        let by_node = stage.machines.iter().filter_map(|(node, machine)| Some((*node, machine.balance()?)));
+        Books {
+            by_node: by_node.collect(),
+            ..verdict::books(&self.plan, self.wallet.as_ref(), &self.clients, &stage.backend.chain)
+        }
+    }
+
+    fn conclude(&mut self, clients: &[crate::oracle::Expected]) -> Outcome {
+        for node in self.nodes() {
+            let digests = {
+                let stage = locked(&self.stage);
+                let Some(machine) = stage.machines.get(&node) else { continue };
+                machine.settled.map(|settled| machine.replayed(settled)).transpose()?
+            };
+            self.compare(node, "at the end", digests)?;
+        }
+        let count = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);
+        self.tally.accepted = count(clients.iter().filter(|client| client.answer.is_ok()).count());
+        self.tally.paid = count(clients.iter().filter(|client| client.paid).count());
+        self.note_world(format_args!("over"));
+        self.phase = Phase::Over;
+        Ok(())
+    }
+
+    /// Where every stream stands, so that a difference in draws alone shows in the hash.
+    pub(super) fn unseed(&mut self) {
+        let stage = locked(&self.stage);
+        self.trace.unseed("schedule", self.queue.unseed());
+        self.trace.unseed("weather", stage.weather.unseed());
+        self.trace.unseed("world", self.random.clone().last_word());
+        self.trace.unseed("stage", stage.random.clone().last_word());
+        for (node, machine) in &stage.machines {
+            self.trace.unseed(&format!("disk/{node}"), machine.disk.unseed());
+            self.trace.unseed(&format!("workers/{node}"), machine.workers.unseed());
+            self.trace.unseed(&format!("adapter/{node}"), machine.adapter.clone().last_word());
+            if let Some(entropy) = &machine.entropy {
+                self.trace.unseed(&format!("entropy/{node}"), locked(entropy).clone().last_word());
+            }
+        }
+    }
+}

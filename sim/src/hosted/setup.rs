@@ -1,0 +1,114 @@
+//! From cold machines to a cluster that can pay, in calm; then the plan's events are put on the queue.
+
+use bitcoin::{ScriptBuf, secp256k1::Secp256k1};
+use mpc_wallet_core::{NodeId, Scheme, step::Command};
+
+use super::{Event, Hosted, Outcome, Phase, defect, stage::locked};
+use crate::parts::backend::upsets;
+
+/// Between two looks at a cluster that gets ready.
+const BETWEEN_LOOKS: u64 = 500;
+
+/// How long a calm cluster may take to get ready.
+const PATIENCE: u64 = 120_000;
+
+/// Machines are switched on within this time.
+const SWITCH_ON: u64 = 200;
+
+impl Hosted {
+    pub(super) fn begin(&mut self) {
+        for node in self.nodes() {
+            let delay = self.random.below(SWITCH_ON);
+            self.queue.after(delay, Event::Restart(node));
+        }
+        self.queue.after(BETWEEN_LOOKS, Event::Prepare);
+        self.queue.after(self.plan.chain.block_interval.least, Event::Mine);
+    }
+
+    /// Asks for a key until there is one, funds the wallet, and begins when all nodes see the money.
+    pub(super) fn prepare(&mut self) -> Outcome {
+        if self.queue.now() > PATIENCE {
+            return Err(defect(format!("the cluster did not get ready in calm: {}", self.missing)));
+        }
+        if self.wallet.is_none() {
+            self.make_key()?;
+        } else if self.sees_funds() {
+            self.start_trouble();
+            return Ok(());
+        }
+        self.queue.after(BETWEEN_LOOKS, Event::Prepare);
+        Ok(())
+    }
+
+    fn make_key(&mut self) -> Outcome {
+        let keys: Vec<[u8; 32]> = locked(&self.stage)
+            .machines
+            .values()
+            .filter_map(|machine| machine.shadow.current_key(Scheme::Taproot))
+            .map(|proof| proof.public_key)
+            .collect();
+        let members = self.nodes().len();
+        if keys.len() < members {
+            self.missing = format!("keys at {} of {members} nodes", keys.len());
+            if keys.is_empty() {
+                self.ask(NodeId::new(1), Command::GenerateKey(Scheme::Taproot), None);
+            }
+            return Ok(());
+        }
+        let Some(first) = keys.first() else { return Ok(()) };
+        if keys.iter().any(|key| key != first) {
+            return Err(defect("the members hold different keys"));
+        }
+        let key = bitcoin::XOnlyPublicKey::from_slice(first)
+            .map_err(|_| defect("the wallet's key is not a point on the curve"))?;
+        let script = ScriptBuf::new_p2tr(&Secp256k1::verification_only(), key, None);
+        self.note_world(format_args!("funds {} coins", self.plan.chain.funds.len()));
+        locked(&self.stage).backend.chain.fund(script.clone(), key, &self.plan.chain.funds);
+        self.wallet = Some(script);
+        Ok(())
+    }
+
+    fn sees_funds(&mut self) -> bool {
+        let funds: u64 = self.plan.chain.funds.iter().sum();
+        let stage = locked(&self.stage);
+        let seen: Vec<u64> = stage.machines.values().filter_map(super::stage::Machine::balance).collect();
+        self.missing = format!("of {funds} sat the nodes see {seen:?}");
+        seen.len() == stage.machines.len() && seen.iter().all(|sat| *sat == funds)
+    }
+
+    fn start_trouble(&mut self) {
+        self.note_world(format_args!("ready"));
+        self.phase = Phase::Trouble;
+        self.origin = self.queue.now();
+        {
+            let mut stage = locked(&self.stage);
+            stage.origin = Some(self.origin);
+            stage.troubled = true;
+            stage.weather.set_profile(self.plan.network);
+            for machine in stage.machines.values_mut() {
+                machine.clock.begin(self.origin);
+            }
+        }
+        let at = |moment: u64| self.origin.saturating_add(moment);
+        for (client, payment) in self.plan.payments.iter().enumerate() {
+            self.queue.at(at(payment.at), Event::Submit { client });
+        }
+        for (number, partition) in self.plan.partitions.iter().enumerate() {
+            self.queue.at(at(partition.from), Event::Cut(number));
+            self.queue.at(at(partition.to), Event::Mend(number));
+        }
+        for crash in &self.plan.crashes {
+            self.queue.at(at(crash.at), Event::Crash(*crash));
+        }
+        for fault in &self.plan.disks {
+            self.queue.at(at(fault.at), Event::Disk(*fault));
+        }
+        for (moment, upset) in upsets(&self.plan.chain) {
+            self.queue.at(at(moment), Event::Upset(upset));
+        }
+        for lease in &self.plan.leases {
+            self.queue.at(at(lease.at), Event::Tell(*lease));
+        }
+        self.queue.at(at(self.plan.heal_at), Event::Heal);
+    }
+}

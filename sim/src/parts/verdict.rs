@@ -1,0 +1,106 @@
+//! What the end of a run is judged by, for every lane: how transactions ended, what clients may expect, and the books.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bitcoin::{Amount, ScriptBuf, Txid};
+use mpc_wallet_core::{overview::Overview, state::State};
+
+use super::{
+    chain::Chain,
+    client::{Client, ClientState},
+};
+use crate::{
+    oracle::{Books, Expected, NodeEnd, TransactionEnd},
+    plan::FaultPlan,
+};
+
+/// How a node sees its transactions, but for those of which nothing is demanded.
+pub(crate) fn end(state: &State, hostages: &BTreeSet<Txid>) -> NodeEnd {
+    let transactions = state
+        .transactions()
+        .filter(|(txid, _)| !hostages.contains(txid))
+        .map(|(txid, tx)| {
+            let end = TransactionEnd { state: tx.state.name(), sub_status: tx.sub_status.to_string() };
+            (txid, end)
+        })
+        .collect();
+    NodeEnd { transactions }
+}
+
+/// What each client may expect of its payment, but for those that are excused.
+pub(crate) fn expectations(
+    plan: &FaultPlan,
+    clients: &[Client],
+    chain: &Chain,
+    excused: impl Fn(usize, &Client) -> bool,
+) -> Vec<Expected> {
+    let paid: BTreeMap<_, Txid> = chain
+        .confirmed()
+        .flat_map(|(txid, transaction, _)| {
+            transaction.output.iter().map(move |output| (&output.script_pubkey, txid))
+        })
+        .collect();
+    let untroubled = plan.is_untroubled();
+    clients
+        .iter()
+        .enumerate()
+        .filter(|(index, client)| client.state != ClientState::Unsure && !excused(*index, client))
+        .map(|(_, client)| Expected {
+            label: client.label.clone(),
+            answer: match &client.state {
+                ClientState::Accepted { txid } => Ok(*txid),
+                ClientState::Idle { last } => {
+                    Err(last.clone().unwrap_or_else(|| String::from("it has not asked yet")))
+                }
+                ClientState::Asked { node, .. } => Err(format!("{node} has not answered")),
+                ClientState::Unsure => Err(String::from("it lost its answer")),
+            },
+            must_confirm: untroubled || client.payment.at >= plan.heal_at,
+            paid: paid.contains_key(&client.recipient),
+        })
+        .collect()
+}
+
+/// The books of the wallet with this script, all but what the nodes say.
+pub(crate) fn books(
+    plan: &FaultPlan,
+    wallet: Option<&ScriptBuf>,
+    clients: &[Client],
+    chain: &Chain,
+) -> Books {
+    let funds = plan.chain.funds.iter().sum();
+    let mut books = Books { funds, stolen: chain.stolen(), ..Books::default() };
+    let Some(wallet) = wallet else { return books };
+    for (_, transaction, _) in chain.confirmed() {
+        let inputs: Vec<Option<Amount>> =
+            transaction.input.iter().map(|input| chain.value_of(&input.previous_output)).collect();
+        // What funds the wallet spends coins this chain has never seen.
+        if inputs.iter().any(Option::is_none) {
+            continue;
+        }
+        let received: u64 = inputs.into_iter().flatten().map(Amount::to_sat).sum();
+        let sent: u64 = transaction.output.iter().map(|output| output.value.to_sat()).sum();
+        books.fees += received.saturating_sub(sent);
+        for output in &transaction.output {
+            if clients.iter().any(|client| client.recipient == output.script_pubkey) {
+                books.paid += output.value.to_sat();
+            } else if output.script_pubkey != *wallet {
+                books.strangers.push(output.script_pubkey.clone());
+            }
+        }
+    }
+    books.on_chain = chain.balance(wallet);
+    books
+}
+
+/// What a node says its wallets hold, in satoshis, mempool included.
+pub(crate) fn total(overview: &Overview) -> u64 {
+    let of_wallet = |wallet: &mpc_wallet_core::overview::WalletView| {
+        let balance = wallet.balance;
+        balance.confirmed.to_sat()
+            + balance.trusted_pending.to_sat()
+            + balance.untrusted_pending.to_sat()
+            + balance.immature.to_sat()
+    };
+    overview.wallets.iter().map(of_wallet).sum()
+}

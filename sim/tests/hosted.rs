@@ -1,0 +1,202 @@
+//! The hosted lane: production's loop on simulated hosts, under the plans of the core lane.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use std::{cell::RefCell, collections::BTreeSet, env, fs, path::PathBuf, process::Command, rc::Rc};
+
+use mpc_wallet_sim::{
+    FaultPlan, Profile, hosted,
+    plan::{
+        Crash, CrashPoint, Deviation, Direction, DiskFault, DiskTrouble, Partition, Payment, Traitor,
+        Unsynced,
+    },
+    world::Report,
+};
+
+/// Runs a plan that must hold, and gives its report and its lines.
+fn hold(plan: &FaultPlan) -> (Report, Vec<String>) {
+    let lines = Rc::new(RefCell::new(vec![]));
+    let kept = Rc::clone(&lines);
+    let report =
+        hosted::run(plan.clone(), Some(Box::new(move |line| kept.borrow_mut().push(line.to_owned()))));
+    let report = report.unwrap();
+    assert_eq!(report.breach, None, "{}", plan.to_json().unwrap());
+    (report, lines.take())
+}
+
+fn paying(seed: u64, payments: &[(u64, u16)]) -> FaultPlan {
+    let payments = payments.iter().enumerate().map(|(index, (at, node))| Payment {
+        idempotency_key: Some(format!("key-{index}")),
+        ..Payment::new(*at, *node, 50_000 + *at)
+    });
+    FaultPlan { payments: payments.collect(), ..FaultPlan::quiet(seed) }
+}
+
+fn crash(at: u64, node: u16, when: CrashPoint) -> Crash {
+    Crash { at, node, down_for: 2_000, when, entering: None, unsynced: Unsynced::Prefix }
+}
+
+fn count(lines: &[String], words: &str) -> usize {
+    lines.iter().filter(|line| line.contains(words)).count()
+}
+
+#[test]
+fn in_calm_every_payment_is_confirmed() {
+    let (report, _) = hold(&paying(1, &[(100, 2), (100, 4), (3_000, 1)]));
+    assert_eq!((report.tally.accepted, report.tally.paid, report.tally.crashes), (3, 3, 0));
+}
+
+#[test]
+fn payments_outlive_a_cut_around_the_coordinator() {
+    let mut plan = paying(2, &[(900, 1), (1_500, 3), (2_500, 4)]);
+    plan.partitions.push(Partition { from: 1_000, to: 12_000, group: vec![1], direction: Direction::Both });
+    let (report, lines) = hold(&plan);
+    assert_eq!(report.tally.paid, 3);
+    assert!(count(&lines, "lost node-1") >= 4, "all four others notice");
+}
+
+#[test]
+fn a_cut_of_one_direction_ends_the_connection_and_harms_nobody() {
+    for direction in [Direction::Outward, Direction::Inward] {
+        let mut plan = paying(3, &[(1_100, 1), (1_500, 3)]);
+        plan.partitions.push(Partition { from: 1_000, to: 9_000, group: vec![1, 2], direction });
+        plan.payments.push(Payment::new(65_000, 2, 10_000));
+        let (report, lines) = hold(&plan);
+        // Three of five cannot decide, so what was asked for meanwhile may fail; what comes after it may not.
+        assert!(report.tally.accepted == 3 && report.tally.paid > 0, "{direction:?}");
+        assert!(count(&lines, "node-1 lost node-5") > 0 && count(&lines, "node-5 lost node-1") > 0);
+    }
+}
+
+#[test]
+fn a_node_that_dies_at_any_point_of_its_loop_comes_back_as_it_was() {
+    let points = [
+        (CrashPoint::Now, "crash now"),
+        (CrashPoint::BeforeAppend, "crash before append"),
+        (CrashPoint::AfterAppend, "crash after append"),
+        (CrashPoint::BetweenEffects, "crash between effects"),
+    ];
+    for (when, words) in points {
+        let mut plan = paying(4, &[(1_000, 2), (1_200, 3)]);
+        plan.crashes.push(crash(1_010, 2, when));
+        plan.crashes.push(crash(5_000, 4, when));
+        let (report, lines) = hold(&plan);
+        assert_eq!((report.tally.crashes, report.tally.paid), (2, 2), "{words}");
+        assert_eq!(count(&lines, words), 2);
+    }
+}
+
+#[test]
+fn a_voter_that_dies_after_its_vote_does_not_vote_twice() {
+    let mut plan = paying(5, &[(1_000, 1)]);
+    let crashes = [2, 3, 4].map(|node| crash(1_000, node, CrashPoint::AfterAppend));
+    plan.crashes.extend(crashes);
+    let (report, lines) = hold(&plan);
+    assert_eq!((report.tally.crashes, report.tally.paid), (3, 1));
+    for node in 2..=4 {
+        let own = format!("node-{node} durable Voted node-{node} ");
+        assert_eq!(count(&lines, &own), 1, "{own}");
+    }
+}
+
+#[test]
+fn the_whole_cluster_may_go_dark_in_the_middle_of_payments() {
+    let mut plan = paying(6, &[(1_000, 1), (1_000, 3), (1_050, 5)]);
+    for node in 1..=5 {
+        plan.crashes.push(Crash { down_for: 700 * u64::from(node), ..crash(1_150, node, CrashPoint::Now) });
+    }
+    let (report, _) = hold(&plan);
+    assert_eq!((report.tally.crashes, report.tally.paid), (5, 3));
+}
+
+#[test]
+fn a_process_whose_disk_fails_ends_and_reads_back_what_is_there() {
+    let mut plan = paying(7, &[(1_000, 2), (8_000, 3), (16_000, 4)]);
+    let faults = [
+        (1_000, 2, DiskTrouble::Refuses),
+        (8_000, 3, DiskTrouble::Unknown { kept: true }),
+        (16_000, 4, DiskTrouble::Unknown { kept: false }),
+        (20_000, 5, DiskTrouble::Stalls { millis: 3_000 }),
+    ];
+    plan.disks = faults.map(|(at, node, fault)| DiskFault { at, node, fault }).into();
+    let (report, lines) = hold(&plan);
+    assert_eq!((report.tally.crashes, report.tally.paid), (3, 3), "a stall is no crash");
+    assert_eq!(count(&lines, "the process ends: journal: the disk "), 3);
+}
+
+#[test]
+fn a_few_seeds_of_every_profile_hold() {
+    let mut held = 0;
+    for profile in Profile::ALL {
+        let plans = (1..=8).map(|seed| FaultPlan::from_seed(seed, profile));
+        for plan in plans.filter(|plan| hosted::unsupported(plan).is_empty()).take(2) {
+            hold(&plan);
+            held += 1;
+        }
+    }
+    assert!(held >= 10, "plans that this lane does not run test nothing: {held}");
+}
+
+#[test]
+fn every_kept_plan_holds_here_too() {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("corpus");
+    let mut files: Vec<PathBuf> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.sort();
+    let mut crashes = 0;
+    for file in files {
+        let plan = FaultPlan::from_json(&fs::read_to_string(&file).unwrap()).unwrap();
+        if hosted::unsupported(&plan).is_empty() && plan.expect.is_none() {
+            crashes += hold(&plan).0.tally.crashes;
+        }
+    }
+    assert!(crashes > 20, "crashes that never happened test nothing: {crashes}");
+}
+
+#[test]
+fn what_the_lane_cannot_do_it_refuses_by_name() {
+    let mut plan = paying(8, &[]);
+    assert!(hosted::unsupported(&plan).is_empty());
+    plan.traitors.push(Traitor { node: 1, deviation: Deviation::Equivocator, from: 0 });
+    assert_eq!(hosted::unsupported(&plan), ["traitors"]);
+    assert!(hosted::run(plan, None).unwrap_err().to_string().contains("traitors"));
+}
+
+/// Plans with every kind of trouble, for the tests of repetition.
+fn repeated() -> Vec<FaultPlan> {
+    vec![
+        FaultPlan::from_seed(11, Profile::Lossy),
+        FaultPlan::from_seed(12, Profile::Crashy),
+        FaultPlan::from_seed(13, Profile::Swarm),
+    ]
+}
+
+fn traces() -> Vec<String> {
+    repeated().into_iter().map(|plan| hosted::run(plan, None).unwrap().trace.to_string()).collect()
+}
+
+/// Set in the second process of the test below.
+const SECOND: &str = "MPC_WALLET_SIM_SECOND_PROCESS";
+
+#[test]
+fn one_plan_has_one_trace_in_one_process_and_in_two() {
+    let here = traces();
+    if env::var_os(SECOND).is_some() {
+        println!("traces {here:?}");
+        return;
+    }
+    assert_eq!(here, traces(), "twice in this process");
+    let this = "one_plan_has_one_trace_in_one_process_and_in_two";
+    let second = Command::new(env::current_exe().unwrap())
+        .args(["--exact", this, "--nocapture"])
+        .env(SECOND, "1")
+        .output()
+        .unwrap();
+    let text = String::from_utf8(second.stdout).unwrap();
+    assert!(text.contains(&format!("traces {here:?}")), "{text}");
+}
+
+#[test]
+fn different_seeds_have_different_traces() {
+    let trace = |seed| hosted::run(FaultPlan::quiet(seed), None).unwrap().trace;
+    let traces: BTreeSet<_> = (0..3).map(trace).collect();
+    assert_eq!(traces.len(), 3);
+}
