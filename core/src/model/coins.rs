@@ -77,8 +77,8 @@ impl Model {
     /// About so many are bound: a refusal after an approval is counted here, and binds nobody.
     fn bound(&self, tx: usize) -> usize {
         let words = self.history.iter().filter_map(|(of, deed)| match deed {
-            Deed::Promise(node) | Deed::Reject(node) if *of == tx => Some(*node),
-            _ => None,
+            Deed::Promise(node) | Deed::Reject(node) => (*of == tx).then_some(*node),
+            Deed::Propose | Deed::Approve(_) | Deed::Sign | Deed::Move(_) => None,
         });
         words.collect::<BTreeSet<u16>>().len()
     }
