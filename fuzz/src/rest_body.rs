@@ -18,7 +18,7 @@ use axum::{
 use bitcoin::{Address, Amount, Network, Txid, hashes::Hash as _};
 use mpc_wallet_core::{
     KeyId, LogIndex, NodeId, PolicyVersion, Scheme, Timestamp,
-    overview::Overview,
+    overview::{Overview, StandingView},
     step::{Command, Outcome, PaymentRequest},
     tx::State,
 };
@@ -214,6 +214,7 @@ fn nobody() -> Overview {
         coordinator: None,
         policy: PolicyVersion::from_bytes([0; 32]),
         position: LogIndex(0),
+        standing: StandingView::Sound,
         members: Vec::new(),
         wallets: Vec::new(),
         keygen: None,

@@ -249,14 +249,14 @@ fn transactions_move_only_as_the_specification_says() {
         60,
         &[
             ("proposed", 200),
-            ("proposed again", 100),
-            ("unknown transaction", 50),
-            ("moved", 500),
-            ("ended", 100),
-            ("reopened", 20),
-            ("illegal move", 100),
-            ("move after the end", 50),
-            ("explained", 50),
+            ("proposed again", 500),
+            ("unknown transaction", 300),
+            ("moved", 200),
+            ("ended", 200),
+            ("reopened", 10),
+            ("illegal move", 30),
+            ("move after the end", 500),
+            ("explained", 200),
         ],
     );
 }

@@ -271,13 +271,13 @@ fn a_run_hears_works_and_speaks_as_a_clerk_with_a_list_would() {
         256,
         50,
         &[
-            ("heard: new", 500),
-            ("heard: nothing", 300),
-            ("heard: a contradiction", 50),
-            ("work", 200),
-            ("no work", 100),
-            ("result taken", 100),
-            ("result of no job", 100),
+            ("heard: new", 300),
+            ("heard: nothing", 900),
+            ("heard: a contradiction", 25),
+            ("work", 170),
+            ("no work", 200),
+            ("result taken", 140),
+            ("result of no job", 250),
         ],
     );
 }
