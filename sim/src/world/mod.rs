@@ -10,14 +10,14 @@
 mod backend;
 mod customers;
 pub(crate) mod driver;
-mod exempt;
+pub(crate) mod exempt;
 mod faults;
 mod finish;
 mod host;
 pub(crate) mod network;
 pub(crate) mod scheduler;
 mod setup;
-mod treason;
+pub(crate) mod treason;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -35,7 +35,7 @@ use mpc_wallet_core::{
 
 pub(crate) use self::{
     faults::{Death, loses},
-    host::{HostError, hits},
+    host::{HostError, hits, setup, shares},
 };
 use self::{
     host::{Host, Parts},
