@@ -20,6 +20,8 @@ cargo clippy --workspace --all-targets --locked -- -D warnings
 step "unit, property and simulator tests"
 cargo test --workspace --exclude mpc-wallet-e2e --locked
 
+scripts/simulate.sh
+
 step "a real node for the suites' chain"
 if [ -n "${MPC_WALLET_BITCOIND_DIR:-}" ]; then
     echo "MPC_WALLET_BITCOIND_DIR is set: $MPC_WALLET_BITCOIND_DIR"

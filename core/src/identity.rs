@@ -159,17 +159,19 @@ mod memo {
     use std::{cell::RefCell, collections::BTreeMap};
 
     use super::{StatementSignature, VotePublicKey};
-    use crate::codec;
 
     /// Beyond this many answers all are forgotten: some megabytes.
     const MOST: usize = 32_768;
 
     thread_local! {
-        static ANSWERS: RefCell<BTreeMap<[u8; 32], bool>> = const { RefCell::new(BTreeMap::new()) };
+        static ANSWERS: RefCell<BTreeMap<Question, bool>> = const { RefCell::new(BTreeMap::new()) };
     }
 
+    /// Key, digest and signature.
+    type Question = ([u8; 32], [u8; 32], [u8; 64]);
+
     pub(super) fn verify(key: &VotePublicKey, digest: &[u8; 32], signature: &StatementSignature) -> bool {
-        let question = question(key, digest, signature);
+        let question = (key.0, *digest, signature.0);
         if let Some(answer) = ANSWERS.with_borrow(|answers| answers.get(&question).copied()) {
             return answer;
         }
@@ -180,14 +182,10 @@ mod memo {
 
     /// The library verifies what it signs before it hands it out.
     pub(super) fn made(key: &VotePublicKey, digest: &[u8; 32], signature: &StatementSignature) {
-        remember(question(key, digest, signature), signature.0 != [0; 64]);
+        remember((key.0, *digest, signature.0), signature.0 != [0; 64]);
     }
 
-    fn question(key: &VotePublicKey, digest: &[u8; 32], signature: &StatementSignature) -> [u8; 32] {
-        codec::tagged_hash("mpc-wallet/memo", &[&key.0, digest, &signature.0])
-    }
-
-    fn remember(question: [u8; 32], answer: bool) {
+    fn remember(question: Question, answer: bool) {
         ANSWERS.with_borrow_mut(|answers| {
             if answers.len() >= MOST {
                 answers.clear();

@@ -77,7 +77,8 @@ pub(super) fn evidence(message: &Message) -> Vec<&Evidence> {
 pub(super) struct Signatures {
     keys: BTreeMap<NodeId, XOnlyPublicKey>,
     secp: Secp256k1<VerifyOnly>,
-    judged: BTreeMap<[u8; 32], bool>,
+    /// By author, digest and signature.
+    judged: BTreeMap<(NodeId, [u8; 32], [u8; 64]), bool>,
 }
 
 impl Signatures {
@@ -95,7 +96,7 @@ impl Signatures {
     /// Whether `author` said this.
     pub(super) fn verify<T: Statement>(&mut self, author: NodeId, signed: &Signed<T>) -> bool {
         let digest = codec::digest(T::TAG, &signed.body);
-        let name = codec::digest("sim/signature", &(author, digest, signed.signature));
+        let name = (author, digest, signed.signature.0);
         if let Some(judged) = self.judged.get(&name) {
             return *judged;
         }

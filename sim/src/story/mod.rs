@@ -175,7 +175,7 @@ fn member_forgets_its_vote() -> Story {
     tell("a member forgets its vote and casts the opposite one")
         .traitor(5, Deviation::Forgetter)
         .at(1_000, asks(1, 50_000))
-        .at(1_000, dies(5, Some(TxState::ThresholdReached), CrashPoint::AfterAppend))
+        .at(3_000, dies(5, None, CrashPoint::Now))
         .at(12_000, asks(2, 60_000))
         .bans()
         .proves("a vote is remembered by those who heard it: forgetting it does not give a second one")
@@ -194,9 +194,11 @@ fn member_withholds_its_share() -> Story {
 
 fn member_sends_a_bad_share() -> Story {
     tell("a member sends shares that do not verify")
-        .traitor(3, Deviation::BadShare)
+        .traitor(5, Deviation::BadShare)
         .at(1_000, asks(1, 50_000))
         .at(10_000, asks(2, 60_000))
+        .at(15_000, asks(4, 70_000))
+        .at(20_000, asks(1, 80_000))
         .bans()
         .proves(
             "a bad share names its author and never spoils the signature: the session is repeated without \

@@ -4,7 +4,7 @@
 use std::{fmt::Write, rc::Rc};
 
 use mpc_wallet_core::{
-    Channel, NodeId,
+    NodeId,
     chain::ChainQuery,
     message::Message,
     mutant, sometimes,
@@ -12,8 +12,8 @@ use mpc_wallet_core::{
 };
 
 use super::{
-    Crash, CrashPoint, Event, Host, MAX_SENT_PER_SECOND, MAX_STEPS_PER_MS, Outcome, Phase, Span, World,
-    defect, faults::Death, host::HostError, network::Arrival,
+    Crash, CrashPoint, Event, Host, MAX_SENT_PER_SECOND, MAX_STEPS_PER_MS, Outcome, Parcel, Phase, Span,
+    World, defect, faults::Death, host::HostError, network::Arrival,
 };
 use crate::{oracle::Observed, plan::DiskTrouble, trace::short_hash};
 
@@ -179,22 +179,23 @@ impl World {
         }
     }
 
-    pub(super) fn deliver(&mut self, from: NodeId, to: NodeId, channel: Channel, bytes: &[u8]) -> Outcome {
+    pub(super) fn deliver(&mut self, from: NodeId, to: NodeId, parcel: &Parcel) -> Outcome {
         let up = self.hosts.get(&to).and_then(Host::boot_number).is_some();
         if !up || !self.carries(from, to) {
             return Ok(());
         }
         self.tally.delivered += 1;
-        let message = match Message::decode(channel, bytes) {
+        let (message, hash) = parcel.open();
+        let message = match message {
             Ok(message) => message,
             Err(e) if self.honest.contains(&from) => {
                 return Err(defect(format!("{from} sent {to} what does not decode: {e}")));
             }
-            Err(e) => return self.puzzle(from, to, &e),
+            Err(e) => return self.puzzle(from, to, e),
         };
-        self.note(to, format_args!("got {} {} from {from}", name(&message), short_hash(bytes)));
-        self.overhear(from, to, &message)?;
-        self.input(to, Input::Message { from, message })
+        self.note(to, format_args!("got {} {} from {from}", name(message), hash));
+        self.overhear(from, to, message)?;
+        self.input(to, Input::Message { from, message: message.clone() })
     }
 
     fn act(&mut self, node: NodeId, effect: Effect) -> Outcome {
@@ -275,10 +276,10 @@ impl World {
             return self.betray(from, peers, message);
         }
         let now = self.queue.now();
-        let bytes: Rc<[u8]> = message
+        let bytes = message
             .encode()
-            .map_err(|e| defect(format!("{from} made a {} that does not encode: {e}", name(message))))?
-            .into();
+            .map_err(|e| defect(format!("{from} made a {} that does not encode: {e}", name(message))))?;
+        let parcel = Rc::new(Parcel::new(message.channel(), bytes));
         self.tally.sent += 1;
         let second = now / 1_000;
         let talk = self.talking.entry(from).or_default();
@@ -290,23 +291,23 @@ impl World {
                 name(message)
             )));
         }
-        self.observe(&Observed::Sent { from, message, bytes: &bytes })?;
+        self.observe(&Observed::Sent { from, message, bytes: parcel.bytes() })?;
         for &to in peers {
             if !self.is_filtered(from, to, message) {
-                self.post(from, to, message.channel(), &bytes);
+                self.post(from, to, &parcel);
             }
         }
         Ok(())
     }
 
-    /// Gives bytes to the network.
-    pub(super) fn post(&mut self, from: NodeId, to: NodeId, channel: Channel, bytes: &Rc<[u8]>) {
+    /// Gives a parcel to the network.
+    pub(super) fn post(&mut self, from: NodeId, to: NodeId, parcel: &Rc<Parcel>) {
         if !self.carries(from, to) {
             return;
         }
-        for Arrival { at, tie } in self.network.route(self.queue.now(), (from, to, channel)) {
-            let bytes = Rc::clone(bytes);
-            self.queue.ranked(at, tie, Event::Deliver { from, to, channel, bytes });
+        for Arrival { at, tie } in self.network.route(self.queue.now(), (from, to, parcel.channel())) {
+            let parcel = Rc::clone(parcel);
+            self.queue.ranked(at, tie, Event::Deliver { from, to, parcel });
         }
     }
 }

@@ -15,6 +15,7 @@ mod faults;
 mod finish;
 mod host;
 pub(crate) mod network;
+mod parcel;
 pub(crate) mod scheduler;
 mod setup;
 pub(crate) mod treason;
@@ -27,7 +28,7 @@ use std::{
 
 use bitcoin::ScriptBuf;
 use mpc_wallet_core::{
-    Channel, KeyId, NodeId, RequestId, SessionId,
+    KeyId, NodeId, RequestId, SessionId,
     chain::{ChainAnswer, ChainQuery},
     ids::{JobId, QueryId},
     step::{Input, JobResult},
@@ -40,6 +41,7 @@ pub(crate) use self::{
 use self::{
     host::{Host, Parts},
     network::Network,
+    parcel::Parcel,
     scheduler::Scheduler,
 };
 use crate::{
@@ -72,8 +74,8 @@ const MAX_SENT_PER_SECOND: u32 = 2_000;
 
 /// What can happen.
 enum Event {
-    /// A frame reaches a node.
-    Deliver { from: NodeId, to: NodeId, channel: Channel, bytes: Rc<[u8]> },
+    /// A parcel reaches a node.
+    Deliver { from: NodeId, to: NodeId, parcel: Rc<Parcel> },
     /// A node wanted to be woken.
     Wake { node: NodeId, boot: u64 },
     /// A node notices whether it is connected to a peer.
@@ -341,7 +343,7 @@ impl World {
 
     fn happen(&mut self, event: Event) -> Outcome {
         match event {
-            Event::Deliver { from, to, channel, bytes } => self.deliver(from, to, channel, &bytes),
+            Event::Deliver { from, to, parcel } => self.deliver(from, to, &parcel),
             Event::Wake { node, boot } => self.wake(node, boot),
             Event::Notice { node, peer } => self.notice(node, peer),
             Event::Flushed { node, boot } => self.flushed(node, boot),

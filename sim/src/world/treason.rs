@@ -7,7 +7,7 @@ use mpc_wallet_core::{
     step::Input, vote::Violation,
 };
 
-use super::{Counts, FaultPlan, MAX_SENT_PER_SECOND, Outcome, Phase, World, defect};
+use super::{Counts, FaultPlan, MAX_SENT_PER_SECOND, Outcome, Parcel, Phase, World, defect};
 use crate::{
     byzantine::{self, Speech},
     oracle::{Honest, Observed},
@@ -90,11 +90,11 @@ impl World {
             self.tally.sent += 1;
             let (channel, bytes, message) =
                 words.frame().map_err(|e| defect(format!("{from} made what does not encode: {e}")))?;
-            let bytes: Rc<[u8]> = bytes.into();
+            let parcel = Rc::new(Parcel::new(channel, bytes));
             if let Some(message) = &message {
-                self.observe(&Observed::Sent { from, message, bytes: &bytes })?;
+                self.observe(&Observed::Sent { from, message, bytes: parcel.bytes() })?;
             }
-            self.post(from, to, channel, &bytes);
+            self.post(from, to, &parcel);
         }
         Ok(())
     }
