@@ -300,21 +300,6 @@ fn crashes(classes: Classes, nodes: u16, payments: &[Payment], draw: &mut Stream
     crashes
 }
 
-/// Every deviation, alike likely.
-const DEVIATIONS: [Deviation; 11] = [
-    Deviation::Equivocator,
-    Deviation::Forgetter,
-    Deviation::Withholder,
-    Deviation::BadShare,
-    Deviation::Replayer,
-    Deviation::StaleEpoch,
-    Deviation::Mutator,
-    Deviation::Impersonator,
-    Deviation::Twin,
-    Deviation::LyingCoordinator,
-    Deviation::Flooder,
-];
-
 /// One traitor, if the cluster bears one: `f = min(n − t, 2t − n − 1)`.
 fn traitors(profile: Profile, (nodes, threshold): (u16, u16), draw: &mut Stream) -> Vec<Traitor> {
     let tolerated = (nodes - threshold).min((2 * threshold).saturating_sub(nodes + 1));
@@ -326,7 +311,8 @@ fn traitors(profile: Profile, (nodes, threshold): (u16, u16), draw: &mut Stream)
     if !wanted || tolerated == 0 {
         return vec![];
     }
-    let deviation = *draw.pick(&DEVIATIONS).unwrap_or(&Deviation::Equivocator);
+    // Every deviation is alike likely.
+    let deviation = *draw.pick(&Deviation::ALL).unwrap_or(&Deviation::Equivocator);
     // The first member coordinates unless it is away: only there are some lies heard.
     let node = if draw.chance(500_000) { 1 } else { any_node(nodes, draw) };
     let from = if draw.chance(500_000) { 0 } else { draw.below(TROUBLE / 2) };

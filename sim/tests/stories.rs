@@ -27,3 +27,9 @@ fn tell_all(run: impl Fn(FaultPlan) -> anyhow::Result<Report>) {
 fn every_story_ends_well_in_the_discrete_event_lane() {
     tell_all(|plan| mpc_wallet_sim::run(plan, None));
 }
+
+#[test]
+#[cfg(feature = "turmoil")]
+fn every_story_ends_well_in_the_hosted_lane() {
+    tell_all(|plan| mpc_wallet_sim::hosted::run(plan, None));
+}

@@ -36,6 +36,7 @@ mod withholder;
 use mpc_wallet_core::{
     Channel, Cluster, Config, NodeId, Timestamp, VoteKey,
     chain::ChainObservation,
+    codec::CodecError,
     identity::{KeyError, Signed, Statement},
     message::{Bundle, Message},
     node::{ReplayError, SealedShare},
@@ -55,11 +56,27 @@ pub enum Words {
     Bytes(Channel, Vec<u8>),
 }
 
+impl Words {
+    /// What stands on the wire, and the message in it if there is one.
+    ///
+    /// # Errors
+    /// A message that is too large to be sent.
+    pub fn frame(self) -> Result<(Channel, Vec<u8>, Option<Message>), CodecError> {
+        Ok(match self {
+            Self::Message(message) => (message.channel(), message.encode()?, Some(message)),
+            Self::Bytes(channel, bytes) => {
+                let message = Message::decode(channel, &bytes).ok();
+                (channel, bytes, message)
+            }
+        })
+    }
+}
+
 /// Words and to whom they go.
 pub type Speech = Vec<(NodeId, Words)>;
 
 /// One way of deviating. It is asked once for each recipient of each message.
-pub trait Deviant {
+pub trait Deviant: Send {
     /// Something has reached the traitor; its honest self hears it too. What is returned is said at once.
     fn hear(&mut self, now: Timestamp, from: NodeId, message: &Message) -> Speech {
         let _ = (now, from, message);

@@ -50,6 +50,10 @@ impl Hosted {
         };
         client.asked += 1;
         let node = NodeId::new(number);
+        let asks = [Some(number), client.payment.also_at].into_iter().flatten().map(NodeId::new);
+        if asks.into_iter().any(|node| !self.honest.contains(&node)) {
+            self.betrayed.insert(index);
+        }
         let wanted = client.request();
         let what = format!("asked for {} of {} sat", client.label, client.payment.amount);
         let repeats = client.asked == 1 && wanted.idempotency_key.is_some();

@@ -124,6 +124,8 @@ impl Hosted {
             (kept, digests)
         };
         self.tally.crashes += 1;
+        // The node says again whom it shuts out when it is back.
+        self.bans.retain(|(by, _)| *by != node);
         let how = if silent { ", unheard" } else { "" };
         self.note(node, format_args!("crash {}{how}, {kept} floating records survive", death.moment));
         self.compare(node, "at its crash", digests)?;

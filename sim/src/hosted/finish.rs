@@ -1,13 +1,17 @@
 //! The end: has everything finished, do the books balance, and do all streams stand where they should.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use mpc_wallet_core::NodeId;
 
-use super::{Event, Hosted, Outcome, Phase, stage::locked};
+use super::{
+    Event, Hosted, Outcome, Phase,
+    stage::{Machine, Stage, locked},
+};
 use crate::{
     oracle::{Books, Breach, NodeEnd, confirmed_is_true, conservation, convergence},
     parts::{client::Client, verdict},
+    world::exempt::{Memories, coins_are_lies, hostages, waits},
 };
 
 /// Between two looks at a cluster that recovers.
@@ -18,13 +22,13 @@ impl Hosted {
     pub(super) fn judge(&mut self) -> Outcome {
         let (clients, ends, on_chain, books, empty) = {
             let stage = locked(&self.stage);
-            let ends: BTreeMap<NodeId, NodeEnd> = stage
-                .machines
-                .iter()
-                .map(|(node, machine)| (*node, verdict::end(&machine.shadow, &BTreeSet::new())))
-                .collect();
-            let clients =
-                verdict::expectations(&self.plan, &self.clients, &stage.backend.chain, |_, _| false);
+            let memories: Memories<'_> =
+                self.honest_machines(&stage).map(|(node, machine)| (node, &machine.shadow)).collect();
+            let hostages = hostages(&self.plan, &memories);
+            let ends: BTreeMap<NodeId, NodeEnd> =
+                memories.into_iter().map(|(node, memory)| (node, verdict::end(memory, &hostages))).collect();
+            let excused = |index: usize, client: &Client| self.is_betrayed(index) || waits(client, &hostages);
+            let clients = verdict::expectations(&self.plan, &self.clients, &stage.backend.chain, excused);
             let on_chain = stage.backend.chain.confirmed().map(|(txid, ..)| txid).collect();
             (clients, ends, on_chain, self.books(&stage), stage.backend.chain.waiting() == 0)
         };
@@ -32,8 +36,14 @@ impl Hosted {
         let verdict = convergence(&ends, &clients)
             .and_then(|()| confirmed_is_true(&ends, &on_chain))
             .map_err(|unfinished| Breach { oracle: "convergence", detail: unfinished.to_string() })
-            .and_then(|()| conservation(&books).map_err(|detail| Breach { oracle: "conservation", detail }));
-        let settled = self.clients.iter().all(Client::is_settled) && empty;
+            .and_then(|()| conservation(&books).map_err(|detail| Breach { oracle: "conservation", detail }))
+            .and_then(|()| self.oracles.owed());
+        let settled = self
+            .clients
+            .iter()
+            .enumerate()
+            .all(|(index, client)| client.is_settled() || self.is_betrayed(index))
+            && empty;
         match verdict {
             Ok(()) if settled || late => self.conclude(&clients),
             Err(breach) if late => Err(breach),
@@ -44,8 +54,19 @@ impl Hosted {
         }
     }
 
-    fn books(&self, stage: &super::stage::Stage) -> Books {
-        let by_node = stage.machines.iter().filter_map(|(node, machine)| Some((*node, machine.balance()?)));
+    fn honest_machines<'a>(&'a self, stage: &'a Stage) -> impl Iterator<Item = (NodeId, &'a Machine)> {
+        let machines = stage.machines.iter().map(|(node, machine)| (*node, machine));
+        machines.filter(|(node, _)| self.honest.contains(node))
+    }
+
+    /// Whether nothing is demanded for a client: a traitor had its request, or no honest member hands out coins.
+    fn is_betrayed(&self, client: usize) -> bool {
+        self.betrayed.contains(&client) || coins_are_lies(&self.plan, &self.honest, &self.bans)
+    }
+
+    fn books(&self, stage: &Stage) -> Books {
+        let by_node =
+            self.honest_machines(stage).filter_map(|(node, machine)| Some((node, machine.balance()?)));
         Books {
             by_node: by_node.collect(),
             ..verdict::books(&self.plan, self.wallet.as_ref(), &self.clients, &stage.backend.chain)

@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use mpc_wallet_core::{Node, NodeId, VoteKey, mpc::KeyShare, node::SealedShare};
+use mpc_wallet_core::{Node, NodeId, VoteKey};
 use mpc_wallet_shell::driver::{self, Lines, Ports};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
@@ -20,7 +20,7 @@ use super::{
 use crate::{
     oracle::Breach,
     rng::Stream,
-    world::{Death, HostError},
+    world::{Death, HostError, shares},
 };
 
 /// Frames and connection changes that may wait for the loop, as in production.
@@ -65,15 +65,7 @@ fn read_back(stage: &mut Stage, me: NodeId) -> Result<ReadBack, HostError> {
     };
     let records = machine.disk.read(0)?;
     machine.clock.boot(Hand::now(), records.iter().map(|record| record.at).max().unwrap_or_default());
-    let shares = machine
-        .disk
-        .sealed()
-        .map(|(ceremony, key, secret)| {
-            let share =
-                KeyShare::from_secret_bytes(secret).map_err(|e| HostError::Share(format!("{e:?}")))?;
-            Ok(SealedShare { ceremony, key, share: Arc::new(share) })
-        })
-        .collect::<Result<_, HostError>>()?;
+    let shares = shares(&machine.disk)?;
     let identity = VoteKey::from_bytes(&machine.identity)?;
     let node = Node::replay(machine.config.clone(), identity, records, shares)?;
     let boot = machine.boots;

@@ -179,6 +179,7 @@ async fn read(wires: &Wires, peer: &Peer, mut parser: Parser, mut reader: OwnedR
         for piece in pieces {
             if let Piece::Frame(channel, payload) = piece {
                 wires.hand.show(Seen::Got { from: peer.id, channel, bytes: payload.clone() });
+                wires.overhear(peer.id, channel, &payload);
                 wires.tell(TransportEvent::Frame { from: peer.id, channel, payload }).await;
             }
         }

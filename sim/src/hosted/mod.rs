@@ -11,6 +11,7 @@
 //! | [`host`] | what runs on a host |
 //! | [`journal`], [`ports`], [`transport`] | the shell's ports |
 //! | [`link`], [`wire`] | connections between hosts |
+//! | [`treason`] | hosts whose members lie |
 //! | [`setup`], [`faults`], [`clients`], [`finish`] | the run around them |
 //!
 //! The world moves in steps of one millisecond: first what the plan wants to happen now, then every host up to its next
@@ -27,10 +28,11 @@ mod ports;
 mod setup;
 mod stage;
 mod transport;
+mod treason;
 mod wire;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fmt,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, Mutex},
@@ -67,6 +69,7 @@ use crate::{
         driver::{describe, name},
         network::Network,
         scheduler::Scheduler,
+        treason::honest,
     },
 };
 
@@ -130,23 +133,21 @@ struct Hosted {
     trace: Trace,
     tally: Counts,
     random: Stream,
+    /// Members that follow the protocol.
+    honest: Honest,
+    /// Who refuses connections of whom, as long as it runs.
+    bans: BTreeSet<(NodeId, NodeId)>,
+    /// Clients that have asked a traitor.
+    betrayed: BTreeSet<usize>,
     /// What the ready-made checks last said was missing.
     missing: String,
-}
-
-/// What this lane cannot do of a plan; empty if it can do all.
-#[must_use]
-pub fn unsupported(plan: &FaultPlan) -> Vec<&'static str> {
-    if plan.traitors.is_empty() { vec![] } else { vec!["traitors"] }
 }
 
 /// Runs a plan to its end. A panic of the core or the shell's loop is a breach like any other.
 ///
 /// # Errors
-/// A plan that cannot be run, or not in this lane: see [`unsupported`].
+/// A plan that cannot be run.
 pub fn run(plan: FaultPlan, log: Option<Log>) -> anyhow::Result<Report> {
-    let cannot = unsupported(&plan);
-    anyhow::ensure!(cannot.is_empty(), "this lane cannot do {}; use the core lane", cannot.join(", "));
     let hosted = Hosted::new(plan, log)?;
     // The run is moved in and gone after a panic, so no broken state is seen.
     catch_unwind(AssertUnwindSafe(|| hosted.run())).map_err(|cause| crate::panicked(&*cause))
@@ -163,7 +164,7 @@ impl Hosted {
             .iter()
             .map(|client| (client.recipient.clone(), (client.label.clone(), client.payment.amount)))
             .collect();
-        let honest: Honest = identities.keys().copied().collect();
+        let honest = honest(&plan);
         let oracles = Oracles::new(&cluster, payments, &honest);
         let machines: BTreeMap<NodeId, Machine> = identities
             .into_iter()
@@ -205,6 +206,9 @@ impl Hosted {
             oracles,
             trace: Trace::new(log),
             random: Stream::new(seed, "world"),
+            honest,
+            bans: BTreeSet::new(),
+            betrayed: BTreeSet::new(),
             missing: String::new(),
             plan,
         })
@@ -318,6 +322,9 @@ impl Hosted {
             }
             Seen::Durable(record) => {
                 self.tally.records += 1;
+                if self.honest.contains(&node) {
+                    self.tally.blame(&record.fact);
+                }
                 let mut line = String::new();
                 describe(&record.fact, &mut line);
                 self.trace.event(at, Some(node), format_args!("durable {line}"));
@@ -328,15 +335,28 @@ impl Hosted {
             }
             Seen::Sent { message, bytes } => {
                 self.tally.sent += 1;
-                self.oracles.observe(&Observed::Sent { from: node, message: &message, bytes: &bytes })
+                message.map_or(Ok(()), |message| {
+                    self.oracles.observe(&Observed::Sent { from: node, message: &message, bytes: &bytes })
+                })
             }
             Seen::Got { from, channel, bytes } => {
                 self.tally.delivered += 1;
-                let message = Message::decode(channel, &bytes)
-                    .map_err(|e| defect(format!("{from} sent {node} what does not decode: {e}")))?;
+                let message = match Message::decode(channel, &bytes) {
+                    Ok(message) => message,
+                    Err(e) if self.honest.contains(&from) => {
+                        return Err(defect(format!("{from} sent {node} what does not decode: {e}")));
+                    }
+                    Err(e) => {
+                        self.trace.event(at, Some(node), format_args!("got garbage from {from}: {e}"));
+                        return Ok(());
+                    }
+                };
                 let words = format_args!("got {} {} from {from}", name(&message), short_hash(&bytes));
                 self.trace.event(at, Some(node), words);
-                Ok(())
+                if self.plan.traitors.is_empty() {
+                    return Ok(());
+                }
+                self.oracles.observe(&Observed::Heard { node, from, message: &message })
             }
             Seen::Broadcast(transaction) => {
                 let words = format_args!("broadcasts {}", transaction.compute_txid());
@@ -344,6 +364,7 @@ impl Hosted {
                 self.oracles.observe(&Observed::Broadcast { node, transaction: &transaction })
             }
             Seen::Banned(accused) => {
+                self.bans.insert((node, accused));
                 self.oracles.observe(&Observed::Accused { by: node, node: accused, violation: None })
             }
         }

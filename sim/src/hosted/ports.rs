@@ -108,6 +108,7 @@ impl Chain for HostChain {
         };
         self.travel().await;
         self.0.show(Seen::Words(format!("chain {}", words(&observation))));
+        self.0.shown(&observation);
         ChainAnswer { query, observation }
     }
 }

@@ -17,6 +17,7 @@ use mpc_wallet_shell::handle::Request;
 use tokio::sync::{mpsc, watch};
 
 use crate::{
+    byzantine::Deviant,
     oracle::Breach,
     parts::{backend::Backend, clock::Clock, disk::Disk, verdict, workers::Workers},
     plan::{Crash, DiskTrouble, FaultPlan},
@@ -48,7 +49,8 @@ pub(super) enum Seen {
         durable: LogIndex,
     },
     Sent {
-        message: Box<Message>,
+        /// `None` if a traitor's bytes are none.
+        message: Option<Box<Message>>,
         bytes: Vec<u8>,
     },
     Got {
@@ -109,6 +111,8 @@ pub(super) struct Machine {
     /// A crash between effects under way, and how many effects still get out.
     pub(super) allowance: Option<(Crash, u64)>,
     pub(super) door: Option<Door>,
+    /// What bends the words of this machine, once its member has turned; it outlives boots.
+    pub(super) deviant: Option<Box<dyn Deviant>>,
     sent: (u64, u32),
     woken: (u64, u32),
 }
@@ -133,6 +137,7 @@ impl Machine {
             failing: None,
             allowance: None,
             door: None,
+            deviant: None,
             sent: (0, 0),
             woken: (0, 0),
         }
@@ -283,16 +288,17 @@ impl Hand {
         .unwrap_or(false)
     }
 
-    /// Counts a message; finds nodes that answer each other's answers.
-    pub(super) fn count_sent(&self) {
+    /// Counts a message.
+    ///
+    /// # Errors
+    /// How many there were within this second, if they are too many: nodes answer each other's answers.
+    pub(super) fn count_sent(&self) -> Result<(), u32> {
         let second = Self::now() / 1_000;
         let sent = self.machine(|machine| {
             machine.sent = if machine.sent.0 == second { (second, machine.sent.1 + 1) } else { (second, 1) };
             machine.sent.1
         });
-        if let Some(sent) = sent.filter(|sent| *sent > MAX_SENT_PER_SECOND) {
-            self.fail(format!("{} sent {sent} messages within a second", self.me));
-        }
+        sent.filter(|sent| *sent > MAX_SENT_PER_SECOND).map_or(Ok(()), Err)
     }
 
     /// Counts a look at the clock; finds loops that never sleep. `false` if this is one.

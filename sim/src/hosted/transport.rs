@@ -138,10 +138,13 @@ impl Wires {
     fn show(&self, to: NodeId, channel: Channel, payload: &[u8]) -> bool {
         let mut last = locked(&self.last);
         if last.as_ref().is_none_or(|(bytes, _)| bytes != payload) {
-            self.hand.count_sent();
+            if let Err(sent) = self.hand.count_sent() {
+                self.hand.fail(format!("{} sent {sent} messages within a second", self.hand.me));
+            }
             match Message::decode(channel, payload) {
                 Ok(message) => {
-                    let words = Seen::Sent { message: Box::new(message.clone()), bytes: payload.to_vec() };
+                    let words =
+                        Seen::Sent { message: Some(Box::new(message.clone())), bytes: payload.to_vec() };
                     self.hand.show(words);
                     *last = Some((payload.to_vec(), message));
                 }
@@ -155,24 +158,27 @@ impl Wires {
         });
         lost == Some(false)
     }
-}
 
-impl Transport for Wires {
-    fn send(&self, to: NodeId, channel: Channel, payload: Vec<u8>) {
-        if !self.hand.effect() {
-            return;
-        }
-        let travels = self.show(to, channel, &payload);
+    /// Gives a frame to the connection with a peer, if there is one, by way of the plan's weather.
+    pub(super) fn post(&self, to: NodeId, channel: Channel, payload: &[u8]) {
         let Some(peer) = self.peers.get(&to) else {
             return self.hand.fail(format!("{} sends to {to}", self.hand.me));
         };
-        if !travels || !peer.is_up() {
+        if !peer.is_up() {
             return;
         }
         let arrivals = self.hand.with(|stage, now| stage.weather.route(now, (self.hand.me, to, channel)));
         let most = *self.limits.queue_frames.get(channel);
         for arrival in arrivals.unwrap_or_default() {
-            peer.push(arrival, channel, payload.clone(), most);
+            peer.push(arrival, channel, payload.to_vec(), most);
+        }
+    }
+}
+
+impl Transport for Wires {
+    fn send(&self, to: NodeId, channel: Channel, payload: Vec<u8>) {
+        if self.hand.effect() && !self.betray(to, channel, &payload) && self.show(to, channel, &payload) {
+            self.post(to, channel, &payload);
         }
     }
 

@@ -41,20 +41,6 @@ const HEAL_AT: u64 = 10_000;
 /// A healed cluster has connected again after this time.
 const RECONNECTION: u64 = 5_000;
 
-const DEVIATIONS: [Deviation; 11] = [
-    Deviation::Equivocator,
-    Deviation::Forgetter,
-    Deviation::Withholder,
-    Deviation::BadShare,
-    Deviation::Replayer,
-    Deviation::StaleEpoch,
-    Deviation::Mutator,
-    Deviation::Impersonator,
-    Deviation::Twin,
-    Deviation::LyingCoordinator,
-    Deviation::Flooder,
-];
-
 impl FaultPlan {
     /// The plan that these bytes mean; [`FaultPlan::check`] passes it.
     #[must_use]
@@ -251,7 +237,7 @@ impl Event {
             return None;
         }
         *unsafe_nodes += 1;
-        let deviation = pick(&DEVIATIONS, self.choice)?;
+        let deviation = pick(&Deviation::ALL, self.choice)?;
         Some(Traitor { node: self.node, deviation, from: self.from })
     }
 }

@@ -280,3 +280,20 @@ pub enum Deviation {
     /// Sends as much as it can.
     Flooder,
 }
+
+impl Deviation {
+    /// All of them.
+    pub const ALL: [Self; 11] = [
+        Self::Equivocator,
+        Self::Forgetter,
+        Self::Withholder,
+        Self::BadShare,
+        Self::Replayer,
+        Self::StaleEpoch,
+        Self::Mutator,
+        Self::Impersonator,
+        Self::Twin,
+        Self::LyingCoordinator,
+        Self::Flooder,
+    ];
+}

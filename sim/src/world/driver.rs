@@ -95,7 +95,9 @@ impl World {
         host.shown += records.len();
         for record in &records {
             self.tally.records += 1;
-            self.count_blame(node, &record.fact);
+            if self.honest.contains(&node) {
+                self.tally.blame(&record.fact);
+            }
             let mut line = String::new();
             describe(&record.fact, &mut line);
             self.note(node, format_args!("durable {line}"));

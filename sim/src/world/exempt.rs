@@ -7,13 +7,22 @@
 //! - A client while a coordinator lies about coins: whoever it asks gets coins that others have, or nobody has, and such
 //!   a payment is refused. A grant is unsigned and a refusal is no offence, so nobody takes the role away.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bitcoin::Txid;
-use mpc_wallet_core::{Node, NodeId, state::TxRecord, tx::State, vote::Decision};
+use mpc_wallet_core::{
+    NodeId,
+    state::{State as Memory, TxRecord},
+    tx::State,
+    vote::Decision,
+};
 
 use super::World;
-use crate::plan::Deviation;
+use crate::{
+    oracle::Honest,
+    parts::client::{Client, ClientState},
+    plan::{Deviation, FaultPlan},
+};
 
 /// What a member says of itself about a transaction.
 enum Word {
@@ -36,57 +45,64 @@ fn own_word(me: NodeId, tx: &TxRecord) -> Word {
     }
 }
 
-impl World {
-    /// Honest nodes that are up.
-    pub(super) fn honest_nodes(&self) -> impl Iterator<Item = (NodeId, &Node)> {
-        self.hosts
-            .iter()
-            .filter(|(node, _)| self.honest.contains(node))
-            .filter_map(|(node, host)| Some((*node, &host.live.as_ref()?.node)))
-    }
+/// What the honest members that are up remember.
+pub(crate) type Memories<'a> = BTreeMap<NodeId, &'a Memory>;
 
+/// Whether the member that coordinates, the lowest that some honest node has not shut out, lies about coins.
+pub(crate) fn coins_are_lies(plan: &FaultPlan, honest: &Honest, bans: &BTreeSet<(NodeId, NodeId)>) -> bool {
+    plan.traitors.iter().any(|traitor| {
+        let node = NodeId::new(traitor.node);
+        let first = honest.first().is_some_and(|first| node < *first);
+        let heard = honest.iter().any(|by| !bans.contains(&(*by, node)));
+        traitor.deviation == Deviation::LyingCoordinator && first && heard
+    })
+}
+
+/// Transactions that wait for a traitor.
+pub(crate) fn hostages(plan: &FaultPlan, honest: &Memories<'_>) -> BTreeSet<Txid> {
+    if plan.traitors.is_empty() {
+        return BTreeSet::new();
+    }
+    let open: BTreeSet<Txid> =
+        honest.values().flat_map(|memory| memory.open().map(|(txid, _)| txid)).collect();
+    open.into_iter().filter(|txid| is_hostage(plan, honest, *txid)).collect()
+}
+
+fn is_hostage(plan: &FaultPlan, honest: &Memories<'_>, txid: Txid) -> bool {
+    let threshold = usize::from(plan.threshold);
+    let total = usize::from(plan.nodes);
+    let tolerated = (total - threshold).min((2 * threshold).saturating_sub(total + 1));
+    let (mut sign, mut bound) = (0, 0);
+    for (me, memory) in honest {
+        let Some(tx) = memory.transaction(txid) else { return false };
+        let certified = matches!(tx.state, State::ThresholdReached | State::Approved | State::Signing);
+        if !certified {
+            return false;
+        }
+        match own_word(*me, tx) {
+            Word::Signs => sign += 1,
+            Word::Bound => bound += 1,
+            Word::Open => return false,
+        }
+    }
+    sign < threshold && bound < total - threshold + 1 + tolerated
+}
+
+/// Whether a client was promised a payment that waits for a traitor.
+pub(crate) fn waits(client: &Client, hostages: &BTreeSet<Txid>) -> bool {
+    matches!(&client.state, ClientState::Accepted { txid } if hostages.contains(txid))
+}
+
+impl World {
     /// Whether nothing is demanded for a client: a traitor had its request, or no honest member hands out coins.
     pub(super) fn is_betrayed(&self, client: usize) -> bool {
-        self.betrayed.contains(&client) || self.coins_are_lies()
-    }
-
-    /// Whether the member that coordinates, the lowest that some honest node has not shut out, lies about coins.
-    fn coins_are_lies(&self) -> bool {
-        self.plan.traitors.iter().any(|traitor| {
-            let node = NodeId::new(traitor.node);
-            let first = self.honest.first().is_some_and(|first| node < *first);
-            let heard = self.honest.iter().any(|by| !self.bans.contains(&(*by, node)));
-            traitor.deviation == Deviation::LyingCoordinator && first && heard
-        })
+        self.betrayed.contains(&client) || coins_are_lies(&self.plan, &self.honest, &self.bans)
     }
 
     /// Transactions that wait for a traitor.
     pub(super) fn hostages(&self) -> BTreeSet<Txid> {
-        if self.plan.traitors.is_empty() {
-            return BTreeSet::new();
-        }
-        let open: BTreeSet<Txid> =
-            self.honest_nodes().flat_map(|(_, node)| node.state().open().map(|(txid, _)| txid)).collect();
-        open.into_iter().filter(|txid| self.is_hostage(*txid)).collect()
-    }
-
-    fn is_hostage(&self, txid: Txid) -> bool {
-        let threshold = usize::from(self.plan.threshold);
-        let total = usize::from(self.plan.nodes);
-        let tolerated = (total - threshold).min((2 * threshold).saturating_sub(total + 1));
-        let (mut sign, mut bound) = (0, 0);
-        for (me, node) in self.honest_nodes() {
-            let Some(tx) = node.state().transaction(txid) else { return false };
-            let certified = matches!(tx.state, State::ThresholdReached | State::Approved | State::Signing);
-            if !certified {
-                return false;
-            }
-            match own_word(me, tx) {
-                Word::Signs => sign += 1,
-                Word::Bound => bound += 1,
-                Word::Open => return false,
-            }
-        }
-        sign < threshold && bound < total - threshold + 1 + tolerated
+        let live = self.hosts.iter().filter(|(node, _)| self.honest.contains(node));
+        let memories = live.filter_map(|(node, host)| Some((*node, host.live.as_ref()?.node.state())));
+        hostages(&self.plan, &memories.collect())
     }
 }

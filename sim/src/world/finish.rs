@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use mpc_wallet_core::NodeId;
 
-use super::{Client, Event, Host, Outcome, Phase, World};
+use super::{Client, Event, Host, Outcome, Phase, World, exempt::waits};
 use crate::{
     oracle::{Books, Breach, Expected, NodeEnd, Observed, confirmed_is_true, conservation, convergence},
-    parts::{client::ClientState, verdict},
+    parts::verdict,
 };
 
 /// Between two looks at a cluster that recovers.
@@ -76,8 +76,7 @@ impl World {
 
     fn expectations(&self) -> Vec<Expected> {
         let hostages = self.hostages();
-        let waits = |client: &Client| matches!(&client.state, ClientState::Accepted { txid } if hostages.contains(txid));
-        let excused = |index: usize, client: &Client| self.is_betrayed(index) || waits(client);
+        let excused = |index: usize, client: &Client| self.is_betrayed(index) || waits(client, &hostages);
         verdict::expectations(&self.plan, &self.clients, &self.backend.chain, excused)
     }
 

@@ -116,7 +116,7 @@ impl Host {
         self.boots += 1;
         let records = self.disk.read(0)?;
         self.clock.boot(now, records.iter().map(|record| record.at).max().unwrap_or_default());
-        let shares = self.shares()?;
+        let shares = shares(&self.disk)?;
         let identity = VoteKey::from_bytes(&self.identity)?;
         let node = Node::replay(self.config.clone(), identity, records, shares)?;
         Ok(self.live.insert(Live {
@@ -131,24 +131,7 @@ impl Host {
 
     /// What a copy of this machine would start from.
     pub(super) fn setup(&self) -> Result<Setup, HostError> {
-        Ok(Setup {
-            config: self.config.clone(),
-            identity: self.identity,
-            seed: self.seed,
-            journal: self.disk.read(0)?,
-            shares: self.shares()?,
-        })
-    }
-
-    fn shares(&self) -> Result<Vec<SealedShare>, HostError> {
-        self.disk
-            .sealed()
-            .map(|(ceremony, key, secret)| {
-                let share =
-                    KeyShare::from_secret_bytes(secret).map_err(|e| HostError::Share(format!("{e:?}")))?;
-                Ok(SealedShare { ceremony, key, share: Arc::new(share) })
-            })
-            .collect()
+        setup(&self.config, self.identity, self.seed, &self.disk)
     }
 
     /// The running boot, if the node is up.
@@ -182,6 +165,28 @@ impl Host {
         let index = self.armed.iter().position(|crash| hits(crash, step.records()))?;
         Some(self.armed.remove(index))
     }
+}
+
+/// The key shares on a disk.
+///
+/// # Errors
+/// A share that does not read back.
+pub(crate) fn shares(disk: &Disk) -> Result<Vec<SealedShare>, HostError> {
+    disk.sealed()
+        .map(|(ceremony, key, secret)| {
+            let share =
+                KeyShare::from_secret_bytes(secret).map_err(|e| HostError::Share(format!("{e:?}")))?;
+            Ok(SealedShare { ceremony, key, share: Arc::new(share) })
+        })
+        .collect()
+}
+
+/// What a copy of a machine with this disk would start from.
+///
+/// # Errors
+/// A disk that does not read back.
+pub(crate) fn setup(config: &Config, identity: [u8; 32], seed: u64, disk: &Disk) -> Result<Setup, HostError> {
+    Ok(Setup { config: config.clone(), identity, seed, journal: disk.read(0)?, shares: shares(disk)? })
 }
 
 /// Whether these records set a crash off.

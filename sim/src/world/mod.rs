@@ -10,7 +10,7 @@
 mod backend;
 mod customers;
 pub(crate) mod driver;
-mod exempt;
+pub(crate) mod exempt;
 mod faults;
 mod finish;
 mod host;
@@ -18,7 +18,7 @@ pub(crate) mod network;
 mod parcel;
 pub(crate) mod scheduler;
 mod setup;
-mod treason;
+pub(crate) mod treason;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -36,7 +36,7 @@ use mpc_wallet_core::{
 
 pub(crate) use self::{
     faults::{Death, loses},
-    host::{HostError, hits},
+    host::{HostError, hits, setup, shares},
 };
 use self::{
     host::{Host, Parts},

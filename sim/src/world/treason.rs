@@ -7,16 +7,40 @@ use mpc_wallet_core::{
     step::Input, vote::Violation,
 };
 
-use super::{FaultPlan, MAX_SENT_PER_SECOND, Outcome, Parcel, Phase, World, defect};
+use super::{Counts, FaultPlan, MAX_SENT_PER_SECOND, Outcome, Parcel, Phase, World, defect};
 use crate::{
-    byzantine::{self, Speech, Words},
+    byzantine::{self, Speech},
     oracle::{Honest, Observed},
+    plan::Deviation,
 };
 
 /// The members of a plan that follow the protocol throughout.
-pub(super) fn honest(plan: &FaultPlan) -> Honest {
+pub(crate) fn honest(plan: &FaultPlan) -> Honest {
     let traitor = |number: &u16| plan.traitors.iter().any(|traitor| traitor.node == *number);
     (1..=plan.nodes).filter(|number| !traitor(number)).map(NodeId::new).collect()
+}
+
+/// How a member deviates at this moment of the plan, if it does.
+pub(crate) fn due(plan: &FaultPlan, node: NodeId, now: u64) -> Option<Deviation> {
+    plan.traitors
+        .iter()
+        .find(|traitor| NodeId::new(traitor.node) == node && traitor.from <= now)
+        .map(|traitor| traitor.deviation)
+}
+
+impl Counts {
+    /// Counts what an honest node holds against others.
+    pub(crate) fn blame(&mut self, fact: &Fact) {
+        if let Fact::Struck { violation, .. } = fact
+            && *violation != Violation::Timeout
+        {
+            self.strikes += 1;
+        } else if let Fact::Proven(_) = fact {
+            self.proofs += 1;
+        } else if let Fact::Banned { .. } = fact {
+            self.bans += 1;
+        }
+    }
 }
 
 impl World {
@@ -29,12 +53,7 @@ impl World {
             return Ok(true);
         }
         let now = self.queue.now().saturating_sub(self.origin);
-        let due = self
-            .plan
-            .traitors
-            .iter()
-            .find(|traitor| NodeId::new(traitor.node) == node && traitor.from <= now)
-            .map(|traitor| traitor.deviation);
+        let due = due(&self.plan, node, now);
         let (Some(deviation), Some(host)) = (due, self.hosts.get(&node)) else { return Ok(false) };
         let setup = host.setup()?;
         let deviant = byzantine::deviant(deviation, setup)
@@ -69,18 +88,8 @@ impl World {
                 continue;
             }
             self.tally.sent += 1;
-            let (channel, bytes, message) = match words {
-                Words::Message(message) => {
-                    let bytes = message
-                        .encode()
-                        .map_err(|e| defect(format!("{from} made what does not encode: {e}")))?;
-                    (message.channel(), bytes, Some(message))
-                }
-                Words::Bytes(channel, bytes) => {
-                    let message = Message::decode(channel, &bytes).ok();
-                    (channel, bytes, message)
-                }
-            };
+            let (channel, bytes, message) =
+                words.frame().map_err(|e| defect(format!("{from} made what does not encode: {e}")))?;
             let parcel = Rc::new(Parcel::new(channel, bytes));
             if let Some(message) = &message {
                 self.observe(&Observed::Sent { from, message, bytes: parcel.bytes() })?;
@@ -126,21 +135,5 @@ impl World {
             deviant.shown(observation);
         }
         Ok(())
-    }
-
-    /// Counts what honest nodes hold against others.
-    pub(super) fn count_blame(&mut self, by: NodeId, fact: &Fact) {
-        if !self.honest.contains(&by) {
-            return;
-        }
-        if let Fact::Struck { violation, .. } = fact
-            && *violation != Violation::Timeout
-        {
-            self.tally.strikes += 1;
-        } else if let Fact::Proven(_) = fact {
-            self.tally.proofs += 1;
-        } else if let Fact::Banned { .. } = fact {
-            self.tally.bans += 1;
-        }
     }
 }
