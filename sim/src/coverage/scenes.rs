@@ -15,11 +15,13 @@ const TIMES: u64 = 5;
 /// A name and, for a seed, a plan.
 type Scene = (&'static str, fn(u64) -> FaultPlan);
 
-const ALL: [Scene; 4] = [
+const ALL: [Scene; 6] = [
     ("scene `stolen under way`", stolen_under_way),
     ("scene `false witness`", false_witness),
     ("scene `asked too late`", asked_too_late),
     ("scene `new coordinator`", new_coordinator),
+    ("scene `outvoted`", outvoted),
+    ("scene `taken already`", taken_already),
 ];
 
 /// All plans, under the seeds from this one on.
@@ -36,13 +38,8 @@ fn quiet(seed: u64) -> FaultPlan {
 
 /// All must sign, the last approval is heard late, and the only coin is stolen before.
 fn stolen_under_way(seed: u64) -> FaultPlan {
-    let deaf = |kind: &str| Filter {
-        from: 0,
-        to: 25_000,
-        sender: Some(5),
-        receiver: None,
-        kind: kind.to_owned(),
-    };
+    let deaf =
+        |kind: &str| Filter { from: 0, to: 25_000, sender: Some(5), receiver: None, kind: kind.to_owned() };
     FaultPlan {
         threshold: 5,
         payments: vec![Payment::new(5_000, 1, 900_000)],
@@ -96,5 +93,38 @@ fn new_coordinator(seed: u64) -> FaultPlan {
         payments: (0..12_u16).map(|n| Payment::new(5_000 + 20 * u64::from(n), 2 + n % 3, 100_000)).collect(),
         chain: ChainPlan::quiet(vec![2_000_000; 12]),
         ..quiet(seed)
+    }
+}
+
+/// Two members each believe to coordinate, and there is one coin.
+fn one_coin(seed: u64) -> FaultPlan {
+    FaultPlan {
+        leases: (1..=5)
+            .map(|node| Lease { at: 1_000, node, holder: Some(if node <= 2 { 1 } else { 5 }) })
+            .collect(),
+        chain: ChainPlan::quiet(vec![5_000_000]),
+        ..quiet(seed)
+    }
+}
+
+/// One member has given the coin to a payment that nobody else hears of, and refuses the one that all others approve.
+fn outvoted(seed: u64) -> FaultPlan {
+    let mute =
+        |kind: &str| Filter { from: 0, to: 12_000, sender: Some(5), receiver: None, kind: kind.to_owned() };
+    FaultPlan {
+        payments: vec![Payment::new(5_000, 5, 900_000), Payment::new(6_000, 1, 900_000)],
+        filters: ["VoteRequest", "Bundle", "SyncPage"].map(mute).into(),
+        ..one_coin(seed)
+    }
+}
+
+/// A coordinator that has not heard of a payment grants its coin again, to a member that has approved it.
+fn taken_already(seed: u64) -> FaultPlan {
+    let deaf =
+        |kind: &str| Filter { from: 0, to: 12_000, sender: None, receiver: Some(5), kind: kind.to_owned() };
+    FaultPlan {
+        payments: vec![Payment::new(5_000, 1, 900_000), Payment::new(5_300, 4, 900_000)],
+        filters: ["VoteRequest", "Vote", "Finished", "Bundle", "SyncPage"].map(deaf).into(),
+        ..one_coin(seed)
     }
 }

@@ -210,9 +210,7 @@ pub const fn hunt(mutant: Mutant) -> Hunt {
             ("write-ahead", Field::Of(Profile::Swarm), 20, &["durable_before_sent"])
         }
         Mutant::WordsBeforeRecords => ("write-ahead", Field::Of(Profile::Calm), 5, &["durable_before_sent"]),
-        Mutant::VoteForgottenAtRestart => {
-            ("I5", Field::Forgetful, 50, &["no_double_vote"])
-        }
+        Mutant::VoteForgottenAtRestart => ("I5", Field::Forgetful, 50, &["no_double_vote"]),
         Mutant::SessionJoinedAgain => ("I4", Field::LateDoubles, 50, &["once", "no_false_accusation"]),
         Mutant::SessionOfAnotherBoot => {
             ("I4", Field::Of(Profile::Crashy), 60, &["once", "no_false_accusation"])
