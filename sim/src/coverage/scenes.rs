@@ -1,5 +1,7 @@
 //! Scenes: plans made for situations that chance reaches too seldom to ask for them of every sweep.
 
+use mpc_wallet_core::sometimes::Situation;
+
 use crate::{
     FaultPlan,
     plan::{
@@ -12,22 +14,22 @@ use crate::{
 /// How often each is played, with another seed each time.
 const TIMES: u64 = 5;
 
-/// A name and, for a seed, a plan.
-type Scene = (&'static str, fn(u64) -> FaultPlan);
+/// A name, what it is played for, and, for a seed, a plan.
+type Scene = (&'static str, Situation, fn(u64) -> FaultPlan);
 
 const ALL: [Scene; 6] = [
-    ("scene `stolen under way`", stolen_under_way),
-    ("scene `false witness`", false_witness),
-    ("scene `asked too late`", asked_too_late),
-    ("scene `new coordinator`", new_coordinator),
-    ("scene `outvoted`", outvoted),
-    ("scene `taken already`", taken_already),
+    ("scene `stolen under way`", Situation::ApprovedCoinGoesBad, stolen_under_way),
+    ("scene `false witness`", Situation::FalseAccusation, false_witness),
+    ("scene `asked too late`", Situation::PromiseRefused, asked_too_late),
+    ("scene `new coordinator`", Situation::GrantFromAnother, new_coordinator),
+    ("scene `outvoted`", Situation::RefusalBesideCertificate, outvoted),
+    ("scene `taken already`", Situation::GrantOfTakenCoin, taken_already),
 ];
 
 /// All plans, under the seeds from this one on.
 pub(super) fn plans(from: u64) -> Vec<(u64, &'static str, FaultPlan)> {
     let played = ALL.iter().flat_map(|scene| (0..TIMES).map(move |_| scene));
-    (from..).zip(played).map(|(seed, (name, plan))| (seed, *name, plan(seed))).collect()
+    (from..).zip(played).map(|(seed, (name, _, plan))| (seed, *name, plan(seed))).collect()
 }
 
 /// Payments need not all be paid: a network that may reorder is no calm one.
@@ -126,5 +128,27 @@ fn taken_already(seed: u64) -> FaultPlan {
         payments: vec![Payment::new(5_000, 1, 900_000), Payment::new(5_300, 4, 900_000)],
         filters: ["VoteRequest", "Vote", "Finished", "Bundle", "SyncPage"].map(deaf).into(),
         ..one_coin(seed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use mpc_wallet_core::sometimes::take;
+
+    use super::*;
+
+    #[test]
+    fn each_scene_reaches_what_it_is_played_for_and_breaks_nothing() {
+        for (name, situation, plan) in ALL {
+            drop(take());
+            for seed in 0..TIMES {
+                plan(seed).check().unwrap();
+                assert_eq!(crate::run(plan(seed), None).unwrap().breach, None, "{name}, seed {seed}");
+            }
+            let reached =
+                Situation::ALL.iter().zip(take()).any(|(known, times)| *known == situation && times > 0);
+            assert!(reached, "{name} does not reach {}", situation.name());
+        }
     }
 }

@@ -237,7 +237,7 @@ pub const fn hunt(mutant: Mutant) -> Hunt {
         Mutant::ProofUnused => {
             ("completeness", Field::Traitor(Deviation::Equivocator), 20, &["liars_accused"])
         }
-        Mutant::CoinsNotCommitted => ("I2", Field::TwoHolders, 50, &["one_coin_one_family"]),
+        Mutant::CoinsNotCommitted => ("I2", Field::TwoHolders, 2, &["one_coin_one_family"]),
         Mutant::SecondVoteInJournal => ("I5", Field::Of(Profile::Swarm), 20, &["no_double_vote"]),
         Mutant::LiveStateAhead => ("replay", Field::Of(Profile::Calm), 5, &["replay_equals_live"]),
         Mutant::VotesForAnotherProposal => ("I3", Field::TwoBuilders, 50, &["threshold"]),
