@@ -88,8 +88,8 @@ mutants! {
     PromiseAfterShare,
     /// The transaction pays one satoshi less than its client asked for.
     AnotherAmount,
-    /// Proof of a lie is kept to oneself.
-    ProofKeptBack,
+    /// Proof of a lie leads to nothing: whoever holds it neither shuts the liar out nor tells anybody.
+    ProofUnused,
     /// An approval commits no coins.
     CoinsNotCommitted,
     /// The re-check before signing writes a second, different vote into the journal.
@@ -100,6 +100,8 @@ mutants! {
     VotesForAnotherProposal,
     /// Silence in a session is held against a member like a breach of the protocol.
     SilenceHeldAgainst,
+    /// A node that starts takes part before its peers have told what they saw of it.
+    SpeaksUnasked,
 }
 
 #[cfg(feature = "mutants")]

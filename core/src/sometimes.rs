@@ -137,8 +137,6 @@ situations! {
     GrantFromAnother: Cuts,
     /// Coins are granted that the asker knows to be taken.
     GrantOfTakenCoin: Leases,
-    /// A payment made again is the same transaction but for its lock time.
-    LockTimeLowered: Leases,
     /// A client asks again and gets the transaction that it has.
     IdempotentReplay: Clients,
     /// A client asks again of a node that has restarted since.

@@ -1,4 +1,8 @@
 //! Which rare situations a sweep reached. What none of its runs reached, none of its runs says anything about.
+//!
+//! Besides its seeds a sweep plays the [`scenes`]: a few plans for situations that chance reaches too seldom.
+
+mod scenes;
 
 use std::{
     fmt::Write,
@@ -32,8 +36,8 @@ pub struct Reached {
     pub times: u64,
     /// In how many runs.
     pub runs: u64,
-    /// The lowest seed that reached it, and its profile.
-    pub first: Option<(u64, Profile)>,
+    /// The lowest seed that reached it, and of which profile or scene.
+    pub first: Option<(u64, &'static str)>,
 }
 
 /// What a sweep reached.
@@ -52,12 +56,12 @@ impl Coverage {
         Self { reached: Situation::ALL.iter().map(reached).collect(), failed: 0 }
     }
 
-    fn add(&mut self, seed: u64, profile: Profile, counts: &[u64]) {
+    fn add(&mut self, seed: u64, kind: &'static str, counts: &[u64]) {
         for (reached, times) in self.reached.iter_mut().zip(counts).filter(|(_, times)| **times > 0) {
             reached.times += times;
             reached.runs += 1;
             if reached.first.is_none_or(|(first, _)| seed < first) {
-                reached.first = Some((seed, profile));
+                reached.first = Some((seed, kind));
             }
         }
     }
@@ -88,7 +92,7 @@ impl Coverage {
         for Reached { situation, times, runs, first } in rows {
             let first = first.map_or_else(
                 || format!("never; needs {:?}", situation.needs()),
-                |(seed, profile)| format!("seed {seed:#x} of {}", profile.name()),
+                |(seed, kind)| format!("seed {seed:#x} of {kind}"),
             );
             // Writing into a string cannot fail.
             let _ = writeln!(text, "{:<30} {times:>10} {runs:>7}  {first}", situation.name());
@@ -97,8 +101,24 @@ impl Coverage {
     }
 }
 
-/// Runs the seeds and counts. `progress` gets the number of runs that are over, from any thread.
+/// Runs the seeds, then the scenes, and counts. `progress` gets the number of runs that are over, from any thread.
 pub fn sweep(options: &Options<'_>, progress: &(dyn Fn(u64) + Sync)) -> Coverage {
+    run_all(options, &scenes::plans(options.from.saturating_add(options.count)), progress)
+}
+
+fn run_all(
+    options: &Options<'_>,
+    scenes: &[(u64, &'static str, FaultPlan)],
+    progress: &(dyn Fn(u64) + Sync),
+) -> Coverage {
+    let nth = |index: u64| {
+        if index >= options.count {
+            return scenes.get(usize::try_from(index - options.count).ok()?).cloned();
+        }
+        let turn = options.profiles.iter().cycle().nth(usize::try_from(index).ok()?)?;
+        let seed = options.from.saturating_add(index);
+        Some((seed, turn.name(), FaultPlan::from_seed(seed, *turn)))
+    };
     let threads = match options.threads {
         0 => thread::available_parallelism().map_or(1, usize::from),
         threads => threads,
@@ -108,15 +128,12 @@ pub fn sweep(options: &Options<'_>, progress: &(dyn Fn(u64) + Sync)) -> Coverage
         let mut coverage = Coverage::new();
         loop {
             let index = next.fetch_add(1, Ordering::Relaxed);
-            let profile = options.profiles.iter().cycle().nth(usize::try_from(index).unwrap_or(usize::MAX));
-            let Some(profile) = profile.filter(|_| index < options.count) else { return coverage };
-            let seed = options.from.saturating_add(index);
+            let Some((seed, kind, plan)) = nth(index) else { return coverage };
             // What an earlier run in this thread left behind is not this one's.
             drop(take());
-            let clean =
-                run(FaultPlan::from_seed(seed, *profile), None).is_ok_and(|report| report.breach.is_none());
+            let clean = run(plan, None).is_ok_and(|report| report.breach.is_none());
             coverage.failed += u64::from(!clean);
-            coverage.add(seed, *profile, &take());
+            coverage.add(seed, kind, &take());
             progress(over.fetch_add(1, Ordering::Relaxed) + 1);
         }
     };
@@ -138,8 +155,9 @@ mod tests {
     #[test]
     fn one_thread_or_two_count_the_same() {
         let options = Options { from: 3, count: 4, profiles: &[Profile::Lossy, Profile::Crashy], threads: 1 };
-        let one = sweep(&options, &|_| {});
-        assert_eq!(one, sweep(&Options { threads: 2, ..options }, &|_| {}));
+        let scenes = &scenes::plans(7)[..1];
+        let one = run_all(&options, scenes, &|_| {});
+        assert_eq!(one, run_all(&Options { threads: 2, ..options }, scenes, &|_| {}));
         assert!(one.reached.iter().any(|reached| reached.times > 0));
     }
 

@@ -37,12 +37,13 @@ impl Node {
     /// Records verified proof and bans its subject; a first-hand witness tells everybody.
     pub(super) fn prove(&mut self, evidence: Evidence, first_hand: bool) {
         // One proof is enough for as long as its ban lasts; more would only fill the books.
-        if self.state.has_evidence(&evidence.digest()) || self.is_banned(evidence.accused()) {
+        let enough = self.state.has_evidence(&evidence.digest()) || self.is_banned(evidence.accused());
+        if enough || mutant!(ProofUnused) {
             return;
         }
         let (accused, violation) = (evidence.accused(), evidence.violation());
         self.record(Fact::Proven(Box::new(evidence.clone())));
-        if first_hand && !mutant!(ProofKeptBack) {
+        if first_hand {
             self.broadcast(Message::Accusation(Box::new(evidence)));
         }
         self.ban(accused, violation, "proven by its own signatures");

@@ -274,7 +274,6 @@ impl Node {
         // The same payment made again after an earlier one died could be the very same transaction, of which the
         // members remember the end. Another lock time makes it another one.
         while self.state.transaction(unsigned_tx.compute_txid()).is_some() {
-            sometimes!(LockTimeLowered);
             let height = unsigned_tx.lock_time.to_consensus_u32();
             unsigned_tx.lock_time = LockTime::from_consensus(
                 height.checked_sub(1).ok_or_else(|| inconsistent("this transaction was made before"))?,

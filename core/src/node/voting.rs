@@ -561,7 +561,7 @@ impl Node {
     fn vote_in_journal(&mut self, txid: Txid) {
         let own = self.state.transaction(txid).and_then(|tx| tx.tally.vote_of(self.config.me));
         if let Some(mut ballot) = own.map(|vote| vote.body.clone()) {
-            ballot.expires_at = self.now;
+            ballot.expires_at = ballot.expires_at.plus(Millis(1));
             self.record(Fact::Voted(Signed::new(ballot, &self.identity)));
         }
     }

@@ -5,8 +5,8 @@ use mpc_wallet_core::mutant::Mutant;
 use crate::{
     FaultPlan, Profile,
     plan::{
-        ChainPlan, ClockFault, Crash, CrashPoint, Deviation, Filter, Jump, Lease, NetworkProfile, Payment,
-        Span, Traitor, Unsynced,
+        ChainPlan, ClockFault, Crash, CrashPoint, Deviation, DiskFault, DiskTrouble, Filter, Jump, Lease,
+        NetworkProfile, Payment, Reorg, Span, Traitor, Unsynced,
     },
     profile::{self, CALM_NETWORK},
 };
@@ -37,6 +37,10 @@ pub enum Field {
     TwoBuilders,
     /// Two members that each believe to coordinate, and everybody dies in the vote.
     Forgetful,
+    /// Two members that each believe to coordinate, votes that nobody hears, and a journal from before them.
+    Restored,
+    /// Blocks leave the chain when what was in them is confirmed, and nobody but the cluster knows it any more.
+    DeepReorg,
     /// A clock leaps over the expiry of what is being voted on.
     LeapOverVote,
     /// All must sign, one does not hear another, and a clock leaps over the expiry of what is being signed.
@@ -58,6 +62,8 @@ impl Field {
             Self::TwoHolders => String::from("two holders"),
             Self::TwoBuilders => String::from("two builders"),
             Self::Forgetful => String::from("two holders, all die"),
+            Self::Restored => String::from("two holders, old journal"),
+            Self::DeepReorg => String::from("deep reorganisation"),
             Self::LeapOverVote => String::from("leap over a vote"),
             Self::LeapOverSession => String::from("leap over a session"),
             Self::LongChain => String::from("long chain"),
@@ -101,10 +107,37 @@ impl Field {
                 }],
                 ..quiet
             },
-            Self::Forgetful => FaultPlan {
+            Self::Forgetful => {
+                let end = 5_040 + 40 * (seed % 20);
+                FaultPlan {
+                    leases: two_holders(),
+                    payments: busy(4),
+                    crashes: (1..=5).map(|node| crash(end, node)).collect(),
+                    // A vote that a peer has heard comes back to whoever forgot it (I7).
+                    filters: unheard(None, end + 200),
+                    ..quiet
+                }
+            }
+            Self::Restored => FaultPlan {
                 leases: two_holders(),
                 payments: busy(4),
-                crashes: (1..=5).map(|node| crash(5_040 + 40 * (seed % 20), node)).collect(),
+                // Proposals are known at once, and the votes on them wait for the chain.
+                chain: ChainPlan { answer: Span { least: 200, most: 500 }, ..quiet.chain },
+                disks: vec![DiskFault {
+                    at: 6_000,
+                    node: 3,
+                    fault: DiskTrouble::Restored { age: 850 - 10 * (seed % 10) },
+                }],
+                filters: unheard(Some(3), 12_000),
+                ..quiet
+            },
+            Self::DeepReorg => FaultPlan {
+                payments: busy(4),
+                chain: ChainPlan {
+                    block_interval: Span { least: 2_000, most: 2_000 },
+                    reorgs: vec![Reorg { at: 16_000 + 1_000 * (seed % 8), depth: 12, forgets: true }],
+                    ..quiet.chain
+                },
                 ..quiet
             },
             Self::LeapOverVote => FaultPlan {
@@ -161,6 +194,12 @@ fn two_holders() -> Vec<Lease> {
     (1..=5).map(|node| Lease { at: 1_000, node, holder: Some(if node <= 2 { 1 } else { 5 }) }).collect()
 }
 
+/// Until a moment no vote reaches this node, or anybody, in whichever message.
+fn unheard(receiver: Option<u16>, to: u64) -> Vec<Filter> {
+    let deaf = |kind: &str| Filter { from: 0, to, sender: None, receiver, kind: kind.to_owned() };
+    ["Vote", "Bundle", "SyncPage"].into_iter().map(deaf).collect()
+}
+
 /// How a bug is hunted.
 #[must_use]
 pub const fn hunt(mutant: Mutant) -> Hunt {
@@ -171,9 +210,7 @@ pub const fn hunt(mutant: Mutant) -> Hunt {
             ("write-ahead", Field::Of(Profile::Swarm), 20, &["durable_before_sent"])
         }
         Mutant::WordsBeforeRecords => ("write-ahead", Field::Of(Profile::Calm), 5, &["durable_before_sent"]),
-        Mutant::VoteForgottenAtRestart => {
-            ("I5", Field::Forgetful, 50, &["no_double_vote", "one_coin_one_family"])
-        }
+        Mutant::VoteForgottenAtRestart => ("I5", Field::Forgetful, 50, &["no_double_vote"]),
         Mutant::SessionJoinedAgain => ("I4", Field::LateDoubles, 50, &["once", "no_false_accusation"]),
         Mutant::SessionOfAnotherBoot => {
             ("I4", Field::Of(Profile::Crashy), 60, &["once", "no_false_accusation"])
@@ -184,7 +221,7 @@ pub const fn hunt(mutant: Mutant) -> Hunt {
         Mutant::EvidenceNotChecked => {
             ("I5", Field::Traitor(Deviation::Impersonator), 20, &["no_false_accusation"])
         }
-        Mutant::ReorgIgnored => ("liveness", Field::Of(Profile::Swarm), 60, &["convergence", "conservation"]),
+        Mutant::ReorgIgnored => ("liveness", Field::DeepReorg, 20, &["convergence"]),
         Mutant::RetryTimerNotArmed => ("liveness", Field::Of(Profile::Swarm), 50, &["convergence"]),
         Mutant::HashOrderLeaks => ("determinism", Field::Of(Profile::Swarm), 50, &["determinism"]),
         Mutant::UnknownCommitContinued => ("write-ahead", Field::Of(Profile::Swarm), 50, &["contract"]),
@@ -197,14 +234,15 @@ pub const fn hunt(mutant: Mutant) -> Hunt {
         Mutant::ReleasedTooSoon => ("I6", Field::TwoHolders, 50, &["dead_stays_dead"]),
         Mutant::PromiseAfterShare => ("I6", Field::LeapOverSession, 20, &["dead_stays_dead"]),
         Mutant::AnotherAmount => ("I1", Field::Of(Profile::Calm), 5, &["paid_once"]),
-        Mutant::ProofKeptBack => {
+        Mutant::ProofUnused => {
             ("completeness", Field::Traitor(Deviation::Equivocator), 20, &["liars_accused"])
         }
-        Mutant::CoinsNotCommitted => ("I2", Field::TwoHolders, 50, &["one_coin_one_family"]),
+        Mutant::CoinsNotCommitted => ("I2", Field::TwoHolders, 2, &["one_coin_one_family"]),
         Mutant::SecondVoteInJournal => ("I5", Field::Of(Profile::Swarm), 20, &["no_double_vote"]),
         Mutant::LiveStateAhead => ("replay", Field::Of(Profile::Calm), 5, &["replay_equals_live"]),
         Mutant::VotesForAnotherProposal => ("I3", Field::TwoBuilders, 50, &["threshold"]),
         Mutant::SilenceHeldAgainst => ("I5", Field::Of(Profile::Swarm), 30, &["no_false_accusation"]),
+        Mutant::SpeaksUnasked => ("I7", Field::Restored, 30, &["no_double_vote", "no_false_accusation"]),
     };
     let twice = matches!(mutant, Mutant::HashOrderLeaks);
     Hunt { invariant, field, budget, oracles, twice }

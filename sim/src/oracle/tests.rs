@@ -18,6 +18,8 @@ use mpc_wallet_core::{
     vote::{Ballot, Decision, Evidence, Promise, RejectReason, Violation, Vote},
 };
 
+mod bounds;
+
 use super::*;
 
 const N: u16 = 5;
