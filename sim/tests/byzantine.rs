@@ -16,7 +16,11 @@ fn plan(seed: u64, node: u16, deviation: Deviation) -> FaultPlan {
     let payments = (0..12_u16)
         .map(|number| Payment {
             idempotency_key: Some(format!("key-{number}")),
-            ..Payment::new(u64::from(number) * 2_500, [2, 4, 5][usize::from(number % 3)], 20_000)
+            ..Payment::new(
+                u64::from(number) * 2_500,
+                if number % 3 == 0 { 2 } else { 3 + number % 3 },
+                20_000,
+            )
         })
         .collect();
     let crashes = if deviation == Deviation::Forgetter {

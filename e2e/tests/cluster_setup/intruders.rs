@@ -66,9 +66,13 @@ fn a_member_that_sends_garbage_is_cut_off_and_logged_and_the_node_lives() {
         wait_logged(&cluster, 5, &["peer misbehaved; connection closed", reason]);
     }
     // Four members are alive and see each other, whatever they now think of the first.
-    for id in 2..=5 {
-        let members = cluster.node(id).unwrap().api().members().unwrap().nodes;
-        let online = members.iter().filter(|member| member.status == "online").count();
-        assert!(online >= 4, "node {id}: {members:?}");
-    }
+    wait_for("four members to see each other", SOON, || {
+        for id in 2..=5 {
+            let members = cluster.node(id)?.api().members()?.nodes;
+            let online = members.iter().filter(|member| member.status == "online").count();
+            anyhow::ensure!(online >= 4, "node {id}: {members:?}");
+        }
+        Ok(())
+    })
+    .unwrap();
 }

@@ -244,7 +244,7 @@ impl Event {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
     use proptest::prelude::*;
 
     use super::*;
@@ -298,7 +298,8 @@ mod tests {
                 plans.push(FaultPlan::from_bytes(&bytes));
             }
         }
-        let reached: [(&str, fn(&FaultPlan) -> bool); 15] = [
+        type Reach = (&'static str, fn(&FaultPlan) -> bool);
+        let reached: [Reach; 15] = [
             ("payments", |plan| plan.payments.len() > 1),
             ("crashes", |plan| !plan.crashes.is_empty()),
             ("partitions", |plan| !plan.partitions.is_empty()),

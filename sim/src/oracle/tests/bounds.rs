@@ -143,7 +143,7 @@ fn within_limits_objects_to_the_twenty_sixth_of_a_line_unless_its_head_has_confi
     for transaction in line().take(25) {
         broadcast(&mut oracle, &transaction).unwrap();
     }
-    let last = line().last().unwrap();
+    let last = line().next_back().unwrap();
     refuses(broadcast(&mut oracle, &last), "the last of 26 unconfirmed");
     let head = line().next().unwrap();
     oracle.observe(&Observed::Confirmed { transaction: &head }).unwrap();
