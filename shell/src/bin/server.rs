@@ -68,6 +68,6 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
         }
         order.cancel();
     });
-    server::run(settings, stop).await?;
+    Box::pin(server::run(settings, stop)).await?;
     Ok(())
 }
