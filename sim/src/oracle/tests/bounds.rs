@@ -127,27 +127,22 @@ fn within_limits_objects_to_an_approval_beyond_the_policy_and_not_to_a_refusal()
 
 #[test]
 fn within_limits_objects_to_the_twenty_sixth_of_a_line_unless_its_head_has_confirmed() {
-    let line = || {
-        let mut parent = transaction(1, 1);
-        (0..26).map(move |_| {
-            let txid = parent.compute_txid();
-            let mut child = transaction(1, 1);
-            child.input[0].previous_output.txid = txid;
-            std::mem::replace(&mut parent, child)
-        })
-    };
+    let mut line = vec![transaction(1, 1)];
+    while line.len() < 26 {
+        let mut child = transaction(1, 1);
+        child.input[0].previous_output.txid = line[line.len() - 1].compute_txid();
+        line.push(child);
+    }
     let broadcast = |oracle: &mut WithinLimits, transaction: &Transaction| {
         oracle.observe(&Observed::Broadcast { node: node(1), transaction })
     };
     let mut oracle = WithinLimits::default();
-    for transaction in line().take(25) {
-        broadcast(&mut oracle, &transaction).unwrap();
+    for transaction in &line[..25] {
+        broadcast(&mut oracle, transaction).unwrap();
     }
-    let last = line().next_back().unwrap();
-    refuses(broadcast(&mut oracle, &last), "the last of 26 unconfirmed");
-    let head = line().next().unwrap();
-    oracle.observe(&Observed::Confirmed { transaction: &head }).unwrap();
-    broadcast(&mut oracle, &last).unwrap();
+    refuses(broadcast(&mut oracle, &line[25]), "the last of 26 unconfirmed");
+    oracle.observe(&Observed::Confirmed { transaction: &line[0] }).unwrap();
+    broadcast(&mut oracle, &line[25]).unwrap();
 }
 
 #[test]
