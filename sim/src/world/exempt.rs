@@ -72,11 +72,12 @@ fn is_hostage(plan: &FaultPlan, honest: &Memories<'_>, txid: Txid) -> bool {
     let threshold = usize::from(plan.threshold);
     let total = usize::from(plan.nodes);
     let tolerated = (total - threshold).min((2 * threshold).saturating_sub(total + 1));
-    let (mut sign, mut bound) = (0, 0);
+    let (mut sign, mut bound, mut certified) = (0, 0, false);
     for (me, memory) in honest {
         let Some(tx) = memory.transaction(txid) else { return false };
-        let certified = matches!(tx.state, State::ThresholdReached | State::Approved | State::Signing);
-        if !certified {
+        // A member that heard the other vote of an equivocator first has no certificate.
+        certified |= matches!(tx.state, State::ThresholdReached | State::Approved | State::Signing);
+        if !tx.state.is_unsigned() {
             return false;
         }
         match own_word(*me, tx) {
@@ -85,7 +86,7 @@ fn is_hostage(plan: &FaultPlan, honest: &Memories<'_>, txid: Txid) -> bool {
             Word::Open => return false,
         }
     }
-    sign < threshold && bound < total - threshold + 1 + tolerated
+    certified && sign < threshold && bound < total - threshold + 1 + tolerated
 }
 
 /// Whether a client was promised a payment that waits for a traitor.
