@@ -39,6 +39,8 @@ pub struct Expected {
     pub answer: Result<Txid, String>,
     /// Whether nothing stood in its way, so that it must be confirmed.
     pub must_confirm: bool,
+    /// Whether its node may have lost it before anybody else heard of it: no backup holds what came after it.
+    pub may_be_lost: bool,
     /// Whether the chain has paid it.
     pub paid: bool,
 }
@@ -83,7 +85,10 @@ pub fn convergence(nodes: &BTreeMap<NodeId, NodeEnd>, clients: &[Expected]) -> R
             Ok(txid) if client.must_confirm && !client.paid => {
                 problems.push(format!("{} is not paid, accepted as {txid}", client.label));
             }
-            Ok(txid) if !nodes.values().any(|node| node.transactions.contains_key(txid)) => {
+            Ok(txid)
+                if !client.may_be_lost
+                    && !nodes.values().any(|node| node.transactions.contains_key(txid)) =>
+            {
                 problems.push(format!("{} was accepted as {txid}, which nobody knows", client.label));
             }
             Ok(_) => {}

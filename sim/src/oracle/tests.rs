@@ -426,7 +426,7 @@ fn convergence_objects_to_the_unfinished_the_unknown_the_split_and_the_unpaid() 
         states.into_iter().zip(1..).map(|(state, number)| (node(number), view(state))).collect()
     };
     let client = |answer, must_confirm, paid| {
-        [Expected { label: String::from("payment-0"), answer, must_confirm, paid }]
+        [Expected { label: String::from("payment-0"), answer, may_be_lost: false, must_confirm, paid }]
     };
     let settled = end([Some("confirmed"), Some("confirmed")]);
     convergence(&settled, &client(Ok(txid), true, true)).unwrap();

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     oracle::{Books, Expected, NodeEnd, TransactionEnd},
-    plan::FaultPlan,
+    plan::{DiskTrouble, FaultPlan},
 };
 
 /// How a node sees its transactions, but for those of which nothing is demanded.
@@ -41,6 +41,7 @@ pub(crate) fn expectations(
         })
         .collect();
     let untroubled = plan.is_untroubled();
+    let restored = plan.disks.iter().any(|disk| matches!(disk.fault, DiskTrouble::Restored { .. }));
     clients
         .iter()
         .enumerate()
@@ -55,6 +56,7 @@ pub(crate) fn expectations(
                 ClientState::Asked { node, .. } => Err(format!("{node} has not answered")),
                 ClientState::Unsure => Err(String::from("it lost its answer")),
             },
+            may_be_lost: restored,
             must_confirm: untroubled || client.payment.at >= plan.heal_at,
             paid: paid.contains_key(&client.recipient),
         })
