@@ -34,4 +34,4 @@ step "rare situations"
 sim coverage
 
 step "seeds of this commit"
-sim sweep --from "$seed" --count 300
+sim sweep --from "$seed" --count 300 --profile swarm
