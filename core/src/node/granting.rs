@@ -3,21 +3,20 @@
 //! Requests are served in order of arrival; one that cannot be served yet waits a while, because change of open
 //! transactions may be on its way. A grant is kept until its proposal appears, and given again when asked again.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
-use bitcoin::{Amount, Network, OutPoint, Txid};
+use bitcoin::{Network, OutPoint};
 use rand_core::CryptoRngCore;
 
 use super::{Node, timers::Timer};
 use crate::{
     ids::{NodeId, PaymentId},
     message::{CoinGrant, CoinRequest, GrantedCoin, Message},
-    mutant,
     refusal::Refusal,
     sometimes,
     time::{Millis, Timestamp},
-    tx::{self, Prevout, SubStatus},
-    wallet::{self, Ask, Candidate, SelectionError, Wallet},
+    tx::Prevout,
+    wallet::{self, Ask, SelectionError},
 };
 
 /// Blocks within which a payment should confirm when the client names no fee rate.
@@ -48,8 +47,9 @@ struct Granted {
 }
 
 impl Granting {
-    fn granted_coins(&self) -> impl Iterator<Item = OutPoint> + '_ {
-        self.granted.values().flat_map(|granted| granted.grant.inputs.iter().map(|coin| coin.outpoint))
+    /// Coins promised to payments that nobody has proposed yet.
+    pub(super) fn granted_coins(&self) -> impl Iterator<Item = &GrantedCoin> + '_ {
+        self.granted.values().flat_map(|granted| &granted.grant.inputs)
     }
 }
 
@@ -60,8 +60,10 @@ struct Waiting {
 }
 
 /// Why there are no coins now.
-enum Shortage {
+pub(super) enum Shortage {
+    /// Waiting may help.
     Temporary(Refusal),
+    /// It will not.
     Final(Refusal),
 }
 
@@ -155,11 +157,6 @@ impl Node {
         }
     }
 
-    /// Coins that open transactions ask for; a proposal does so before anyone has committed them.
-    fn proposed_coins(&self) -> BTreeSet<OutPoint> {
-        self.state.open().flat_map(|(_, tx)| tx.proposal.body.coins().collect::<Vec<_>>()).collect()
-    }
-
     pub(super) fn take_own_grants(&mut self, entropy: &mut dyn CryptoRngCore) {
         for grant in std::mem::take(&mut self.granting.own_grants) {
             self.on_coin_grant(self.config.me, grant, entropy);
@@ -229,112 +226,5 @@ impl Node {
             }
         }
         .map(|rate| rate.min(self.config.policy.fee_rate_ceiling))
-    }
-
-    /// What a new payment may spend: free, mature, and either in a block or our own change in the mempool.
-    pub(super) fn spendable_coins(&self, wallet: &Wallet) -> Vec<Candidate> {
-        let tip = self.settling.tip_height();
-        let script = wallet.script();
-        let mut seen = BTreeSet::new();
-        let mut candidates = Vec::new();
-        let mut taken = self.proposed_coins();
-        taken.extend(self.granting.granted_coins());
-        let free =
-            |outpoint: &OutPoint| self.state.holder_of(outpoint).is_none() && !taken.contains(outpoint);
-        for coin in self.settling.coins() {
-            let mature = match coin.height {
-                Some(height) => !coin.coinbase || wallet::is_mature(height, tip),
-                None => self.change_may_be_spent(coin.outpoint.txid),
-            };
-            if coin.output.script_pubkey == script && mature && free(&coin.outpoint) {
-                seen.insert(coin.outpoint);
-                candidates.push(Candidate {
-                    outpoint: coin.outpoint,
-                    value: coin.output.value,
-                    confirmed: coin.height.is_some(),
-                });
-            }
-        }
-        // Change in the mempool that the last look at the chain was too early to show.
-        for (txid, outpoint, value) in self.fresh_change(wallet) {
-            if !seen.contains(&outpoint) && self.change_may_be_spent(txid) && free(&outpoint) {
-                candidates.push(Candidate { outpoint, value, confirmed: false });
-            }
-        }
-        candidates
-    }
-
-    /// Outputs to this wallet of its own transactions that the mempool has and no block yet.
-    fn fresh_change<'a>(
-        &'a self,
-        wallet: &Wallet,
-    ) -> impl Iterator<Item = (Txid, OutPoint, Amount)> + use<'a> {
-        let script = wallet.script();
-        self.state
-            .open()
-            .filter(|(_, tx)| tx.state == tx::State::Broadcasting && tx.sub_status == SubStatus::InMempool)
-            .flat_map(move |(txid, tx)| {
-                let outputs = tx.proposal.body.unsigned_tx.output.iter();
-                let script = script.clone();
-                (0_u32..)
-                    .zip(outputs)
-                    .filter(move |(_, output)| output.script_pubkey == script)
-                    .map(move |(vout, output)| (txid, OutPoint { txid, vout }, output.value))
-            })
-    }
-
-    /// Whether an unconfirmed output of this transaction is our own change, accepted by the network, and not on top of
-    /// too many unconfirmed transactions.
-    fn change_may_be_spent(&self, txid: Txid) -> bool {
-        let accepted = self
-            .state
-            .transaction(txid)
-            .is_some_and(|tx| tx.state == tx::State::Broadcasting && tx.sub_status == SubStatus::InMempool);
-        let short = self.unconfirmed_family(txid) < self.config.limits.unconfirmed_chain;
-        accepted && (short || mutant!(ChainLimitIgnored))
-    }
-
-    /// How many unconfirmed transactions of ours this one stands on, itself included; counted up to the limit.
-    fn unconfirmed_family(&self, txid: Txid) -> usize {
-        let mut family = BTreeSet::new();
-        let mut unseen = vec![txid];
-        while let Some(txid) = unseen.pop() {
-            let Some(tx) = self.state.transaction(txid).filter(|tx| tx.block.is_none()) else { continue };
-            if family.insert(txid) {
-                unseen.extend(tx.proposal.body.coins().map(|coin| coin.txid));
-            }
-            if family.len() >= self.config.limits.unconfirmed_chain {
-                break;
-            }
-        }
-        family.len()
-    }
-
-    /// Whether waiting may help: locked coins may be freed, and change of open transactions will come.
-    fn shortage(&self, wallet: &Wallet, candidates: &[Candidate], needed: Amount) -> Shortage {
-        let spendable: u64 = candidates.iter().map(|candidate| candidate.value.to_sat()).sum();
-        let balance = self.balance(wallet);
-        let script = wallet.script();
-        let change_to_come: u64 = self
-            .state
-            .open()
-            .flat_map(|(_, tx)| tx.proposal.body.unsigned_tx.output.iter())
-            .filter(|output| output.script_pubkey == script)
-            .map(|output| output.value.to_sat())
-            .fold(0, u64::saturating_add);
-        let granted: u64 = self
-            .granting
-            .granted
-            .values()
-            .flat_map(|granted| granted.grant.inputs.iter().map(|coin| coin.output.value.to_sat()))
-            .fold(0, u64::saturating_add);
-        let refusal = Refusal::InsufficientFunds {
-            needed: needed.to_sat(),
-            spendable,
-            locked: balance.locked.to_sat(),
-            unconfirmed: balance.untrusted_pending.to_sat(),
-        };
-        let hope = spendable.saturating_add(change_to_come).saturating_add(granted);
-        if hope >= needed.to_sat() { Shortage::Temporary(refusal) } else { Shortage::Final(refusal) }
     }
 }

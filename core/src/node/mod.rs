@@ -19,6 +19,7 @@ mod payments;
 mod peers;
 mod settling;
 mod signing;
+mod spendable;
 mod standing;
 mod sync;
 mod timers;
