@@ -137,6 +137,14 @@ situations! {
     GrantFromAnother: Cuts,
     /// Coins are granted that the asker knows to be taken.
     GrantOfTakenCoin: Leases,
+    /// Coins are granted that the asker has never seen.
+    GrantOfUnknownCoin: Traitors,
+    /// Nobody proposes what a grant was for.
+    GrantLapses: Crashes,
+    /// A node stops asking its coordinator for coins.
+    ChoosesForItself: Traitors,
+    /// A member that does not coordinate, as it sees it, hands out coins to one who insists.
+    ServesWithoutCoordinating: Traitors,
     /// A client asks again and gets the transaction that it has.
     IdempotentReplay: Clients,
     /// A client asks again of a node that has restarted since.

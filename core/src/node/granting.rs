@@ -2,8 +2,14 @@
 //!
 //! Requests are served in order of arrival; one that cannot be served yet waits a while, because change of open
 //! transactions may be on its way. A grant is kept until its proposal appears, and given again when asked again.
+//!
+//! A member whose grant lapsed (it crashed, or it is greedy) comes after all others, has one grant at a time, and for a
+//! shorter time, until it uses one. No member can fill the queue.
+//!
+//! Who coordinates is each member's own view, and views can differ for as long as a ban lasts. So every member serves
+//! whoever asks it: the coordinator at once, others when the asker has insisted for [`INSISTED`].
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bitcoin::{Network, OutPoint};
 use rand_core::CryptoRngCore;
@@ -25,8 +31,15 @@ const CONFIRMATION_TARGET: u16 = 6;
 /// How long granted coins stay reserved for a proposal that has not appeared.
 const GRANT_LIFE: Millis = Millis(10_000);
 
+/// The same for a member that let its last grant lapse: enough to propose, too short to keep others waiting.
+const SHORT_GRANT_LIFE: Millis = Millis(2_000);
+
 /// Between two looks at a queue that this node may not serve yet.
 const LOOK_AGAIN: Millis = Millis(1_000);
+
+/// How long somebody has to ask a node that does not coordinate, as it sees it, until it serves all the same. Longer than
+/// members differ about who coordinates when nobody lies, short enough for the asker's client.
+const INSISTED: Millis = Millis(2_000);
 
 /// Volatile state of granting.
 #[derive(Default)]
@@ -35,6 +48,8 @@ pub(super) struct Granting {
     queue: Vec<Waiting>,
     /// Coins promised to payments not yet proposed.
     granted: BTreeMap<PaymentId, Granted>,
+    /// Members whose last grant lapsed.
+    lapsed: BTreeSet<NodeId>,
     /// Grants of this node to itself, taken with entropy at hand.
     own_grants: Vec<CoinGrant>,
 }
@@ -51,11 +66,45 @@ impl Granting {
     pub(super) fn granted_coins(&self) -> impl Iterator<Item = &GrantedCoin> + '_ {
         self.granted.values().flat_map(|granted| &granted.grant.inputs)
     }
+
+    /// Forgets grants that are over, and notes who made use of his.
+    fn end_grants(&mut self, now: Timestamp, is_proposed: impl Fn(PaymentId) -> bool) {
+        let mut used = BTreeSet::new();
+        let mut lapsed = BTreeSet::new();
+        self.granted.retain(|payment, granted| {
+            let proposed = is_proposed(*payment);
+            let over = now >= granted.until;
+            if proposed {
+                used.insert(granted.to);
+            } else if over {
+                lapsed.insert(granted.to);
+            }
+            !proposed && !over
+        });
+        sometimes!(GrantLapses, !lapsed.is_empty());
+        self.lapsed.extend(lapsed);
+        self.lapsed.retain(|node| !used.contains(node));
+    }
+
+    /// Whether a member has used its turn: only one that is not trusted with more than one grant has.
+    fn has_had_its_turn(&self, node: NodeId) -> bool {
+        self.lapsed.contains(&node) && self.granted.values().any(|granted| granted.to == node)
+    }
+
+    fn life_for(&self, node: NodeId) -> Millis {
+        if self.lapsed.contains(&node) { SHORT_GRANT_LIFE } else { GRANT_LIFE }
+    }
+
+    /// When the first grant lapses.
+    fn first_end(&self) -> Option<Timestamp> {
+        self.granted.values().map(|granted| granted.until).min()
+    }
 }
 
 struct Waiting {
     from: NodeId,
     request: CoinRequest,
+    since: Timestamp,
     give_up: Timestamp,
 }
 
@@ -91,15 +140,16 @@ impl Node {
             }
             self.granting.granted.remove(&request.payment);
         }
-        let give_up = self.now.plus(self.config.timing.coin_wait);
         let known = self.granting.queue.iter().any(|w| w.request.payment == request.payment);
         if !known {
-            if self.granting.queue.len() >= self.config.limits.waiting_requests {
-                let limit = self.config.limits.waiting_requests;
+            let limit = self.config.limits.waiting_requests / usize::from(self.config.cluster.total());
+            let of_asker = self.granting.queue.iter().filter(|waiting| waiting.from == from).count();
+            if of_asker >= limit.max(1) {
                 self.answer_refusal(from, request.payment, Refusal::Busy { limit });
                 return;
             }
-            self.granting.queue.push(Waiting { from, request, give_up });
+            let give_up = self.now.plus(self.config.timing.coin_wait);
+            self.granting.queue.push(Waiting { from, request, since: self.now, give_up });
         }
         self.serve_coin_queue();
     }
@@ -113,36 +163,57 @@ impl Node {
 
     /// Serves whoever can be served, in order of arrival; refuses those without hope or out of time.
     pub(super) fn serve_coin_queue(&mut self) {
-        if !self.may_grant() || !self.has_majority() || self.chain_age().is_none() {
-            if let Some(first) = self.granting.queue.iter().map(|waiting| waiting.give_up).min() {
-                self.timers.set_by(Timer::CoinQueue, first.max(self.now.plus(LOOK_AGAIN)));
-            }
-            return;
-        }
-        let now = self.now;
-        let state = &self.state;
-        self.granting
-            .granted
-            .retain(|payment, granted| granted.until > now && state.proposed_for(*payment).is_none());
-        for waiting in std::mem::take(&mut self.granting.queue) {
-            match self.choose_coins(&waiting.request) {
-                Ok(grant) => self.grant(waiting.from, grant),
-                Err(Shortage::Final(refusal)) => {
-                    self.answer_refusal(waiting.from, waiting.request.payment, refusal);
-                }
-                Err(Shortage::Temporary(refusal)) if now >= waiting.give_up => {
-                    self.answer_refusal(waiting.from, waiting.request.payment, refusal);
-                }
-                Err(Shortage::Temporary(_)) => {
-                    self.timers.set_by(Timer::CoinQueue, waiting.give_up);
-                    self.granting.queue.push(waiting);
-                }
+        let (now, state) = (self.now, &self.state);
+        self.granting.end_grants(now, |payment| state.proposed_for(payment).is_some());
+        let mut queue = std::mem::take(&mut self.granting.queue);
+        queue.sort_by_key(|waiting| self.granting.lapsed.contains(&waiting.from));
+        for waiting in queue {
+            if self.is_served_by_this_node(&waiting) {
+                self.serve(waiting);
+            } else if now < waiting.give_up {
+                self.timers.set_by(Timer::CoinQueue, now.plus(LOOK_AGAIN));
+                self.granting.queue.push(waiting);
             }
         }
     }
 
+    fn is_served_by_this_node(&self, waiting: &Waiting) -> bool {
+        let own = waiting.from == self.config.me && self.chooses_for_itself();
+        let insisted = self.now.since(waiting.since) >= INSISTED;
+        sometimes!(ServesWithoutCoordinating, insisted && !own && self.is_sound() && !self.may_grant());
+        (self.may_grant() || (self.is_sound() && (own || insisted)))
+            && self.has_majority()
+            && self.chain_age().is_some()
+    }
+
+    fn serve(&mut self, waiting: Waiting) {
+        if !self.granting.has_had_its_turn(waiting.from) {
+            match self.choose_coins(&waiting.request) {
+                Ok(grant) => {
+                    self.grant(waiting.from, grant);
+                    return;
+                }
+                Err(Shortage::Final(refusal)) => {
+                    self.answer_refusal(waiting.from, waiting.request.payment, refusal);
+                    return;
+                }
+                Err(Shortage::Temporary(refusal)) if self.now >= waiting.give_up => {
+                    self.answer_refusal(waiting.from, waiting.request.payment, refusal);
+                    return;
+                }
+                Err(Shortage::Temporary(_)) => {}
+            }
+        } else if self.now >= waiting.give_up {
+            // Its client has given up as well.
+            return;
+        }
+        let next = self.granting.first_end().map_or(waiting.give_up, |end| end.min(waiting.give_up));
+        self.timers.set_by(Timer::CoinQueue, next);
+        self.granting.queue.push(waiting);
+    }
+
     fn grant(&mut self, to: NodeId, grant: CoinGrant) {
-        let until = self.now.plus(GRANT_LIFE);
+        let until = self.now.plus(self.granting.life_for(to));
         self.granting.granted.insert(grant.payment, Granted { to, grant: grant.clone(), until });
         self.hand_over(to, grant);
     }

@@ -3,6 +3,10 @@
 //! The node that a client asks stays responsible for the payment: it alone builds a transaction for it. Coins come
 //! from the coordinator, one member at a time, so that nodes do not reach for the same ones. A grant is a courtesy:
 //! when two coordinators contradict each other the votes decide, and a payment is refused, never doubled.
+//!
+//! It is not believed either. A grant that makes no transaction, or names coins that this node knows nothing of or
+//! knows to be taken, may be late or a lie; it is asked for again, and after [`USELESS_GRANTS`] of them the node chooses
+//! coins by itself for a while.
 
 use std::collections::BTreeMap;
 
@@ -32,9 +36,17 @@ const ASK_AGAIN: Millis = Millis(1_000);
 /// What a client waits beyond the coordinator's own patience, for the way there and back.
 const ANSWER_MARGIN: Millis = Millis(1_500);
 
+/// So many grants in a row for one payment may be of no use; then the coordinator is not asked any more.
+const USELESS_GRANTS: u32 = 2;
+
+/// How long it is not.
+const DISTRUST: Millis = Millis(60_000);
+
 /// Volatile state of payments.
 #[derive(Default)]
 pub(super) struct Payments {
+    /// Until when this node chooses coins by itself.
+    distrust: Option<Timestamp>,
     /// Clients of this node that wait for coins.
     asking: BTreeMap<PaymentId, Asking>,
 }
@@ -43,6 +55,7 @@ struct Asking {
     client: RequestId,
     request: PaymentRequest,
     asked: Option<NodeId>,
+    useless: u32,
     give_up: Timestamp,
 }
 
@@ -79,7 +92,7 @@ impl Node {
             return;
         }
         let give_up = self.now.plus(self.config.timing.coin_wait).plus(ANSWER_MARGIN);
-        self.payments.asking.insert(payment, Asking { client, request, asked: None, give_up });
+        self.payments.asking.insert(payment, Asking { client, request, asked: None, useless: 0, give_up });
         self.ask_for_coins(payment);
     }
 
@@ -151,11 +164,21 @@ impl Node {
         Refusal::NoQuorum { online: self.online(), total: cluster.total(), needed: cluster.threshold() }
     }
 
+    /// Whether this node has reason not to ask the coordinator for coins.
+    pub(super) fn chooses_for_itself(&self) -> bool {
+        self.payments.distrust.is_some_and(|until| self.now < until)
+    }
+
+    /// Who is asked for coins.
+    fn granter(&self) -> NodeId {
+        if self.chooses_for_itself() { self.config.me } else { self.coordinator() }
+    }
+
     fn ask_for_coins(&mut self, payment: PaymentId) {
-        let coordinator = self.coordinator();
+        let granter = self.granter();
         let again = self.now.plus(ASK_AGAIN);
         let Some(asking) = self.payments.asking.get_mut(&payment) else { return };
-        asking.asked = Some(coordinator);
+        asking.asked = Some(granter);
         let wish = CoinRequest {
             payment,
             scheme: asking.request.scheme,
@@ -165,10 +188,10 @@ impl Node {
         };
         let ring = again.min(asking.give_up);
         self.timers.set(Timer::Request(payment), ring);
-        if coordinator == self.config.me {
-            self.on_coin_request(coordinator, wish);
+        if granter == self.config.me {
+            self.on_coin_request(granter, wish);
         } else {
-            self.send(coordinator, Message::CoinRequest(wish));
+            self.send(granter, Message::CoinRequest(wish));
         }
     }
 
@@ -186,12 +209,12 @@ impl Node {
 
     /// The coordinator changed: clients of this node ask the new one at once.
     pub(super) fn ask_coordinator_again(&mut self) {
-        let coordinator = self.coordinator();
+        let granter = self.granter();
         let waiting: Vec<PaymentId> = self
             .payments
             .asking
             .iter()
-            .filter(|(_, asking)| asking.asked != Some(coordinator))
+            .filter(|(_, asking)| asking.asked != Some(granter))
             .map(|(payment, _)| *payment)
             .collect();
         for payment in waiting {
@@ -242,10 +265,8 @@ impl Node {
             self.answer_waiting_client(payment);
             return;
         }
-        // A coin this node is committed to elsewhere would only earn refusals: ask again a little later, when the
-        // coordinator has heard of that commitment too.
-        if grant.inputs.iter().any(|coin| self.state.holder_of(&coin.outpoint).is_some()) {
-            sometimes!(GrantOfTakenCoin);
+        if !self.is_plausible(&grant) {
+            self.on_useless_grant(from, payment);
             return;
         }
         match self.propose(payment, grant, entropy) {
@@ -256,7 +277,30 @@ impl Node {
                 }
                 self.attend(txid, entropy);
             }
+            Err(_) if from != self.config.me => self.on_useless_grant(from, payment),
             Err(refusal) => self.give_refusal(payment, refusal),
+        }
+    }
+
+    /// Whether this node knows the coins, and knows nothing against them. One it is committed to elsewhere would only
+    /// earn refusals, and one that nobody has would wait for votes until the round is over.
+    fn is_plausible(&self, grant: &CoinGrant) -> bool {
+        let taken = grant.inputs.iter().any(|coin| self.state.holder_of(&coin.outpoint).is_some());
+        sometimes!(GrantOfTakenCoin, taken);
+        let known = grant.inputs.iter().all(|coin| self.knows_coin(&coin.outpoint, &coin.output));
+        sometimes!(GrantOfUnknownCoin, !known);
+        known && !taken
+    }
+
+    /// The request timer asks again a little later: the coordinator may have heard of a commitment by then, or this node
+    /// of a coin. If that does not help, the coordinator is no help.
+    fn on_useless_grant(&mut self, from: NodeId, payment: PaymentId) {
+        self.look_soon();
+        let Some(asking) = self.payments.asking.get_mut(&payment) else { return };
+        asking.useless = asking.useless.saturating_add(1);
+        if asking.useless >= USELESS_GRANTS && from != self.config.me {
+            sometimes!(ChoosesForItself);
+            self.payments.distrust = Some(self.now.plus(DISTRUST));
         }
     }
 

@@ -2,13 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use bitcoin::{Amount, OutPoint, Txid};
+use bitcoin::{Amount, OutPoint, TxOut, Txid};
 
 use super::{Node, granting::Shortage};
 use crate::{
     mutant,
     refusal::Refusal,
-    tx::{self, SubStatus},
+    tx::{self, Prevout, SubStatus},
     wallet::{self, Candidate, Wallet},
 };
 
@@ -49,6 +49,17 @@ impl Node {
             }
         }
         candidates
+    }
+
+    /// Whether this node has seen such an output: among the wallet's coins, or in a transaction of the cluster.
+    pub(super) fn knows_coin(&self, outpoint: &OutPoint, output: &Prevout) -> bool {
+        let is_it = |seen: &TxOut| seen.value == output.value && seen.script_pubkey == output.script;
+        let made = |txid: Txid, vout: u32| {
+            let tx = &self.state.transaction(txid)?.proposal.body.unsigned_tx;
+            tx.output.get(usize::try_from(vout).ok()?)
+        };
+        self.settling.coins().any(|coin| coin.outpoint == *outpoint && is_it(&coin.output))
+            || made(outpoint.txid, outpoint.vout).is_some_and(is_it)
     }
 
     /// Outputs to this wallet of its own transactions that the mempool has and no block yet.

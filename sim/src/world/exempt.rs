@@ -4,6 +4,9 @@
 //! - A certified transaction that the honest members can neither sign nor give up without the traitor: some honest
 //!   member has refused it, so that fewer than `t` honest signers are left, and too few are bound to free its coins.
 //!   It waits until it expires, a day later (docs/protocol.md, "Known limits").
+//!   A member that lost its disk and cannot say what it once promised is silent on what was proposed before (I7). With
+//!   a traitor beside it, or an honest refusal in a cluster that tolerates nobody, that is one fault too many for such a
+//!   transaction.
 //! - A client while a coordinator lies about coins: whoever it asks gets coins that others have, or nobody has, and such
 //!   a payment is refused. A grant is unsigned and a refusal is no offence, so nobody takes the role away.
 
@@ -32,15 +35,18 @@ enum Word {
     Bound,
     /// It has not decided.
     Open,
+    /// It may have, cannot remember, and so never will.
+    Silent,
 }
 
-fn own_word(me: NodeId, tx: &TxRecord) -> Word {
+fn own_word(me: NodeId, memory: &Memory, tx: &TxRecord) -> Word {
     if tx.tally.promise_of(me).is_some() {
         return Word::Bound;
     }
     match tx.tally.vote_of(me).map(|vote| &vote.body.decision) {
         Some(Decision::Approve) => Word::Signs,
         Some(Decision::Reject(_)) => Word::Bound,
+        None if memory.is_doubtful(me, tx) => Word::Silent,
         None => Word::Open,
     }
 }
@@ -58,11 +64,8 @@ pub(crate) fn coins_are_lies(plan: &FaultPlan, honest: &Honest, bans: &BTreeSet<
     })
 }
 
-/// Transactions that wait for a traitor.
+/// Transactions that wait for a traitor, or for a word that is forgotten.
 pub(crate) fn hostages(plan: &FaultPlan, honest: &Memories<'_>) -> BTreeSet<Txid> {
-    if plan.traitors.is_empty() {
-        return BTreeSet::new();
-    }
     let open: BTreeSet<Txid> =
         honest.values().flat_map(|memory| memory.open().map(|(txid, _)| txid)).collect();
     open.into_iter().filter(|txid| is_hostage(plan, honest, *txid)).collect()
@@ -72,7 +75,7 @@ fn is_hostage(plan: &FaultPlan, honest: &Memories<'_>, txid: Txid) -> bool {
     let threshold = usize::from(plan.threshold);
     let total = usize::from(plan.nodes);
     let tolerated = (total - threshold).min((2 * threshold).saturating_sub(total + 1));
-    let (mut sign, mut bound, mut certified) = (0, 0, false);
+    let (mut sign, mut bound, mut silent, mut certified) = (0, 0, 0, false);
     for (me, memory) in honest {
         let Some(tx) = memory.transaction(txid) else { return false };
         // A member that heard the other vote of an equivocator first has no certificate.
@@ -80,13 +83,15 @@ fn is_hostage(plan: &FaultPlan, honest: &Memories<'_>, txid: Txid) -> bool {
         if !tx.state.is_unsigned() {
             return false;
         }
-        match own_word(*me, tx) {
+        match own_word(*me, memory, tx) {
             Word::Signs => sign += 1,
             Word::Bound => bound += 1,
             Word::Open => return false,
+            Word::Silent => silent += 1,
         }
     }
-    certified && sign < threshold && bound < total - threshold + 1 + tolerated
+    let faulty = !plan.traitors.is_empty() || silent > 0;
+    faulty && certified && sign < threshold && bound < total - threshold + 1 + tolerated
 }
 
 /// Whether a client was promised a payment that waits for a traitor.
@@ -100,7 +105,7 @@ impl World {
         self.betrayed.contains(&client) || coins_are_lies(&self.plan, &self.honest, &self.bans)
     }
 
-    /// Transactions that wait for a traitor.
+    /// Transactions that wait for a traitor, or for a word that is forgotten.
     pub(super) fn hostages(&self) -> BTreeSet<Txid> {
         let live = self.hosts.iter().filter(|(node, _)| self.honest.contains(node));
         let memories = live.filter_map(|(node, host)| Some((*node, host.live.as_ref()?.node.state())));
