@@ -1,4 +1,4 @@
-//! Sends as much as it can: each heartbeat brings a crowd of requests, sessions, votes and, if it dares, garbage.
+//! Sends as much as it can: heartbeats bring crowds of requests, sessions, votes and, if it dares, garbage.
 //!
 //! Garbage gets it banned within a second, so half of the flooders only say what might be meant seriously.
 
@@ -13,8 +13,12 @@ use rand_core::RngCore;
 
 use super::{Actor, Deviant, Speech, Words, plain};
 
-/// Messages that accompany each heartbeat to each peer; a heartbeat comes four times a second.
+/// Messages that accompany a heartbeat in a burst, to each peer; a heartbeat comes four times a second.
 const CROWD: u64 = 12;
+
+/// Chance that a heartbeat is a burst, in parts per million. More would show nothing new and make every sweep slower: its
+/// signatures cost more than all the rest of a run.
+const BURST: u32 = 250_000;
 
 pub(super) struct Flooder {
     actor: Actor,
@@ -88,7 +92,7 @@ impl Flooder {
 
 impl Deviant for Flooder {
     fn edit(&mut self, now: Timestamp, to: NodeId, message: Message) -> Speech {
-        if !matches!(message, Message::Heartbeat(_)) {
+        if !matches!(message, Message::Heartbeat(_)) || !self.actor.random.chance(BURST) {
             return plain(to, message);
         }
         let crowd: Vec<Words> = (0..CROWD).map(|_| self.noise(now, &message)).collect();
