@@ -15,7 +15,7 @@ use crate::{
     oracle::Observed,
     plan::{Crash, CrashPoint, Direction, DiskFault, DiskTrouble, Lease},
     profile::CALM_NETWORK,
-    world::{Death, HostError},
+    world::{faults::Death, host::HostError},
 };
 
 /// How often, in parts per million, a machine loses power rather than its process ending: then nobody hears its last

@@ -20,7 +20,10 @@ use super::{
 use crate::{
     oracle::Breach,
     rng::Stream,
-    world::{Death, HostError, shares},
+    world::{
+        faults::Death,
+        host::{HostError, shares},
+    },
 };
 
 /// Frames and connection changes that may wait for the loop, as in production.

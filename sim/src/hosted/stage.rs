@@ -22,7 +22,11 @@ use crate::{
     parts::{backend::Backend, clock::Clock, disk::Disk, verdict, workers::Workers},
     plan::{Crash, DiskTrouble, FaultPlan},
     rng::Stream,
-    world::{Death, HostError, hits, network::Network},
+    world::{
+        faults::Death,
+        host::{HostError, hits},
+        network::Network,
+    },
 };
 
 /// Most messages a node sends in one virtual second; beyond this nodes answer each other's answers.

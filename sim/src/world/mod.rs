@@ -11,9 +11,9 @@ mod backend;
 mod customers;
 pub(crate) mod driver;
 pub(crate) mod exempt;
-mod faults;
+pub(crate) mod faults;
 mod finish;
-mod host;
+pub(crate) mod host;
 pub(crate) mod network;
 mod parcel;
 pub(crate) mod scheduler;
@@ -34,12 +34,8 @@ use mpc_wallet_core::{
     step::{Input, JobResult},
 };
 
-pub(crate) use self::{
-    faults::{Death, loses},
-    host::{HostError, hits, setup, shares},
-};
 use self::{
-    host::{Host, Parts},
+    host::{Host, HostError, Parts},
     network::Network,
     parcel::Parcel,
     scheduler::Scheduler,
