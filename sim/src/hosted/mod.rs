@@ -40,7 +40,7 @@ use std::{
 };
 
 use bitcoin::ScriptBuf;
-use mpc_wallet_core::{NodeId, RequestId, message::Message};
+use mpc_wallet_core::{NodeId, RequestId, message::Message, step::Alert};
 use rand_core::RngCore;
 use turmoil::Sim;
 
@@ -366,6 +366,15 @@ impl Hosted {
             Seen::Banned(accused) => {
                 self.bans.insert((node, accused));
                 self.oracles.observe(&Observed::Accused { by: node, node: accused, violation: None })
+            }
+            Seen::Alert(Alert::Misbehaviour { node: accused, violation, .. }) => {
+                let violation = Some(violation);
+                self.oracles.observe(&Observed::Accused { by: node, node: accused, violation })
+            }
+            Seen::Alert(Alert::Payment { .. }) => Ok(()),
+            Seen::Alert(Alert::Configuration { .. }) => {
+                self.tally.alarms += 1;
+                Ok(())
             }
         }
     }

@@ -11,7 +11,7 @@ use std::{
 use bitcoin::Transaction;
 use mpc_wallet_core::{
     Channel, Config, LogIndex, NodeId, Timestamp, message::Message, overview::Overview, record::Record,
-    state::State,
+    state::State, step::Alert,
 };
 use mpc_wallet_shell::handle::Request;
 use tokio::sync::{mpsc, watch};
@@ -64,6 +64,7 @@ pub(super) enum Seen {
     },
     Broadcast(Transaction),
     Banned(NodeId),
+    Alert(Alert),
 }
 
 /// Whether a machine runs.
