@@ -6,13 +6,12 @@ use mpc_wallet_core::NodeId;
 use tokio::sync::mpsc;
 
 use super::{
-    Event, Hosted, Outcome, Phase,
-    finish::BETWEEN_LOOKS,
-    journal,
+    Event, Hosted, Outcome, Phase, journal,
     stage::{Power, locked},
 };
 use crate::{
     oracle::Observed,
+    parts::verdict::BETWEEN_LOOKS,
     plan::{Crash, CrashPoint, Direction, DiskFault, DiskTrouble, Lease},
     profile::CALM_NETWORK,
     world::{faults::Death, host::HostError},

@@ -19,7 +19,7 @@ use tokio::sync::{mpsc, watch};
 use crate::{
     byzantine::Deviant,
     oracle::Breach,
-    parts::{backend::Backend, clock::Clock, disk::Disk, verdict, workers::Workers},
+    parts::{backend::Backend, clock::Clock, disk::Disk, hardware::Hardware, verdict, workers::Workers},
     plan::{Crash, DiskTrouble, FaultPlan},
     rng::Stream,
     world::{
@@ -83,14 +83,6 @@ pub(super) struct Door {
     pub(super) leases: mpsc::Sender<Option<NodeId>>,
 }
 
-/// What a machine is made of.
-pub(super) struct Parts {
-    pub(super) disk: Disk,
-    pub(super) workers: Workers,
-    pub(super) clock: Clock,
-    pub(super) adapter: Stream,
-}
-
 /// One machine: what outlives its boots.
 pub(super) struct Machine {
     pub(super) config: Config,
@@ -123,8 +115,8 @@ pub(super) struct Machine {
 }
 
 impl Machine {
-    pub(super) fn new(config: Config, identity: [u8; 32], parts: Parts) -> Self {
-        let Parts { disk, workers, clock, adapter } = parts;
+    pub(super) fn new(config: Config, identity: [u8; 32], hardware: Hardware, adapter: Stream) -> Self {
+        let Hardware { disk, workers, clock } = hardware;
         Self {
             config,
             identity,
