@@ -17,6 +17,7 @@ pub mod message;
 mod model;
 pub mod mpc;
 pub mod mutant;
+mod named;
 pub mod node;
 pub mod overview;
 pub mod policy;

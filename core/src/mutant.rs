@@ -8,38 +8,12 @@
 #[cfg(all(feature = "mutants", not(debug_assertions)))]
 compile_error!("the feature `mutants` plants bugs: it is for simulation, never for a release build");
 
-macro_rules! mutants {
-    ($($(#[doc = $sentence:literal])+ $name:ident,)+) => {
-        /// A bug that can be planted. Each is asked for at exactly one place.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-        pub enum Mutant {
-            $($(#[doc = $sentence])+ $name,)+
-        }
+use crate::named::named;
 
-        impl Mutant {
-            /// All of them.
-            pub const ALL: &[Self] = &[$(Self::$name,)+];
+named! {
+    /// A bug that can be planted. Each is asked for at exactly one place; its sentence says what it breaks.
+    enum Mutant;
 
-            /// Its name.
-            #[must_use]
-            pub const fn name(self) -> &'static str {
-                match self {
-                    $(Self::$name => stringify!($name),)+
-                }
-            }
-
-            /// What it breaks, in one sentence.
-            #[must_use]
-            pub const fn sentence(self) -> &'static str {
-                match self {
-                    $(Self::$name => concat!($($sentence),+).trim_ascii(),)+
-                }
-            }
-        }
-    };
-}
-
-mutants! {
     /// One approval less than the threshold makes a certificate.
     ThresholdOffByOne,
     /// The first voter's approval counts twice.

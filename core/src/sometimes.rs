@@ -36,32 +36,14 @@ pub enum Needs {
 #[cfg(feature = "testing")]
 macro_rules! situations {
     ($(#[doc = $sentence:literal] $name:ident: $needs:ident,)+) => {
-        /// A rare situation.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-        pub enum Situation {
+        crate::named::named! {
+            /// A rare situation.
+            enum Situation;
+
             $(#[doc = $sentence] $name,)+
         }
 
         impl Situation {
-            /// All of them.
-            pub const ALL: &[Self] = &[$(Self::$name,)+];
-
-            /// Its name.
-            #[must_use]
-            pub const fn name(self) -> &'static str {
-                match self {
-                    $(Self::$name => stringify!($name),)+
-                }
-            }
-
-            /// What it is, in one sentence.
-            #[must_use]
-            pub const fn sentence(self) -> &'static str {
-                match self {
-                    $(Self::$name => $sentence.trim_ascii(),)+
-                }
-            }
-
             /// What it takes to get there.
             #[must_use]
             pub const fn needs(self) -> Needs {

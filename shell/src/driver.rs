@@ -67,6 +67,9 @@ pub struct Ports<T, J, S, C, L, K, W, E> {
     pub entropy: E,
 }
 
+/// What hears of each [`Alert`], in the order of the loop's turns.
+pub type Alarm = Box<dyn FnMut(&Alert) + Send>;
+
 /// What the loop listens to and reports to.
 pub struct Lines {
     /// From the transport.
@@ -75,6 +78,8 @@ pub struct Lines {
     pub requests: mpsc::Receiver<Request>,
     /// To whoever wants to see the present.
     pub overview: watch::Sender<Arc<Overview>>,
+    /// To operators, of what needs them.
+    pub alarm: Alarm,
     /// The order to stop.
     pub stop: CancellationToken,
 }
@@ -278,7 +283,7 @@ where
                 });
             }
             Effect::Ban { node, until } => self.ports.transport.ban(node, until),
-            Effect::Alert(alert) => log_alert(&alert),
+            Effect::Alert(alert) => (self.lines.alarm)(&alert),
         }
     }
 
@@ -307,7 +312,8 @@ fn input_of(event: TransportEvent) -> Input {
     }
 }
 
-fn log_alert(alert: &Alert) {
+/// Puts an alert into the log.
+pub fn log_alert(alert: &Alert) {
     match alert {
         Alert::Misbehaviour { node, violation, detail } => {
             tracing::error!(%node, %violation, detail, "a member misbehaved");

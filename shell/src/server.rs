@@ -127,7 +127,13 @@ pub async fn run(settings: Settings, stop: CancellationToken) -> Result<(), Serv
         workers: Arc::new(ThreadWorkers::new()),
         entropy: rand_core::OsRng,
     };
-    let lines = Lines { transport: transport_events, requests: request_line, overview, stop: stop.clone() };
+    let lines = Lines {
+        transport: transport_events,
+        requests: request_line,
+        overview,
+        alarm: Box::new(driver::log_alert),
+        stop: stop.clone(),
+    };
     let ended = driver::run(node, ports, lines).await;
     // Whatever ended the loop, clients are told and peers see a closed connection rather than silence.
     stop.cancel();

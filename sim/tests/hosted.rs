@@ -186,6 +186,12 @@ fn bytes_that_are_no_message_reach_production_as_garbage() {
 }
 
 #[test]
+fn an_alarm_of_production_is_counted() {
+    let (report, _) = hold(&betrayed(12, 5, Deviation::StaleEpoch));
+    assert!(report.tally.alarms > 0, "{}", report.tally);
+}
+
+#[test]
 fn nothing_is_demanded_for_the_client_of_a_traitor_and_all_is_for_the_others() {
     let (report, _) = hold(&betrayed(11, 2, Deviation::Withholder));
     assert!(report.tally.paid >= 2, "{}", report.tally);

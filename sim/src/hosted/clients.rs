@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     oracle::Observed,
-    parts::client::{Client, ClientState, PATIENCE, PAUSE},
+    parts::client::{Client, ClientState, PATIENCE, PAUSE, Reaction, lose_answers_of},
 };
 
 /// A question that a node has taken and not answered.
@@ -42,22 +42,14 @@ impl Hosted {
     pub(super) fn submit(&mut self, index: usize) {
         let Some(client) = self.clients.get_mut(index) else { return };
         let ClientState::Idle { .. } = client.state else { return };
-        let elsewhere = client.asked > 0 && self.random.chance(500_000);
-        let number = if elsewhere {
-            u16::try_from(self.random.between(1, u64::from(self.plan.nodes))).unwrap_or(1)
-        } else {
-            client.payment.node
-        };
-        client.asked += 1;
-        let node = NodeId::new(number);
-        let asks = [Some(number), client.payment.also_at].into_iter().flatten().map(NodeId::new);
-        if asks.into_iter().any(|node| !self.honest.contains(&node)) {
+        let node = client.choose(self.plan.nodes, &mut self.random);
+        let also = client.payment.also_at.map(NodeId::new);
+        if [Some(node), also].into_iter().flatten().any(|node| !self.honest.contains(&node)) {
             self.betrayed.insert(index);
         }
         let wanted = client.request();
         let what = format!("asked for {} of {} sat", client.label, client.payment.amount);
-        let repeats = client.asked == 1 && wanted.idempotency_key.is_some();
-        let also_at = client.payment.also_at.filter(|_| repeats).map(NodeId::new);
+        let also_at = client.asks_also_at();
         let asked = self.ask(node, Command::Pay(wanted.clone()), Some(index));
         let Some(client) = self.clients.get_mut(index) else { return };
         match asked {
@@ -80,8 +72,7 @@ impl Hosted {
 
     pub(super) fn impatient(&mut self, index: usize, request: RequestId) {
         let Some(client) = self.clients.get_mut(index) else { return };
-        let waiting = matches!(client.state, ClientState::Asked { request: asked, .. } if asked == request);
-        if waiting && client.lose_answer() {
+        if client.give_up(request) {
             self.queue.after(PAUSE, Event::Submit { client: index });
         }
     }
@@ -89,12 +80,8 @@ impl Hosted {
     /// Requests on their way to a node that died.
     pub(super) fn hang_up(&mut self, node: NodeId) {
         self.waiting.retain(|_, waiting| waiting.node != node);
-        let asked_there =
-            |client: &Client| matches!(client.state, ClientState::Asked { node: at, .. } if at == node);
-        for (client, state) in self.clients.iter_mut().enumerate() {
-            if asked_there(state) && state.lose_answer() {
-                self.queue.after(PAUSE, Event::Submit { client });
-            }
+        for client in lose_answers_of(&mut self.clients, node) {
+            self.queue.after(PAUSE, Event::Submit { client });
         }
     }
 
@@ -122,14 +109,10 @@ impl Hosted {
         }
         let Some(index) = client else { return Ok(()) };
         let Some(client) = self.clients.get_mut(index) else { return Ok(()) };
-        let waiting = matches!(client.state, ClientState::Asked { request: asked, .. } if asked == request);
-        if !waiting {
-            return Ok(());
-        }
-        if client.hear(outcome) {
-            self.queue.after(PAUSE, Event::Submit { client: index });
-        } else if client.altered_request().is_some() {
-            self.queue.after(PAUSE, Event::Alter { client: index, node });
+        match client.hear(request, outcome) {
+            Reaction::None => {}
+            Reaction::AskAgain => self.queue.after(PAUSE, Event::Submit { client: index }),
+            Reaction::Alter => self.queue.after(PAUSE, Event::Alter { client: index, node }),
         }
         Ok(())
     }

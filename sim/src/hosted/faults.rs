@@ -6,16 +6,15 @@ use mpc_wallet_core::NodeId;
 use tokio::sync::mpsc;
 
 use super::{
-    Event, Hosted, Outcome, Phase,
-    finish::BETWEEN_LOOKS,
-    journal,
+    Event, Hosted, Outcome, Phase, journal,
     stage::{Power, locked},
 };
 use crate::{
     oracle::Observed,
+    parts::verdict::BETWEEN_LOOKS,
     plan::{Crash, CrashPoint, Direction, DiskFault, DiskTrouble, Lease},
     profile::CALM_NETWORK,
-    world::{Death, HostError},
+    world::{faults::Death, host::HostError},
 };
 
 /// How often, in parts per million, a machine loses power rather than its process ending: then nobody hears its last

@@ -9,13 +9,13 @@ use super::{
     stage::{Machine, Stage, locked},
 };
 use crate::{
-    oracle::{Books, Breach, NodeEnd, confirmed_is_true, conservation, convergence},
-    parts::{client::Client, verdict},
+    oracle::{Books, NodeEnd},
+    parts::{
+        client::Client,
+        verdict::{self, BETWEEN_LOOKS, balanced, converged},
+    },
     world::exempt::{Memories, coins_are_lies, hostages, waits},
 };
-
-/// Between two looks at a cluster that recovers.
-pub(super) const BETWEEN_LOOKS: u64 = 1_000;
 
 impl Hosted {
     /// Looks whether everything has ended; if so, or if time is up, judges the run.
@@ -33,10 +33,8 @@ impl Hosted {
             (clients, ends, on_chain, self.books(&stage), stage.backend.chain.waiting() == 0)
         };
         let late = self.queue.now().saturating_sub(self.origin) >= self.plan.until;
-        let verdict = convergence(&ends, &clients)
-            .and_then(|()| confirmed_is_true(&ends, &on_chain))
-            .map_err(|unfinished| Breach { oracle: "convergence", detail: unfinished.to_string() })
-            .and_then(|()| conservation(&books).map_err(|detail| Breach { oracle: "conservation", detail }))
+        let verdict = converged(&ends, &clients, &on_chain)
+            .and_then(|()| balanced(&books))
             .and_then(|()| self.oracles.owed());
         let settled = self
             .clients
@@ -82,9 +80,7 @@ impl Hosted {
             };
             self.compare(node, "at the end", digests)?;
         }
-        let count = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);
-        self.tally.accepted = count(clients.iter().filter(|client| client.answer.is_ok()).count());
-        self.tally.paid = count(clients.iter().filter(|client| client.paid).count());
+        verdict::count(clients, &mut self.tally);
         self.note_world(format_args!("over"));
         self.phase = Phase::Over;
         Ok(())

@@ -20,7 +20,10 @@ use super::{
 use crate::{
     oracle::Breach,
     rng::Stream,
-    world::{Death, HostError, shares},
+    world::{
+        faults::Death,
+        host::{HostError, shares},
+    },
 };
 
 /// Frames and connection changes that may wait for the loop, as in production.
@@ -94,7 +97,14 @@ async fn live(boot: Boot) {
         workers: Arc::new(HostWorkers(hand.clone())),
         entropy: Entropy(entropy),
     };
-    let lines = Lines { transport, requests: request_line, overview, stop: CancellationToken::new() };
+    let operator = hand.clone();
+    let lines = Lines {
+        transport,
+        requests: request_line,
+        overview,
+        alarm: Box::new(move |alert| operator.show(Seen::Alert(alert.clone()))),
+        stop: CancellationToken::new(),
+    };
     let end = driver::run(node, ports, lines).await;
     let words = end.map_or_else(|error| error.to_string(), |()| String::from("it had nothing to wait for"));
     hand.show(Seen::Words(format!("the process ends: {words}")));

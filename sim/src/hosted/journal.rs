@@ -11,7 +11,7 @@ use mpc_wallet_shell::ports::{Journal, JournalFailure};
 use super::stage::{Hand, Machine, Power, Seen, Sighting, Stage};
 use crate::{
     plan::{Crash, CrashPoint, DiskTrouble},
-    world::Death,
+    world::faults::Death,
 };
 
 /// Most effects that get out before a crash between effects.

@@ -40,25 +40,26 @@ use std::{
 };
 
 use bitcoin::ScriptBuf;
-use mpc_wallet_core::{NodeId, RequestId, message::Message};
+use mpc_wallet_core::{NodeId, RequestId, message::Message, step::Alert};
 use rand_core::RngCore;
 use turmoil::Sim;
 
 use self::{
     clients::Waiting,
     faults::Cuts,
-    stage::{Machine, Parts, Seen, Sighting, Stage, locked},
+    stage::{Machine, Seen, Sighting, Stage, locked},
 };
 use crate::{
-    oracle::{Breach, Honest, Observed, Oracles},
+    oracle::{Honest, Observed, Oracles},
     parts::{
         backend::{Backend, Upset},
         chain::Chain,
-        client::Client,
+        client::{self, Client},
         clock::Clock,
-        disk::Disk,
+        hardware::Hardware,
         members::{self, Members},
-        workers::Workers,
+        outcome::{Outcome, defect},
+        phase::Phase,
     },
     plan::{Crash, DiskFault, FaultPlan, Lease, Span},
     profile::CALM_NETWORK,
@@ -96,22 +97,6 @@ enum Event {
     Prepare,
     Heal,
     Judge,
-}
-
-/// A fault of the simulation or a breach of an oracle: the run is over.
-type Outcome = Result<(), Breach>;
-
-/// Part of a run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Phase {
-    Calm,
-    Trouble,
-    Recovery,
-    Over,
-}
-
-fn defect(detail: impl Into<String>) -> Breach {
-    Breach { oracle: "contract", detail: detail.into() }
 }
 
 /// One run.
@@ -158,26 +143,16 @@ impl Hosted {
         plan.check()?;
         let seed = plan.seed;
         let Members { cluster, identities } = members::of(&plan)?;
-        let clients: Vec<Client> =
-            plan.payments.iter().cloned().enumerate().map(|(i, payment)| Client::new(i, payment)).collect();
-        let payments = clients
-            .iter()
-            .map(|client| (client.recipient.clone(), (client.label.clone(), client.payment.amount)))
-            .collect();
+        let clients = client::all(&plan);
+        let payments = client::wanted(&clients);
         let honest = honest(&plan);
         let oracles = Oracles::new(&cluster, payments, &honest);
         let machines: BTreeMap<NodeId, Machine> = identities
             .into_iter()
             .map(|(node, identity)| {
                 let config = members::config(&plan, &cluster, node);
-                let fault = plan.clocks.iter().find(|clock| NodeId::new(clock.node) == node);
-                let parts = Parts {
-                    disk: Disk::new(plan.fsync, Stream::new(seed, &format!("disk/{node}"))),
-                    workers: Workers::new(plan.job, Stream::new(seed, &format!("workers/{node}"))),
-                    clock: Clock::new(fault.cloned()),
-                    adapter: Stream::new(seed, &format!("adapter/{node}")),
-                };
-                (node, Machine::new(config, identity, parts))
+                let adapter = Stream::new(seed, &format!("adapter/{node}"));
+                (node, Machine::new(config, identity, Hardware::of(&plan, node), adapter))
             })
             .collect();
         let stage = Arc::new(Mutex::new(Stage {
@@ -366,6 +341,15 @@ impl Hosted {
             Seen::Banned(accused) => {
                 self.bans.insert((node, accused));
                 self.oracles.observe(&Observed::Accused { by: node, node: accused, violation: None })
+            }
+            Seen::Alert(Alert::Misbehaviour { node: accused, violation, .. }) => {
+                let violation = Some(violation);
+                self.oracles.observe(&Observed::Accused { by: node, node: accused, violation })
+            }
+            Seen::Alert(Alert::Payment { .. }) => Ok(()),
+            Seen::Alert(Alert::Configuration { .. }) => {
+                self.tally.alarms += 1;
+                Ok(())
             }
         }
     }

@@ -11,7 +11,7 @@ use std::{
 use bitcoin::Transaction;
 use mpc_wallet_core::{
     Channel, Config, LogIndex, NodeId, Timestamp, message::Message, overview::Overview, record::Record,
-    state::State,
+    state::State, step::Alert,
 };
 use mpc_wallet_shell::handle::Request;
 use tokio::sync::{mpsc, watch};
@@ -19,10 +19,14 @@ use tokio::sync::{mpsc, watch};
 use crate::{
     byzantine::Deviant,
     oracle::Breach,
-    parts::{backend::Backend, clock::Clock, disk::Disk, verdict, workers::Workers},
+    parts::{backend::Backend, clock::Clock, disk::Disk, hardware::Hardware, verdict, workers::Workers},
     plan::{Crash, DiskTrouble, FaultPlan},
     rng::Stream,
-    world::{Death, HostError, hits, network::Network},
+    world::{
+        faults::Death,
+        host::{HostError, hits},
+        network::Network,
+    },
 };
 
 /// Most messages a node sends in one virtual second; beyond this nodes answer each other's answers.
@@ -60,6 +64,7 @@ pub(super) enum Seen {
     },
     Broadcast(Transaction),
     Banned(NodeId),
+    Alert(Alert),
 }
 
 /// Whether a machine runs.
@@ -76,14 +81,6 @@ pub(super) struct Door {
     pub(super) requests: mpsc::Sender<Request>,
     pub(super) overview: watch::Receiver<Arc<Overview>>,
     pub(super) leases: mpsc::Sender<Option<NodeId>>,
-}
-
-/// What a machine is made of.
-pub(super) struct Parts {
-    pub(super) disk: Disk,
-    pub(super) workers: Workers,
-    pub(super) clock: Clock,
-    pub(super) adapter: Stream,
 }
 
 /// One machine: what outlives its boots.
@@ -118,8 +115,8 @@ pub(super) struct Machine {
 }
 
 impl Machine {
-    pub(super) fn new(config: Config, identity: [u8; 32], parts: Parts) -> Self {
-        let Parts { disk, workers, clock, adapter } = parts;
+    pub(super) fn new(config: Config, identity: [u8; 32], hardware: Hardware, adapter: Stream) -> Self {
+        let Hardware { disk, workers, clock } = hardware;
         Self {
             config,
             identity,

@@ -19,7 +19,7 @@ use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use super::stage::{Hand, Seen, locked};
-use crate::world::{loses, network::Arrival};
+use crate::world::{faults::loses, network::Arrival};
 
 /// Everything the tasks of one host's transport share.
 pub(super) struct Wires {

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     byzantine::{self, Deviant, Speech},
-    world::{setup, treason::due},
+    world::{host::setup, treason::due},
 };
 
 impl Stage {

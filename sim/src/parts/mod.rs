@@ -1,10 +1,14 @@
-//! The virtual machines' parts, which every lane shares: a clock, a disk, a chain, workers, and the clients in front.
+//! What every lane shares: the virtual machines' parts, the chain, the clients in front, and how a run begins and is judged.
 
 pub(crate) mod backend;
+pub(crate) mod calm;
 pub(crate) mod chain;
 pub(crate) mod client;
 pub(crate) mod clock;
 pub(crate) mod disk;
+pub(crate) mod hardware;
 pub(crate) mod members;
+pub(crate) mod outcome;
+pub(crate) mod phase;
 pub(crate) mod verdict;
 pub(crate) mod workers;

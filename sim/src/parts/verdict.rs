@@ -3,16 +3,51 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bitcoin::{Amount, ScriptBuf, Txid};
-use mpc_wallet_core::{overview::Overview, state::State};
+use mpc_wallet_core::{NodeId, overview::Overview, state::State};
 
 use super::{
     chain::Chain,
     client::{Client, ClientState},
 };
 use crate::{
-    oracle::{Books, Expected, NodeEnd, TransactionEnd},
+    oracle::{
+        Books, Breach, Expected, NodeEnd, TransactionEnd, confirmed_is_true, conservation, convergence,
+    },
     plan::{DiskTrouble, FaultPlan},
+    world::Counts,
 };
+
+/// Between two looks at a cluster that recovers, in milliseconds.
+pub(crate) const BETWEEN_LOOKS: u64 = 1_000;
+
+/// Whether every honest node and every client has come to an end, the same one, and a true one.
+///
+/// # Errors
+/// What has not ended, or not well.
+pub(crate) fn converged(
+    ends: &BTreeMap<NodeId, NodeEnd>,
+    clients: &[Expected],
+    on_chain: &BTreeSet<Txid>,
+) -> Result<(), Breach> {
+    convergence(ends, clients)
+        .and_then(|()| confirmed_is_true(ends, on_chain))
+        .map_err(|unfinished| Breach { oracle: "convergence", detail: unfinished.to_string() })
+}
+
+/// Whether the books balance.
+///
+/// # Errors
+/// Money that is lost, invented or in the wrong place.
+pub(crate) fn balanced(books: &Books) -> Result<(), Breach> {
+    conservation(books).map_err(|detail| Breach { oracle: "conservation", detail })
+}
+
+/// Counts how the clients' payments ended.
+pub(crate) fn count(clients: &[Expected], tally: &mut Counts) {
+    let number = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
+    tally.accepted = number(clients.iter().filter(|client| client.answer.is_ok()).count());
+    tally.paid = number(clients.iter().filter(|client| client.paid).count());
+}
 
 /// How a node sees its transactions, but for those of which nothing is demanded.
 pub(crate) fn end(state: &State, hostages: &BTreeSet<Txid>) -> NodeEnd {

@@ -5,6 +5,7 @@ use mpc_wallet_core::{NodeId, message::Message, mutant, record::Record, sometime
 use super::{CALM_NETWORK, Crash, CrashPoint, Event, Host, Outcome, Phase, World, driver, host::HostError};
 use crate::{
     oracle::Observed,
+    parts::verdict::BETWEEN_LOOKS,
     plan::{DiskFault, DiskTrouble, Filter, Lease, Unsynced},
 };
 
@@ -205,7 +206,7 @@ impl World {
             }
         }
         self.notice_all(NOTICE_CONNECT);
-        self.queue.after(super::finish::BETWEEN_LOOKS, Event::Judge);
+        self.queue.after(BETWEEN_LOOKS, Event::Judge);
         Ok(())
     }
 

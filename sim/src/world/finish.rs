@@ -6,12 +6,9 @@ use mpc_wallet_core::NodeId;
 
 use super::{Client, Event, Host, Outcome, Phase, World, exempt::waits};
 use crate::{
-    oracle::{Books, Breach, Expected, NodeEnd, Observed, confirmed_is_true, conservation, convergence},
-    parts::verdict,
+    oracle::{Books, Expected, NodeEnd, Observed},
+    parts::verdict::{self, BETWEEN_LOOKS, balanced, converged},
 };
-
-/// Between two looks at a cluster that recovers.
-pub(super) const BETWEEN_LOOKS: u64 = 1_000;
 
 impl World {
     /// Looks whether everything has ended; if so, or if time is up, judges the run.
@@ -20,17 +17,11 @@ impl World {
         let late = self.queue.now().saturating_sub(self.origin) >= self.plan.until;
         let ends = self.ends();
         let on_chain = self.backend.chain.confirmed().map(|(txid, ..)| txid).collect();
-        let mut verdict = convergence(&ends, &clients)
-            .and_then(|()| confirmed_is_true(&ends, &on_chain))
-            .map_err(|unfinished| Breach { oracle: "convergence", detail: unfinished.to_string() });
+        let mut verdict = converged(&ends, &clients, &on_chain);
         if late && let Err(unfinished) = verdict {
             verdict = self.oracles.object(unfinished);
         }
-        let verdict = verdict
-            .and_then(|()| {
-                conservation(&self.books()).map_err(|detail| Breach { oracle: "conservation", detail })
-            })
-            .and_then(|()| self.oracles.owed());
+        let verdict = verdict.and_then(|()| balanced(&self.books())).and_then(|()| self.oracles.owed());
         let settled = self
             .clients
             .iter()
@@ -59,9 +50,7 @@ impl World {
             }
         }
         let clients = self.expectations();
-        let count = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);
-        self.tally.accepted = count(clients.iter().filter(|client| client.answer.is_ok()).count());
-        self.tally.paid = count(clients.iter().filter(|client| client.paid).count());
+        verdict::count(&clients, &mut self.tally);
         self.note_world(format_args!("over"));
         self.phase = Phase::Over;
         Ok(())

@@ -16,7 +16,7 @@ use mpc_wallet_core::{
 
 use crate::{
     byzantine::Setup,
-    parts::{clock::Clock, disk::Disk, verdict, workers::Workers},
+    parts::{clock::Clock, disk::Disk, hardware::Hardware, verdict, workers::Workers},
     plan::{Crash, DiskTrouble},
     rng::Stream,
 };
@@ -68,13 +68,6 @@ impl Live {
     }
 }
 
-/// What a machine is made of.
-pub(super) struct Parts {
-    pub(super) disk: Disk,
-    pub(super) workers: Workers,
-    pub(super) clock: Clock,
-}
-
 /// One machine.
 pub(super) struct Host {
     config: Config,
@@ -94,8 +87,8 @@ pub(super) struct Host {
 }
 
 impl Host {
-    pub(super) fn new(config: Config, identity: [u8; 32], seed: u64, parts: Parts) -> Self {
-        let Parts { disk, workers, clock } = parts;
+    pub(super) fn new(config: Config, identity: [u8; 32], seed: u64, hardware: Hardware) -> Self {
+        let Hardware { disk, workers, clock } = hardware;
         Self {
             config,
             identity,

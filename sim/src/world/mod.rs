@@ -11,9 +11,9 @@ mod backend;
 mod customers;
 pub(crate) mod driver;
 pub(crate) mod exempt;
-mod faults;
+pub(crate) mod faults;
 mod finish;
-mod host;
+pub(crate) mod host;
 pub(crate) mod network;
 mod parcel;
 pub(crate) mod scheduler;
@@ -34,12 +34,8 @@ use mpc_wallet_core::{
     step::{Input, JobResult},
 };
 
-pub(crate) use self::{
-    faults::{Death, loses},
-    host::{HostError, hits, setup, shares},
-};
 use self::{
-    host::{Host, Parts},
+    host::{Host, HostError},
     network::Network,
     parcel::Parcel,
     scheduler::Scheduler,
@@ -50,11 +46,11 @@ use crate::{
     parts::{
         backend::{Backend, Upset, words},
         chain::Chain,
-        client::Client,
-        clock::Clock,
-        disk::Disk,
+        client::{self, Client},
+        hardware::Hardware,
         members::{self, Members},
-        workers::Workers,
+        outcome::{Outcome, defect},
+        phase::Phase,
     },
     plan::{Crash, CrashPoint, DiskFault, FaultPlan, Lease, Span},
     profile::CALM_NETWORK,
@@ -196,18 +192,6 @@ impl fmt::Display for Counts {
     }
 }
 
-/// A fault of the simulation or a breach of an oracle: the run is over.
-type Outcome = Result<(), Breach>;
-
-/// Part of a run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Phase {
-    Calm,
-    Trouble,
-    Recovery,
-    Over,
-}
-
 /// One run.
 pub struct World {
     plan: FaultPlan,
@@ -257,22 +241,12 @@ impl World {
             .into_iter()
             .map(|(node, identity)| {
                 let config = members::config(&plan, &cluster, node);
-                let fault = plan.clocks.iter().find(|clock| NodeId::new(clock.node) == node);
-                let parts = Parts {
-                    disk: Disk::new(plan.fsync, Stream::new(seed, &format!("disk/{node}"))),
-                    workers: Workers::new(plan.job, Stream::new(seed, &format!("workers/{node}"))),
-                    clock: Clock::new(fault.cloned()),
-                };
-                (node, Host::new(config, identity, seed, parts))
+                (node, Host::new(config, identity, seed, Hardware::of(&plan, node)))
             })
             .collect();
         let honest = treason::honest(&plan);
-        let clients: Vec<Client> =
-            plan.payments.iter().cloned().enumerate().map(|(i, payment)| Client::new(i, payment)).collect();
-        let payments = clients
-            .iter()
-            .map(|client| (client.recipient.clone(), (client.label.clone(), client.payment.amount)))
-            .collect();
+        let clients = client::all(&plan);
+        let payments = client::wanted(&clients);
         Ok(Self {
             phase: Phase::Calm,
             origin: 0,
@@ -418,11 +392,6 @@ impl World {
     fn nodes(&self) -> Vec<NodeId> {
         self.hosts.keys().copied().collect()
     }
-}
-
-/// A defect that no oracle names: of the core's contract, or of this world.
-fn defect(detail: impl Into<String>) -> Breach {
-    Breach { oracle: "contract", detail: detail.into() }
 }
 
 impl From<HostError> for Breach {

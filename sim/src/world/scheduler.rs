@@ -90,6 +90,7 @@ impl<E> Scheduler<E> {
     }
 
     /// Takes the next event if its time has come by `now`, for a clock that somebody else moves.
+    #[cfg(feature = "turmoil")]
     pub(crate) fn due(&mut self, now: u64) -> Option<E> {
         if self.queue.peek().is_some_and(|entry| entry.at <= now) {
             return self.next_event();

@@ -1,21 +1,12 @@
 //! From cold machines to a cluster that can pay, in calm; then the plan's events are put on the queue.
 
-use bitcoin::{ScriptBuf, secp256k1::Secp256k1};
 use mpc_wallet_core::{
     NodeId, RequestId, Scheme,
     step::{Command, Input},
 };
 
 use super::{Event, Host, Outcome, Phase, World, defect};
-
-/// Between two looks at a cluster that gets ready.
-const BETWEEN_LOOKS: u64 = 500;
-
-/// How long a calm cluster may take to get ready.
-const PATIENCE: u64 = 120_000;
-
-/// Machines are switched on within this time.
-const SWITCH_ON: u64 = 200;
+use crate::parts::calm::{BETWEEN_LOOKS, PATIENCE, SWITCH_ON, wallet};
 
 impl World {
     pub(super) fn begin(&mut self) {
@@ -68,13 +59,7 @@ impl World {
             }
             return Ok(());
         }
-        let Some(first) = keys.first() else { return Ok(()) };
-        if keys.iter().any(|key| key != first) {
-            return Err(defect("the members hold different keys"));
-        }
-        let key = bitcoin::XOnlyPublicKey::from_slice(first)
-            .map_err(|_| defect("the wallet's key is not a point on the curve"))?;
-        let script = ScriptBuf::new_p2tr(&Secp256k1::verification_only(), key, None);
+        let (script, key) = wallet(&keys)?;
         self.note_world(format_args!("funds {} coins", self.plan.chain.funds.len()));
         self.backend.chain.fund(script.clone(), key, &self.plan.chain.funds);
         self.wallet = Some(script);
