@@ -22,6 +22,9 @@ cargo test --workspace --exclude mpc-wallet-e2e --locked
 
 scripts/simulate.sh
 
+step "fuzz targets, on every input that is kept"
+CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$PWD/target} cargo test --locked --manifest-path fuzz/Cargo.toml
+
 step "a real node for the suites' chain"
 if [ -n "${MPC_WALLET_BITCOIND_DIR:-}" ]; then
     echo "MPC_WALLET_BITCOIND_DIR is set: $MPC_WALLET_BITCOIND_DIR"

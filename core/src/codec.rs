@@ -38,17 +38,12 @@ pub enum CodecError {
     NotCanonical,
 }
 
-/// Room for most messages and records, so that encoding one rarely grows its buffer. In bytes.
-const USUAL: usize = 512;
-
 /// Encodes `value`, version byte first.
 ///
 /// # Errors
 /// [`CodecError::Malformed`] if the type cannot be encoded, which no type of this crate is.
 pub fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>, CodecError> {
-    let mut bytes = Vec::with_capacity(USUAL);
-    bytes.push(VERSION);
-    postcard::to_extend(value, bytes).map_err(|e| CodecError::Malformed(e.to_string()))
+    postcard::to_stdvec(&(VERSION, value)).map_err(|e| CodecError::Malformed(e.to_string()))
 }
 
 /// Decodes a value of at most `limit` bytes.

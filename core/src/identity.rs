@@ -180,7 +180,7 @@ mod memo {
         answer
     }
 
-    /// The library verifies what it signs before it hands it out.
+    /// What was signed here verifies: signing is deterministic, and a fault of the processor is not simulated.
     pub(super) fn made(key: &VotePublicKey, digest: &[u8; 32], signature: &StatementSignature) {
         remember((key.0, *digest, signature.0), signature.0 != [0; 64]);
     }

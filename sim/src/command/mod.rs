@@ -63,9 +63,12 @@ enum Action {
         /// How many.
         #[arg(long, default_value_t = 100)]
         count: u64,
-        /// What kind of trouble; all kinds in turn if absent.
-        #[arg(long, value_enum)]
-        profile: Option<Profile>,
+        /// What kind of trouble.
+        #[arg(long, value_enum, default_value = "swarm")]
+        profile: Profile,
+        /// All kinds in turn, instead of one.
+        #[arg(long, conflicts_with = "profile")]
+        all: bool,
         /// What runs.
         #[arg(long, value_enum, default_value = "core")]
         lane: Lane,
@@ -221,7 +224,8 @@ pub fn main() -> ExitCode {
             single::run(seed, profile, lane, log, save.as_deref())
         }
         Action::Replay { file, lane, log } => single::replay(&file, lane, log),
-        Action::Sweep { from, count, profile, lane, jobs, budget } => {
+        Action::Sweep { from, count, profile, all, lane, jobs, budget } => {
+            let profile = Some(profile).filter(|_| !all);
             let jobs = jobs.unwrap_or_else(processors).max(1);
             let budget = budget.map(|seconds| seconds.saturating_mul(1_000));
             Ok(Sweep { from, count, profile, lane, jobs, budget }.run())

@@ -90,8 +90,9 @@ fn is_hostage(plan: &FaultPlan, honest: &Memories<'_>, txid: Txid) -> bool {
             Word::Silent => silent += 1,
         }
     }
-    let faulty = !plan.traitors.is_empty() || silent > 0;
-    faulty && certified && sign < threshold && bound < total - threshold + 1 + tolerated
+    // Without consent those who can still refuse do, and end it; unless one of them does not know whether it may.
+    let stuck = silent > 0 || (certified && !plan.traitors.is_empty());
+    stuck && sign < threshold && bound < total - threshold + 1 + tolerated
 }
 
 /// Whether a client was promised a payment that waits for a traitor.
