@@ -68,7 +68,7 @@ pub const CALM_NETWORK: NetworkProfile =
     NetworkProfile { delay: Span { least: 1, most: 5 }, tail: 0, loss: 0, duplicate: 0, reorder: 0 };
 
 /// How long faults last.
-pub(crate) const TROUBLE: u64 = 60_000;
+pub(crate) const TROUBLE: u64 = 45_000;
 
 /// How long the cluster has to finish once they are over: a voting round of 30 s may have begun just before, its
 /// abandonment and a few signing attempts follow, then two blocks.
