@@ -15,8 +15,10 @@ proptest! {
     #[test]
     fn no_plan_makes_an_oracle_object(plan in any_plan()) {
         let json = plan.to_json().unwrap();
+        // The payment in calm is asked for at node-1.
+        let betrayed = plan.traitors.iter().any(|traitor| traitor.node == 1);
         let report = run(plan, None).unwrap();
         prop_assert_eq!(report.breach, None, "cargo sim replay of {}", json);
-        prop_assert!(report.tally.paid > 0, "the payment in calm is always paid");
+        prop_assert!(betrayed || report.tally.paid > 0, "the payment in calm is paid: {}", json);
     }
 }

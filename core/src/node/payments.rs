@@ -4,9 +4,9 @@
 //! from the coordinator, one member at a time, so that nodes do not reach for the same ones. A grant is a courtesy:
 //! when two coordinators contradict each other the votes decide, and a payment is refused, never doubled.
 //!
-//! It is not believed either. A grant that makes no transaction, or names coins that this node knows nothing of or
-//! knows to be taken, may be late or a lie; it is asked for again, and after [`USELESS_GRANTS`] of them the node chooses
-//! coins by itself for a while.
+//! It is not believed either. A grant that makes no transaction, or names coins that this node knows to be taken or,
+//! having looked, knows nothing of, may be late or a lie; it is asked for again, and after [`USELESS_GRANTS`] of them
+//! the node chooses coins by itself for a while.
 
 use std::collections::BTreeMap;
 
@@ -56,7 +56,16 @@ struct Asking {
     request: PaymentRequest,
     asked: Option<NodeId>,
     useless: u32,
+    since: Timestamp,
     give_up: Timestamp,
+}
+
+/// What speaks against a grant.
+enum Doubt {
+    /// This node is committed to one of its coins elsewhere.
+    Taken,
+    /// This node has never seen one of its coins.
+    Unknown,
 }
 
 impl Node {
@@ -91,8 +100,10 @@ impl Node {
             self.reply(client, outcome);
             return;
         }
-        let give_up = self.now.plus(self.config.timing.coin_wait).plus(ANSWER_MARGIN);
-        self.payments.asking.insert(payment, Asking { client, request, asked: None, useless: 0, give_up });
+        let since = self.now;
+        let give_up = since.plus(self.config.timing.coin_wait).plus(ANSWER_MARGIN);
+        let asking = Asking { client, request, asked: None, useless: 0, since, give_up };
+        self.payments.asking.insert(payment, asking);
         self.ask_for_coins(payment);
     }
 
@@ -265,9 +276,18 @@ impl Node {
             self.answer_waiting_client(payment);
             return;
         }
-        if !self.is_plausible(&grant) {
-            self.on_useless_grant(from, payment);
-            return;
+        // The request timer asks again a little later: the coordinator may have heard of a commitment by then, or this
+        // node of a coin.
+        match self.doubt(&grant) {
+            Some(Doubt::Unknown) if self.settling.view().is_none_or(|(_, at)| *at < asking.since) => {
+                self.look_soon();
+                return;
+            }
+            Some(Doubt::Unknown | Doubt::Taken) => {
+                self.on_useless_grant(from, payment);
+                return;
+            }
+            None => {}
         }
         match self.propose(payment, grant, entropy) {
             Ok(txid) => {
@@ -282,18 +302,18 @@ impl Node {
         }
     }
 
-    /// Whether this node knows the coins, and knows nothing against them. One it is committed to elsewhere would only
-    /// earn refusals, and one that nobody has would wait for votes until the round is over.
-    fn is_plausible(&self, grant: &CoinGrant) -> bool {
-        let taken = grant.inputs.iter().any(|coin| self.state.holder_of(&coin.outpoint).is_some());
-        sometimes!(GrantOfTakenCoin, taken);
+    /// A coin this node is committed to elsewhere would only earn refusals, and one that nobody has would wait for votes
+    /// until the round is over.
+    fn doubt(&self, grant: &CoinGrant) -> Option<Doubt> {
+        if grant.inputs.iter().any(|coin| self.state.holder_of(&coin.outpoint).is_some()) {
+            sometimes!(GrantOfTakenCoin);
+            return Some(Doubt::Taken);
+        }
         let known = grant.inputs.iter().all(|coin| self.knows_coin(&coin.outpoint, &coin.output));
         sometimes!(GrantOfUnknownCoin, !known);
-        known && !taken
+        (!known).then_some(Doubt::Unknown)
     }
 
-    /// The request timer asks again a little later: the coordinator may have heard of a commitment by then, or this node
-    /// of a coin. If that does not help, the coordinator is no help.
     fn on_useless_grant(&mut self, from: NodeId, payment: PaymentId) {
         self.look_soon();
         let Some(asking) = self.payments.asking.get_mut(&payment) else { return };

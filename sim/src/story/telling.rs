@@ -3,10 +3,16 @@
 use mpc_wallet_core::tx::State as TxState;
 
 use super::{Ending, Story};
-use crate::plan::{
-    Crash, CrashPoint, Deviation, Direction, DiskFault, DiskTrouble, FaultPlan, Partition, Payment, Reorg,
-    Traitor, Unsynced,
+use crate::{
+    plan::{
+        Crash, CrashPoint, Deviation, Direction, DiskFault, DiskTrouble, FaultPlan, Partition, Payment,
+        Reorg, Traitor, Unsynced,
+    },
+    profile::RECOVERY,
 };
+
+/// When whatever still goes wrong in a story ends: the last of seven crashes in a row waits for a block.
+const LONGEST: u64 = 60_000;
 
 /// How long a node of a story stays down.
 const DOWN: u64 = 2_000;
@@ -54,7 +60,8 @@ pub(super) struct Teller {
 
 /// Once upon a time there were five nodes.
 pub(super) fn tell(name: &'static str) -> Teller {
-    Teller { name, plan: FaultPlan::quiet(42), ending: Ending::default() }
+    let plan = FaultPlan { heal_at: LONGEST, until: LONGEST + RECOVERY, ..FaultPlan::quiet(42) };
+    Teller { name, plan, ending: Ending::default() }
 }
 
 impl Teller {
