@@ -24,12 +24,13 @@ pub use self::{
 use crate::{FaultPlan, oracle::Watch, run_watched, world::Report};
 
 /// Names of all oracles whose removal is tried; `contract` and `panic`, which the world itself says, are none.
-pub const ORACLES: [&str; 15] = [
+pub const ORACLES: [&str; 16] = [
     "dead_stays_dead",
     "within_limits",
     "durable_before_sent",
     "replay_equals_live",
     "lifecycle",
+    "one_key",
     "no_double_vote",
     "no_false_accusation",
     "liars_accused",
