@@ -235,7 +235,7 @@ impl Default for Timing {
 pub struct Limits {
     /// Transactions that have not ended.
     pub open_transactions: usize,
-    /// Requests waiting for coins at the coordinator.
+    /// Requests waiting for coins at the coordinator; each member has an equal share of them.
     pub waiting_requests: usize,
     /// Signing sessions alive at once.
     pub sessions: usize,

@@ -114,6 +114,12 @@ pub enum Refusal {
     /// Something only a defect explains; nothing was changed.
     #[error("internal inconsistency: {0}")]
     Internal(String),
+    /// Too many requests of one node wait for coins.
+    #[error("{limit} requests of this node wait for coins already; wait for some to end")]
+    QueueFull {
+        /// Requests a node may have waiting: its share of the coordinator's queue.
+        limit: usize,
+    },
 }
 
 impl Refusal {
@@ -135,7 +141,7 @@ impl Refusal {
             Self::NoFeeEstimate => "fee_estimate_unavailable",
             Self::NoQuorum { .. } => "no_quorum",
             Self::NoCoordinator => "no_coordinator",
-            Self::Busy { .. } => "busy",
+            Self::Busy { .. } | Self::QueueFull { .. } => "busy",
             Self::KeyReused { .. } => "idempotency_key_reused",
             Self::InProgress => "idempotency_in_progress",
             Self::MetadataTooLong { .. } => "metadata_too_long",

@@ -2,12 +2,15 @@
 //! get their payments all the same.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
+use std::{cell::RefCell, rc::Rc};
+
 use bitcoin::{Amount, OutPoint, ScriptBuf, Txid, hashes::Hash};
 use mpc_wallet_core::{
     NodeId, PaymentId, Scheme, codec,
     message::{CoinGrant, CoinRequest, Message},
     mpc::Suite,
     step::{Input, Outcome},
+    time::Millis,
     tx::State,
 };
 
@@ -106,6 +109,32 @@ fn a_member_that_hoards_coins_comes_after_all_others() {
     world.ask(2, payment(50_000));
     world.run_until("a confirmed payment", |world| world.all_have(1, State::Confirmed));
     assert_eq!(refused(&world), 1, "{:?}", world.replies);
+}
+
+#[test]
+fn a_grant_that_is_over_is_not_handed_out_again() {
+    let granted = Rc::new(RefCell::new(Vec::new()));
+    let mut world = cluster_with_key(Suite::Mock);
+    let seen = Rc::clone(&granted);
+    world.tamper = Some(Box::new(move |_, to, message| {
+        if let Message::CoinGrant(_) = message {
+            seen.borrow_mut().push(to);
+        }
+        vec![message]
+    }));
+    hoard(&mut world, 0);
+    world.run_until("a grant", |_| !granted.borrow().is_empty());
+    let end = world.now.plus(Millis(10_000));
+    let comes_near = |world: &World| world.queue.is_empty() && end.since(world.now) <= Millis(3_000);
+    world.run_until("almost its end", comes_near);
+    world.ask(2, payment(50_000));
+    world.run_until("node-2 waits for the wallet's only coin", comes_near);
+    // Node-5 asks again in the moment in which its grant ends.
+    assert!(world.now < end);
+    world.now = end;
+    hoard(&mut world, 0);
+    world.run_until("a confirmed payment", |world| world.all_have(1, State::Confirmed));
+    assert_eq!(granted.borrow()[..2], [NodeId::new(5), NodeId::new(2)]);
 }
 
 #[test]

@@ -124,9 +124,11 @@ impl Node {
             self.send(from, Message::Bundle(Box::new(bundle)));
             return;
         }
+        // A grant that is over is not handed out again: the next in the queue gets its coins.
+        self.end_grants();
         if let Some(granted) = self.granting.granted.get(&request.payment) {
             // One payment, one builder: two members with the same coins would make two proposals of it.
-            if granted.to != from && self.now < granted.until {
+            if granted.to != from {
                 self.answer_refusal(from, request.payment, Refusal::InProgress);
                 return;
             }
@@ -142,10 +144,11 @@ impl Node {
         }
         let known = self.granting.queue.iter().any(|w| w.request.payment == request.payment);
         if !known {
-            let limit = self.config.limits.waiting_requests / usize::from(self.config.cluster.total());
+            let limit =
+                (self.config.limits.waiting_requests / usize::from(self.config.cluster.total())).max(1);
             let of_asker = self.granting.queue.iter().filter(|waiting| waiting.from == from).count();
-            if of_asker >= limit.max(1) {
-                self.answer_refusal(from, request.payment, Refusal::Busy { limit });
+            if of_asker >= limit {
+                self.answer_refusal(from, request.payment, Refusal::QueueFull { limit });
                 return;
             }
             let give_up = self.now.plus(self.config.timing.coin_wait);
@@ -161,10 +164,15 @@ impl Node {
         self.granting.granted.clear();
     }
 
+    fn end_grants(&mut self) {
+        let state = &self.state;
+        self.granting.end_grants(self.now, |payment| state.proposed_for(payment).is_some());
+    }
+
     /// Serves whoever can be served, in order of arrival; refuses those without hope or out of time.
     pub(super) fn serve_coin_queue(&mut self) {
-        let (now, state) = (self.now, &self.state);
-        self.granting.end_grants(now, |payment| state.proposed_for(payment).is_some());
+        self.end_grants();
+        let now = self.now;
         let mut queue = std::mem::take(&mut self.granting.queue);
         queue.sort_by_key(|waiting| self.granting.lapsed.contains(&waiting.from));
         for waiting in queue {

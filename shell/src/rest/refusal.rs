@@ -58,7 +58,7 @@ impl From<Refusal> for Problem {
                     .with("online_nodes", *online)
                     .with("total_nodes", *total)
             }
-            Refusal::NoCoordinator | Refusal::Busy { .. } => {
+            Refusal::NoCoordinator | Refusal::Busy { .. } | Refusal::QueueFull { .. } => {
                 problem(StatusCode::SERVICE_UNAVAILABLE, Some(SOON))
             }
             Refusal::Confirming { .. } => problem(StatusCode::SERVICE_UNAVAILABLE, Some(SOON)),
