@@ -349,6 +349,7 @@ pub(crate) fn refusals() -> Vec<Refusal> {
         Refusal::Confirming { told: 2, needed: 3 },
         Refusal::Quarantined,
         Refusal::Internal("nobody asked".to_owned()),
+        Refusal::QueueFull { limit: 40 },
     ]
 }
 
