@@ -51,12 +51,16 @@ impl Node {
         candidates
     }
 
-    /// Whether this node has seen such an output: among the wallet's coins, or in a transaction of the cluster.
+    /// Whether such an output can be there as this node sees it: among the wallet's coins, or made by a transaction of the
+    /// cluster so lately that the last look at the chain was too early to show it.
     pub(super) fn knows_coin(&self, outpoint: &OutPoint, output: &Prevout) -> bool {
         let is_it = |seen: &TxOut| seen.value == output.value && seen.script_pubkey == output.script;
         let made = |txid: Txid, vout: u32| {
-            let tx = &self.state.transaction(txid)?.proposal.body.unsigned_tx;
-            tx.output.get(usize::try_from(vout).ok()?)
+            let tx = self.state.transaction(txid)?;
+            // What was in a block by then and is not among the coins has been spent, by whomever.
+            let looked_since = tx.block.is_some_and(|block| block.height <= self.settling.tip_height());
+            let outputs = &tx.proposal.body.unsigned_tx.output;
+            outputs.get(usize::try_from(vout).ok()?).filter(|_| !looked_since)
         };
         self.settling.coins().any(|coin| coin.outpoint == *outpoint && is_it(&coin.output))
             || made(outpoint.txid, outpoint.vout).is_some_and(is_it)
