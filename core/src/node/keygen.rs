@@ -21,6 +21,7 @@ use crate::{
     session::{Heard, Run},
     step::{Alert, Effect},
     time::{Millis, Timestamp},
+    wallet_key::WalletKey,
 };
 
 /// Between two repetitions of what was said in a ceremony.
@@ -230,7 +231,7 @@ impl Node {
             return;
         }
         let request = ceremony.request.body.clone();
-        let public_key = share.public_key().serialize();
+        let public_key = WalletKey::from(share.point());
         let confirm = KeygenConfirm {
             ceremony: id,
             node: self.config.me,
@@ -263,7 +264,7 @@ impl Node {
     }
 
     /// The public key of the ceremony under way, if every member has confirmed the same result.
-    pub(super) fn key_to_prove(&self, id: SessionId) -> Option<[u8; 32]> {
+    pub(super) fn key_to_prove(&self, id: SessionId) -> Option<WalletKey> {
         let ceremony = self.keygen.ceremony.as_ref().filter(|ceremony| ceremony.id == id)?;
         let mine = &ceremony.confirm.as_ref()?.body;
         let agreed = self.config.cluster.members().all(|node| {
@@ -323,14 +324,12 @@ impl Node {
         let recorded = self.state.sealed(id).is_some_and(|sealed| sealed.public_key == proof.public_key);
         // A journal older than the key does not know the share that lies sealed beside it.
         let held =
-            self.shares.get(&id).is_some_and(|share| share.public_key().serialize() == proof.public_key);
+            self.shares.get(&id).is_some_and(|share| WalletKey::from(share.point()) == proof.public_key);
         if known || !(recorded || held) {
             return;
         }
         let message = KeyProof::message(id, &proof.public_key);
-        let signs = bitcoin::XOnlyPublicKey::from_slice(&proof.public_key)
-            .is_ok_and(|key| self.config.suite.verify(key, &message, &proof.signature));
-        if !signs {
+        if !self.config.suite.verify(proof.public_key.x_only(), &message, &proof.signature) {
             return;
         }
         if !recorded {

@@ -29,7 +29,7 @@ fn keypair() -> Keypair {
 }
 
 pub(super) fn wallet() -> Wallet {
-    Wallet::new(KEY, &keypair().x_only_public_key().0.serialize(), Network::Regtest).unwrap()
+    Wallet::new(KEY, keypair().public_key().into(), Network::Regtest)
 }
 
 /// A valid signature of the wallet's output key.

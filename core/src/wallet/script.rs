@@ -1,12 +1,12 @@
 //! A wallet's key as Bitcoin sees it, and the scripts it may pay.
 
 use bitcoin::{
-    Address, Network, Script, ScriptBuf, XOnlyPublicKey,
+    Address, Network, Script, ScriptBuf,
     key::{TapTweak, TweakedPublicKey},
     secp256k1::Secp256k1,
 };
 
-use crate::ids::KeyId;
+use crate::{ids::KeyId, wallet_key::WalletKey};
 
 /// What the wallet of one key looks like on chain: pay-to-taproot, key path only.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,19 +14,18 @@ pub struct Wallet {
     /// Which key.
     pub key: KeyId,
     /// The key that the members share, before the BIP-341 tweak.
-    pub internal: XOnlyPublicKey,
+    pub public_key: WalletKey,
     output: TweakedPublicKey,
     network: Network,
 }
 
 impl Wallet {
-    /// The wallet of `internal`, an x-only public key; `None` if the bytes name no point of the curve.
+    /// The wallet of `public_key`.
     #[must_use]
-    pub fn new(key: KeyId, internal: &[u8; 32], network: Network) -> Option<Self> {
-        let internal = XOnlyPublicKey::from_slice(internal).ok()?;
+    pub fn new(key: KeyId, public_key: WalletKey, network: Network) -> Self {
         // BIP-341 and BIP-86: the output key commits to an empty script tree, so nobody can hide a script in it.
-        let (output, _) = internal.tap_tweak(&Secp256k1::verification_only(), None);
-        Some(Self { key, internal, output, network })
+        let (output, _) = public_key.x_only().tap_tweak(&Secp256k1::verification_only(), None);
+        Self { key, public_key, output, network }
     }
 
     /// The script that pays this wallet.
@@ -58,7 +57,9 @@ mod tests {
     use crate::wallet::fixture::KEY;
 
     fn wallet(internal: &str, network: Network) -> Wallet {
-        Wallet::new(KEY, &<[u8; 32]>::from_hex(internal).unwrap(), network).unwrap()
+        // BIP-86 shows x coordinates; the point of even y stands for both.
+        let point = <[u8; 33]>::from_hex(&format!("02{internal}")).unwrap();
+        Wallet::new(KEY, WalletKey::from_bytes(&point).unwrap(), network)
     }
 
     /// BIP-86, "Test vectors": internal key, scriptPubKey, address.
@@ -97,12 +98,6 @@ mod tests {
         {
             assert!(wallet(internal, network).address().to_string().starts_with(prefix), "{network}");
         }
-    }
-
-    #[test]
-    fn bytes_off_the_curve_are_no_wallet() {
-        assert_eq!(Wallet::new(KEY, &[0xff; 32], Network::Regtest), None);
-        assert_eq!(Wallet::new(KEY, &[0; 32], Network::Regtest), None);
     }
 
     #[test]

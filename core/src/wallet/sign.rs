@@ -47,7 +47,9 @@ pub fn finish(proposal: &Proposal, signatures: &[[u8; 64]]) -> Option<Transactio
 /// `wallet`, nothing else. Who says so need not be trusted.
 #[must_use]
 pub fn verify_finished(wallet: &Wallet, suite: Suite, proposal: &Proposal, tx: &Transaction) -> bool {
-    is_finished(proposal, tx, |message, signature| suite.verify(wallet.internal, message, signature))
+    is_finished(proposal, tx, |message, signature| {
+        suite.verify(wallet.public_key.x_only(), message, signature)
+    })
 }
 
 fn is_finished(proposal: &Proposal, tx: &Transaction, valid: impl Fn(&[u8; 32], &[u8; 64]) -> bool) -> bool {

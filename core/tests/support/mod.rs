@@ -301,7 +301,7 @@ impl World {
 
     pub(crate) fn wallet(&self) -> Option<Wallet> {
         let proof = self.nodes[&NodeId::new(1)].state().current_key(Scheme::Taproot)?;
-        Wallet::new(proof.request.key, &proof.public_key, Network::Regtest)
+        Some(Wallet::new(proof.request.key, proof.public_key, Network::Regtest))
     }
 
     pub(crate) fn all_have(&self, count: usize, state: State) -> bool {

@@ -33,7 +33,7 @@ pub(super) async fn status(
                 "key": wallet.key.to_string(),
                 "type": wallet.scheme().to_string(),
                 "epoch": wallet.key.epoch,
-                "public_key": wallet.internal_key.to_string(),
+                "public_key": wallet.public_key.x_only().to_string(),
                 "address": receive_address(wallet, network).to_string(),
             })
         })

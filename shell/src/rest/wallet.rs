@@ -59,14 +59,14 @@ pub(super) async fn address(
     let wallet = wallet_of(&overview, scheme)?;
     let network = state.options().network;
     let address = receive_address(wallet, network);
-    let descriptor = format!("tr({})", wallet.internal_key);
+    let descriptor = format!("tr({})", wallet.public_key.x_only());
     Ok(Json(json!({
         "type": scheme.to_string(),
         "script_type": "p2tr",
         "network": network_name(network),
         "address": address.to_string(),
         "script_pubkey": address.script_pubkey().to_hex_string(),
-        "public_key": wallet.internal_key.to_string(),
+        "public_key": wallet.public_key.x_only().to_string(),
         "key": wallet.key.to_string(),
         "descriptor": descriptor::with_checksum(&descriptor).unwrap_or(descriptor),
         "uri": format!("bitcoin:{address}"),
@@ -78,7 +78,9 @@ pub(super) async fn address(
 /// The one address of a key.
 pub(super) fn receive_address(wallet: &WalletView, network: bitcoin::Network) -> Address {
     match wallet.scheme() {
-        Scheme::Taproot => Address::p2tr(&Secp256k1::verification_only(), wallet.internal_key, None, network),
+        Scheme::Taproot => {
+            Address::p2tr(&Secp256k1::verification_only(), wallet.public_key.x_only(), None, network)
+        }
     }
 }
 

@@ -10,7 +10,7 @@ use std::{
     time::{Duration, UNIX_EPOCH},
 };
 
-use bitcoin::{Amount, BlockHash, Network, OutPoint, XOnlyPublicKey, hashes::Hash as _};
+use bitcoin::{Amount, BlockHash, Network, OutPoint, XOnlyPublicKey, hashes::Hash as _, secp256k1::Parity};
 use mpc_wallet_core::{
     KeyId, LogIndex, Millis, NodeId, PolicyVersion, Scheme, Timestamp,
     overview::{
@@ -67,7 +67,7 @@ pub fn healthy() -> Overview {
         members: (1..=5).map(member).collect(),
         wallets: vec![WalletView {
             key,
-            internal_key: INTERNAL_KEY.parse::<XOnlyPublicKey>().unwrap(),
+            public_key: INTERNAL_KEY.parse::<XOnlyPublicKey>().unwrap().public_key(Parity::Even).into(),
             balance: Balance {
                 confirmed: Amount::from_sat(100_000),
                 trusted_pending: Amount::from_sat(20_000),

@@ -1,6 +1,6 @@
 //! From cold machines to a cluster that can pay, in calm; then the plan's events are put on the queue.
 
-use mpc_wallet_core::{NodeId, Scheme, step::Command};
+use mpc_wallet_core::{NodeId, Scheme, WalletKey, step::Command};
 
 use super::{Event, Hosted, Outcome, Phase, defect, stage::locked};
 use crate::parts::{
@@ -34,7 +34,7 @@ impl Hosted {
     }
 
     fn make_key(&mut self) -> Outcome {
-        let keys: Vec<[u8; 32]> = locked(&self.stage)
+        let keys: Vec<WalletKey> = locked(&self.stage)
             .machines
             .values()
             .filter_map(|machine| machine.shadow.current_key(Scheme::Taproot))
