@@ -42,7 +42,7 @@ fn lines() -> Vec<(String, Vec<u8>)> {
     variants(&mut lines, "state", &State::ALL, encoded);
     variants(&mut lines, "sub-status", &samples::sub_statuses(), encoded);
     variants(&mut lines, "violation", &samples::violations(), encoded);
-    variants(&mut lines, "scheme", &[Scheme::Taproot], encoded);
+    variants(&mut lines, "scheme", &Scheme::ALL, encoded);
     let mut digest = |name: &str, bytes: &[u8; 32]| lines.push((format!("digest/{name}"), bytes.to_vec()));
     let cluster = samples::cluster().id();
     let request = samples::keygen_request();

@@ -21,6 +21,7 @@ use crate::{
     session::{Heard, Run},
     step::{Alert, Effect},
     time::{Millis, Timestamp},
+    wallet::Wallet,
     wallet_key::WalletKey,
 };
 
@@ -65,6 +66,9 @@ impl Node {
         scheme: Scheme,
         entropy: &mut dyn CryptoRngCore,
     ) -> Result<KeyId, Refusal> {
+        if !self.config.suite.makes(scheme) {
+            return Err(Refusal::UnsupportedScheme(scheme));
+        }
         if let Some(proof) = self.state.current_key(scheme) {
             return Err(Refusal::KeyExists(proof.request.key));
         }
@@ -103,6 +107,7 @@ impl Node {
         let signed = self.config.cluster.key(body.initiator).is_some_and(|key| request.verify(key));
         let wanted = body.cluster == self.config.cluster.id()
             && body.key.epoch == 1
+            && self.config.suite.makes(body.key.scheme)
             && self.state.current_key(body.key.scheme).is_none()
             && self.state.sealed(body.id()).is_none();
         let mine = self.config.cluster.members().position(|node| node == self.config.me);
@@ -329,7 +334,8 @@ impl Node {
             return;
         }
         let message = KeyProof::message(id, &proof.public_key);
-        if !self.config.suite.verify(proof.public_key.x_only(), &message, &proof.signature) {
+        let wallet = Wallet::new(proof.request.key, proof.public_key, self.config.cluster.network());
+        if !wallet.verifies(self.config.suite, &message, &proof.signature) {
             return;
         }
         if !recorded {

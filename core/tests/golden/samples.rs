@@ -338,6 +338,7 @@ pub(crate) fn policy_breaches() -> Vec<PolicyBreach> {
 pub(crate) fn refusals() -> Vec<Refusal> {
     vec![
         Refusal::NoKey(Scheme::Taproot),
+        Refusal::UnsupportedScheme(Scheme::Segwit),
         Refusal::InsufficientFunds { needed: 4, spendable: 3, locked: 2, unconfirmed: 1 },
         Refusal::TooManyInputs { limit: 25 },
         Refusal::Policy(PolicyBreach::NotWhitelisted),
