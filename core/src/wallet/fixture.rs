@@ -6,7 +6,7 @@ use bitcoin::{
     absolute::LockTime,
     hashes::Hash,
     key::TapTweak,
-    secp256k1::{Keypair, Message, Secp256k1},
+    secp256k1::{Keypair, Message, Secp256k1, SecretKey},
     transaction::Version,
 };
 use proptest::prelude::*;
@@ -46,6 +46,13 @@ pub(super) fn sign(scheme: Scheme, message: &[u8; 32]) -> [u8; 64] {
         }
         Scheme::Segwit => secp.sign_ecdsa(&message, &keypair().secret_key()).serialize_compact(),
     }
+}
+
+/// The other ECDSA signature that anyone can make of one: s becomes the group's order less s.
+pub(super) fn with_upper_s(low: &[u8; 64]) -> [u8; 64] {
+    let (r, s) = low.split_at(32);
+    let upper = SecretKey::from_slice(s).unwrap().negate().secret_bytes();
+    [r, &upper].concat().try_into().unwrap()
 }
 
 pub(super) fn any_scheme() -> impl Strategy<Value = Scheme> {

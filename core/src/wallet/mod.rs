@@ -36,4 +36,4 @@ pub use coins::{CoinVerdict, check_coins};
 pub use fees::{fee_for, fee_rate_for, signed_vsize};
 pub use script::{Wallet, is_standard_recipient};
 pub use select::{Ask, Candidate, Selection, SelectionError, select};
-pub use sign::{finish, sighashes, verify_finished};
+pub use sign::{finish, key_hash_preimages, sighashes, verify_finished};
