@@ -76,6 +76,8 @@ named! {
     SilenceHeldAgainst,
     /// A node that starts takes part before its peers have told what they saw of it.
     SpeaksUnasked,
+    /// A key is proven and used before all members have said that they hold their shares of it.
+    KeyProvenTooSoon,
 }
 
 #[cfg(feature = "mutants")]

@@ -161,6 +161,8 @@ situations! {
     BlackoutInsideSigning: Crashes,
     /// A worker dies with its job.
     JobLost: Crashes,
+    /// A key generation breaks off.
+    CeremonyFails: Crashes,
 }
 
 #[cfg(feature = "testing")]

@@ -68,7 +68,7 @@ pub const CALM_NETWORK: NetworkProfile =
     NetworkProfile { delay: Span { least: 1, most: 5 }, tail: 0, loss: 0, duplicate: 0, reorder: 0 };
 
 /// How long faults last.
-pub(crate) const TROUBLE: u64 = 60_000;
+pub(crate) const TROUBLE: u64 = 45_000;
 
 /// How long the cluster has to finish once they are over: a voting round of 30 s may have begun just before, its
 /// abandonment and a few signing attempts follow, then two blocks.
@@ -128,13 +128,14 @@ pub(crate) fn generate(seed: u64, profile: Profile) -> FaultPlan {
         chain: chain(classes, nodes, &mut draw),
         partitions: partitions(classes, nodes, &mut draw),
         crashes,
-        traitors,
         filters: filters(classes, nodes, &mut draw),
         disks: disks(classes, nodes, &payments, &mut draw),
         clocks: clocks(classes, nodes, &mut draw),
         leases: leases(classes, nodes, &mut draw),
+        ceremony_in_trouble: traitors.is_empty() && is_born_in_trouble(seed, profile),
         lost_jobs: if classes.lost_jobs { u32::try_from(draw.log_uniform(100_000)).unwrap_or(0) } else { 0 },
         payments,
+        traitors,
         ..FaultPlan::quiet(seed)
     }
 }
@@ -190,6 +191,12 @@ fn classes(profile: Profile, draw: &mut Stream) -> Classes {
             }
         }
     }
+}
+
+/// Whether the key is made in trouble. Nobody lies in such a plan: a single member can keep a key from being made.
+fn is_born_in_trouble(seed: u64, profile: Profile) -> bool {
+    let faulty = !matches!(profile, Profile::Calm | Profile::Byzantine);
+    faulty && Stream::new(seed, "plan/ceremony").chance(150_000)
 }
 
 fn network(classes: Classes, draw: &mut Stream) -> NetworkProfile {

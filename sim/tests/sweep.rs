@@ -1,7 +1,7 @@
 //! A few seeds of every profile, on every change. Exploring is the command line's work: `cargo sim sweep`.
 #![allow(clippy::unwrap_used)]
 
-use mpc_wallet_sim::{FaultPlan, Profile, run, world::Counts};
+use mpc_wallet_sim::{FaultPlan, Profile, plan::Suite, run, world::Counts};
 
 const SEEDS: u64 = 8;
 
@@ -47,4 +47,15 @@ fn with_a_liar_among_them_every_invariant_holds() {
 #[test]
 fn in_any_mixture_of_faults_every_invariant_holds() {
     assert!(sweep(Profile::Swarm).paid > 0);
+}
+
+#[test]
+fn with_real_signatures_every_invariant_holds() {
+    for (seed, profile) in [(0, Profile::Calm), (1, Profile::Crashy), (0, Profile::Byzantine)] {
+        let plan = FaultPlan { suite: Suite::Givre, ..FaultPlan::from_seed(seed, profile) };
+        let report = run(plan, None).unwrap();
+        let again = format!("cargo sim run --seed {seed:#x} --profile {} --suite givre", profile.name());
+        assert_eq!(report.breach, None, "{again}");
+        assert!(report.tally.paid > 0, "{again}");
+    }
 }

@@ -15,10 +15,12 @@ use crate::{
     ids::{BootId, JobId, KeyId, NodeId, Scheme, SessionId},
     message::{KeyProof, KeygenConfirm, KeygenRequest, Message, MpcMessage, SigningSession, Subject},
     mpc::{Advance, KeyShare, KeygenParams, Machine, Output, Progress},
+    mutant,
     overview::{KeygenPhase, KeygenView},
     record::Fact,
     refusal::Refusal,
     session::{Heard, Run},
+    sometimes,
     step::{Alert, Effect},
     time::{Millis, Timestamp},
     wallet::Wallet,
@@ -272,11 +274,12 @@ impl Node {
     pub(super) fn key_to_prove(&self, id: SessionId) -> Option<WalletKey> {
         let ceremony = self.keygen.ceremony.as_ref().filter(|ceremony| ceremony.id == id)?;
         let mine = &ceremony.confirm.as_ref()?.body;
-        let agreed = self.config.cluster.members().all(|node| {
-            ceremony.confirms.get(&node).is_some_and(|theirs| {
-                theirs.public_key == mine.public_key && theirs.public_digest == mine.public_digest
-            })
-        });
+        let agreed = mutant!(KeyProvenTooSoon)
+            || self.config.cluster.members().all(|node| {
+                ceremony.confirms.get(&node).is_some_and(|theirs| {
+                    theirs.public_key == mine.public_key && theirs.public_digest == mine.public_digest
+                })
+            });
         agreed.then_some(mine.public_key)
     }
 
@@ -403,6 +406,7 @@ impl Node {
 
     pub(super) fn fail_keygen(&mut self, reason: &str) {
         let Some(ceremony) = self.keygen.ceremony.take() else { return };
+        sometimes!(CeremonyFails);
         self.timers.clear(Timer::Keygen);
         self.timers.clear(Timer::KeygenRepeat);
         self.record(Fact::KeygenFailed { key: ceremony.key(), reason: reason.to_owned() });

@@ -182,7 +182,8 @@ impl Node {
             self.strike(voter, Violation::ProtocolViolation, Some(txid), "a vote with an endless reason");
             return;
         }
-        let about = vote.body.is_about(cluster, &tx.proposal.body);
+        let proposal = &tx.proposal.body;
+        let counts = vote.body.is_about(cluster, proposal) || vote.body.refuses(cluster, proposal);
         sometimes!(VoteAfterThreshold, counted == Counted::New && tx.state > tx::State::Voting);
         match counted {
             Counted::DoubleVote { first } => {
@@ -194,7 +195,7 @@ impl Node {
                 }
             }
             // Also of a banned member: a ban says whom to ask, not what a signature is worth.
-            Counted::New if about || mutant!(VotesForAnotherProposal) => {
+            Counted::New if counts || mutant!(VotesForAnotherProposal) => {
                 if voter == self.config.me && !self.state.is_doubtful(voter, tx) {
                     self.on_forgotten(&format!("vote on {txid}"));
                 }

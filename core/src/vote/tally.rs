@@ -172,6 +172,16 @@ impl Ballot {
             && self.round == super::FIRST_ROUND
             && self.expires_at == proposal.expires_at
     }
+
+    /// Whether it refuses this transaction of this cluster, whichever proposal of it was judged. As a promise, it binds its
+    /// voter about the *transaction*.
+    #[must_use]
+    pub fn refuses(&self, cluster: &Cluster, proposal: &Proposal) -> bool {
+        self.cluster == cluster.id()
+            && self.txid == proposal.txid()
+            && self.round == super::FIRST_ROUND
+            && self.decision != Decision::Approve
+    }
 }
 
 impl Promise {

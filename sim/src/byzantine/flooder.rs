@@ -1,4 +1,4 @@
-//! Sends as much as it can: heartbeats bring crowds of requests, sessions, votes and, if it dares, garbage.
+//! Sends as much as it can: each heartbeat brings a crowd of requests, sessions, votes and, if it dares, garbage.
 //!
 //! Garbage gets it banned within a second, so half of the flooders only say what might be meant seriously.
 
@@ -13,12 +13,8 @@ use rand_core::RngCore;
 
 use super::{Actor, Deviant, Speech, Words, plain};
 
-/// Messages that accompany a heartbeat in a burst, to each peer; a heartbeat comes four times a second.
+/// Messages that accompany each heartbeat; a heartbeat comes four times a second.
 const CROWD: u64 = 12;
-
-/// Chance that a heartbeat is a burst, in parts per million. More would show nothing new and make every sweep slower: its
-/// signatures cost more than all the rest of a run.
-const BURST: u32 = 250_000;
 
 pub(super) struct Flooder {
     actor: Actor,
@@ -26,13 +22,16 @@ pub(super) struct Flooder {
     garbage: bool,
     /// Whether it asks for coins that it will never spend.
     greedy: bool,
+    /// What accompanies the heartbeat of this moment, the same to every peer: its signatures cost more than the rest of a
+    /// run together.
+    crowd: (Timestamp, Vec<Words>),
 }
 
 impl Flooder {
     pub(super) fn new(mut actor: Actor) -> Self {
         let garbage = actor.random.chance(500_000);
         let greedy = actor.random.chance(500_000);
-        Self { actor, garbage, greedy }
+        Self { actor, garbage, greedy, crowd: (Timestamp(0), vec![]) }
     }
 
     fn name(&mut self) -> [u8; 32] {
@@ -92,12 +91,14 @@ impl Flooder {
 
 impl Deviant for Flooder {
     fn edit(&mut self, now: Timestamp, to: NodeId, message: Message) -> Speech {
-        if !matches!(message, Message::Heartbeat(_)) || !self.actor.random.chance(BURST) {
+        if !matches!(message, Message::Heartbeat(_)) {
             return plain(to, message);
         }
-        let crowd: Vec<Words> = (0..CROWD).map(|_| self.noise(now, &message)).collect();
+        if self.crowd.0 != now {
+            self.crowd = (now, (0..CROWD).map(|_| self.noise(now, &message)).collect());
+        }
         let mut speech = plain(to, message);
-        speech.extend(crowd.into_iter().map(|words| (to, words)));
+        speech.extend(self.crowd.1.iter().map(|words| (to, words.clone())));
         speech
     }
 }

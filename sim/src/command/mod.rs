@@ -15,7 +15,12 @@ use std::{path::PathBuf, process::ExitCode, thread};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use self::{shrinking::Failing, sweep::Sweep};
-use crate::{plan::FaultPlan, profile::Profile, trace, world::Report};
+use crate::{
+    plan::{FaultPlan, Suite},
+    profile::Profile,
+    trace,
+    world::Report,
+};
 
 /// Most runs of one shrinking, unless told otherwise.
 const SHRINKING: u32 = 3_000;
@@ -37,6 +42,9 @@ enum Action {
     Run {
         #[command(flatten)]
         seed: Seed,
+        /// Which implementation of the threshold schemes runs.
+        #[arg(long, value_enum, default_value = "mock")]
+        suite: Suite,
         /// How much to tell of the run.
         #[arg(long, value_enum, default_value = "none")]
         log: Log,
@@ -220,8 +228,8 @@ fn parse_seed(text: &str) -> Result<u64, String> {
 #[must_use]
 pub fn main() -> ExitCode {
     let outcome = match Arguments::parse().action {
-        Action::Run { seed: Seed { seed, profile, lane }, log, save } => {
-            single::run(seed, profile, lane, log, save.as_deref())
+        Action::Run { seed: Seed { seed, profile, lane }, suite, log, save } => {
+            single::run(seed, profile, lane, suite, log, save.as_deref())
         }
         Action::Replay { file, lane, log } => single::replay(&file, lane, log),
         Action::Sweep { from, count, profile, all, lane, jobs, budget } => {

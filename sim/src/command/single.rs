@@ -8,20 +8,26 @@ use super::{
     Lane, Log,
     report::{bottom_line, headline, replay_of_file, replay_of_seed, timed},
 };
-use crate::{plan::FaultPlan, profile::Profile, trace};
+use crate::{
+    plan::{FaultPlan, Suite},
+    profile::Profile,
+    trace,
+};
 
 pub(super) fn run(
     seed: u64,
     profile: Profile,
     lane: Lane,
+    suite: Suite,
     log: Log,
     save: Option<&Path>,
 ) -> anyhow::Result<bool> {
-    let plan = FaultPlan::from_seed(seed, profile);
+    let plan = FaultPlan { suite, ..FaultPlan::from_seed(seed, profile) };
     if let Some(path) = save {
         write(path, &plan)?;
     }
-    perform(plan, lane, &replay_of_seed("run", seed, profile, lane), log)
+    let real = if suite == Suite::Givre { " --suite givre" } else { "" };
+    perform(plan, lane, &(replay_of_seed("run", seed, profile, lane) + real), log)
 }
 
 pub(super) fn replay(file: &Path, lane: Lane, log: Log) -> anyhow::Result<bool> {
@@ -48,24 +54,26 @@ fn repeat_on_panic(replay: String) {
     }));
 }
 
+/// A reader that has seen enough closes the pipe; the run goes on without it.
+fn say(line: &str) {
+    let _ = writeln!(std::io::stdout(), "{line}");
+}
+
 fn perform(plan: FaultPlan, lane: Lane, replay: &str, log: Log) -> anyhow::Result<bool> {
-    println!("{}", headline(&plan, lane));
-    println!("{replay}");
+    say(&headline(&plan, lane));
+    say(replay);
     repeat_on_panic(replay.to_owned());
     let expected = plan.expect.clone();
     let log: Option<trace::Log> = match log {
         Log::None => None,
-        Log::Short => Some(Box::new(|line| {
-            // A reader that has seen enough closes the pipe; the run goes on without it.
-            let _ = writeln!(std::io::stdout(), "{line}");
-        })),
+        Log::Short => Some(Box::new(|line| say(line))),
     };
     let (report, wall) = timed(plan, lane, log);
     let report = report?;
-    println!("{}", bottom_line(&report, wall));
+    say(&bottom_line(&report, wall));
     let objects = report.breach.map(|breach| breach.oracle.to_owned());
     if let Some(oracle) = expected.filter(|_| objects.is_some()) {
-        println!("this plan is kept because {oracle} objects: a known defect that is not mended");
+        say(&format!("this plan is kept because {oracle} objects: a known defect that is not mended"));
     }
     Ok(objects.is_none())
 }

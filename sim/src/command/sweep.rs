@@ -53,7 +53,8 @@ impl Sweep {
             commit(),
             lane.name()
         );
-        let profile = self.profile.map_or_else(|| " --all".to_owned(), |kind| format!(" --profile {}", kind.name()));
+        let profile =
+            self.profile.map_or_else(|| " --all".to_owned(), |kind| format!(" --profile {}", kind.name()));
         println!("REPLAY: cargo sim sweep --from {from:#x} --count {count}{profile}{}", lane.flag());
         let start = now();
         let bar = progress_bar(count);

@@ -12,9 +12,9 @@ use crate::{
     oracle::{Books, NodeEnd},
     parts::{
         client::Client,
+        exempt::{Hostages, Memories},
         verdict::{self, BETWEEN_LOOKS, balanced, converged},
     },
-    world::exempt::{Memories, coins_are_lies, hostages, waits},
 };
 
 impl Hosted {
@@ -24,10 +24,13 @@ impl Hosted {
             let stage = locked(&self.stage);
             let memories: Memories<'_> =
                 self.honest_machines(&stage).map(|(node, machine)| (node, &machine.shadow)).collect();
-            let hostages = hostages(&self.plan, &memories);
+            let hostages = Hostages::among(&self.plan, &memories);
             let ends: BTreeMap<NodeId, NodeEnd> =
                 memories.into_iter().map(|(node, memory)| (node, verdict::end(memory, &hostages))).collect();
-            let excused = |index: usize, client: &Client| self.is_betrayed(index) || waits(client, &hostages);
+            let (wallet, chain) = (self.wallet.as_ref(), &stage.backend.chain);
+            let excused = |index: usize, client: &Client| {
+                self.betrayed.contains(&index) || hostages.keep_waiting(client, wallet, chain)
+            };
             let clients = verdict::expectations(&self.plan, &self.clients, &stage.backend.chain, excused);
             let on_chain = stage.backend.chain.confirmed().map(|(txid, ..)| txid).collect();
             (clients, ends, on_chain, self.books(&stage), stage.backend.chain.waiting() == 0)
@@ -40,7 +43,7 @@ impl Hosted {
             .clients
             .iter()
             .enumerate()
-            .all(|(index, client)| client.is_settled() || self.is_betrayed(index))
+            .all(|(index, client)| client.is_settled() || self.betrayed.contains(&index))
             && empty;
         match verdict {
             Ok(()) if settled || late => self.conclude(&clients),
@@ -55,11 +58,6 @@ impl Hosted {
     fn honest_machines<'a>(&'a self, stage: &'a Stage) -> impl Iterator<Item = (NodeId, &'a Machine)> {
         let machines = stage.machines.iter().map(|(node, machine)| (*node, machine));
         machines.filter(|(node, _)| self.honest.contains(node))
-    }
-
-    /// Whether nothing is demanded for a client: a traitor had its request, or no honest member hands out coins.
-    fn is_betrayed(&self, client: usize) -> bool {
-        self.betrayed.contains(&client) || coins_are_lies(&self.plan, &self.honest, &self.bans)
     }
 
     fn books(&self, stage: &Stage) -> Books {

@@ -1,6 +1,7 @@
-//! From cold machines to a cluster that can pay, in calm; then the plan's events are put on the queue.
+//! From cold machines to a cluster that can pay, in calm unless the plan wants otherwise; then the plan's events are put
+//! on the queue.
 
-use mpc_wallet_core::{NodeId, Scheme, WalletKey, step::Command};
+use mpc_wallet_core::{Scheme, WalletKey, step::Command};
 
 use super::{Event, Hosted, Outcome, Phase, defect, stage::locked};
 use crate::parts::{
@@ -16,15 +17,26 @@ impl Hosted {
         }
         self.queue.after(BETWEEN_LOOKS, Event::Prepare);
         self.queue.after(self.plan.chain.block_interval.least, Event::Mine);
+        if self.plan.ceremony_in_trouble {
+            self.start_trouble();
+        }
     }
 
-    /// Asks for a key until there is one, funds the wallet, and begins when all nodes see the money.
+    /// Asks for a key until there is one, funds the wallet, and begins when all nodes see the money. In trouble one node
+    /// with a key is enough, and what the others lack is judged at the end.
     pub(super) fn prepare(&mut self) -> Outcome {
+        if self.plan.ceremony_in_trouble {
+            self.make_key(1)?;
+            if self.wallet.is_none() {
+                self.queue.after(BETWEEN_LOOKS, Event::Prepare);
+            }
+            return Ok(());
+        }
         if self.queue.now() > PATIENCE {
             return Err(defect(format!("the cluster did not get ready in calm: {}", self.missing)));
         }
         if self.wallet.is_none() {
-            self.make_key()?;
+            self.make_key(self.nodes().len())?;
         } else if self.sees_funds() {
             self.start_trouble();
             return Ok(());
@@ -33,18 +45,19 @@ impl Hosted {
         Ok(())
     }
 
-    fn make_key(&mut self) -> Outcome {
+    /// Asks for a key while nobody has one; funds it when so many have.
+    fn make_key(&mut self, holders: usize) -> Outcome {
         let keys: Vec<WalletKey> = locked(&self.stage)
             .machines
             .values()
             .filter_map(|machine| machine.shadow.current_key(Scheme::Taproot))
             .map(|proof| proof.public_key)
             .collect();
-        let members = self.nodes().len();
-        if keys.len() < members {
-            self.missing = format!("keys at {} of {members} nodes", keys.len());
+        if keys.len() < holders {
+            self.missing = format!("keys at {} of {holders} nodes", keys.len());
             if keys.is_empty() {
-                self.ask(NodeId::new(1), Command::GenerateKey(Scheme::Taproot), None);
+                let command = Command::GenerateKey(Scheme::Taproot);
+                self.nodes().into_iter().find_map(|node| self.ask(node, command.clone(), None));
             }
             return Ok(());
         }

@@ -49,6 +49,8 @@ pub enum Field {
     LongChain,
     /// Links that lose much and bring what was lost back much later.
     LateDoubles,
+    /// Disks take long, each its own time, so that members seal their shares of the key one after another.
+    SlowSeals,
     /// One member lies in this way.
     Traitor(Deviation),
 }
@@ -68,6 +70,7 @@ impl Field {
             Self::LeapOverSession => String::from("leap over a session"),
             Self::LongChain => String::from("long chain"),
             Self::LateDoubles => String::from("late doubles"),
+            Self::SlowSeals => String::from("slow seals"),
             Self::Traitor(deviation) => format!("traitor: {deviation:?}"),
         }
     }
@@ -181,6 +184,7 @@ impl Field {
                 },
                 ..quiet
             },
+            Self::SlowSeals => FaultPlan { fsync: Span { least: 1, most: 1_500 }, ..quiet },
             Self::Traitor(deviation) => FaultPlan {
                 payments: busy(4),
                 traitors: vec![Traitor { node: 2, deviation, from: 0 }],
@@ -243,6 +247,7 @@ pub const fn hunt(mutant: Mutant) -> Hunt {
         Mutant::VotesForAnotherProposal => ("I3", Field::TwoBuilders, 50, &["threshold"]),
         Mutant::SilenceHeldAgainst => ("I5", Field::Of(Profile::Swarm), 30, &["no_false_accusation"]),
         Mutant::SpeaksUnasked => ("I7", Field::Restored, 30, &["no_double_vote", "no_false_accusation"]),
+        Mutant::KeyProvenTooSoon => ("key ceremony", Field::SlowSeals, 50, &["one_key"]),
     };
     let twice = matches!(mutant, Mutant::HashOrderLeaks);
     Hunt { invariant, field, budget, oracles, twice }

@@ -18,6 +18,7 @@
 //! | `durable_before_sent` | write-ahead: nothing leaves before its records are on disk |
 //! | `replay_equals_live` | a restarted node is the node that crashed |
 //! | `lifecycle` | transactions move as the specification says |
+//! | `one_key` | all members come out of key generation with the same key, and none uses it before all hold their shares |
 //! | `no_secret_leaves` | secrets are in no message and no journal |
 //! | `convergence` | liveness: after the faults, every accepted payment ends, everywhere alike |
 //! | `conservation` | no coin is lost |
@@ -31,6 +32,7 @@ mod conservation;
 mod convergence;
 mod durable;
 mod honest;
+mod keys;
 mod liars;
 mod lifecycle;
 mod limits;
@@ -55,6 +57,7 @@ pub use self::{
     convergence::{Expected, NodeEnd, TransactionEnd, Unfinished, confirmed_is_true, convergence},
     durable::DurableBeforeSent,
     honest::OfHonest,
+    keys::OneKey,
     liars::LiarsAccused,
     lifecycle::Lifecycle,
     limits::WithinLimits,
@@ -219,6 +222,7 @@ impl Oracles {
                 Box::new(Once::new(honest.clone())),
                 Box::new(OneCoinOneFamily::new(cluster, honest.clone())),
                 Box::new(PaidOnce::new(payments)),
+                OfHonest::boxed(honest, OneKey::new(honest.clone())),
                 OfHonest::boxed(honest, DeadStaysDead::new(cluster)),
                 OfHonest::boxed(honest, WithinLimits::default()),
             ],

@@ -6,6 +6,7 @@ pub(crate) mod chain;
 pub(crate) mod client;
 pub(crate) mod clock;
 pub(crate) mod disk;
+pub(crate) mod exempt;
 pub(crate) mod hardware;
 pub(crate) mod members;
 pub(crate) mod outcome;

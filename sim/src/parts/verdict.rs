@@ -8,6 +8,7 @@ use mpc_wallet_core::{NodeId, overview::Overview, state::State};
 use super::{
     chain::Chain,
     client::{Client, ClientState},
+    exempt::Hostages,
 };
 use crate::{
     oracle::{
@@ -50,7 +51,7 @@ pub(crate) fn count(clients: &[Expected], tally: &mut Counts) {
 }
 
 /// How a node sees its transactions, but for those of which nothing is demanded.
-pub(crate) fn end(state: &State, hostages: &BTreeSet<Txid>) -> NodeEnd {
+pub(crate) fn end(state: &State, hostages: &Hostages) -> NodeEnd {
     let transactions = state
         .transactions()
         .filter(|(txid, _)| !hostages.contains(txid))

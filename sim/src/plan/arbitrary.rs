@@ -41,6 +41,9 @@ const HEAL_AT: u64 = 10_000;
 /// A healed cluster has connected again after this time.
 const RECONNECTION: u64 = 5_000;
 
+/// From this value of the first byte on, a plan without traitors makes its key in trouble.
+const BORN_IN_TROUBLE: u8 = 192;
+
 impl FaultPlan {
     /// The plan that these bytes mean; [`FaultPlan::check`] passes it.
     #[must_use]
@@ -51,6 +54,8 @@ impl FaultPlan {
         for event in events.chunks(EVENT).take(MOST_EVENTS) {
             Event::of(event, plan.nodes).enter(&mut plan, &mut unsafe_nodes);
         }
+        let early = head.first().is_some_and(|byte| *byte >= BORN_IN_TROUBLE);
+        plan.ceremony_in_trouble = early && plan.traitors.is_empty();
         // Asked for in calm: it shows that the cluster still pays.
         plan.payments.push(Payment::new(HEAL_AT + RECONNECTION, 1, 1_000));
         plan.chain.funds = vec![5_000_000; 4 + plan.payments.len() + plan.chain.thefts.len()];
@@ -315,6 +320,7 @@ mod tests {
             ("thefts", |plan| !plan.chain.thefts.is_empty()),
             ("fee spikes", |plan| !plan.chain.fee_spikes.is_empty()),
             ("traitors", |plan| !plan.traitors.is_empty()),
+            ("ceremonies", |plan| plan.ceremony_in_trouble),
         ];
         for (what, reached) in reached {
             assert!(plans.iter().any(reached), "no plan has {what}");

@@ -90,6 +90,10 @@ pub struct FaultPlan {
     pub traitors: Vec<Traitor>,
     /// What clients want.
     pub payments: Vec<Payment>,
+    /// Whether trouble begins with the first boot, so that the key is made in it; else all is calm until the wallet holds
+    /// its funds.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub ceremony_in_trouble: bool,
     /// When all faults end.
     pub heal_at: u64,
     /// When everything must be over.
@@ -97,7 +101,7 @@ pub struct FaultPlan {
 }
 
 /// Implementation of the threshold schemes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "snake_case")]
 pub enum Suite {
     /// Same message flow, no security, thousands of times cheaper.
@@ -229,6 +233,11 @@ pub enum PlanError {
         /// End.
         to: u64,
     },
+    /// A single member can keep a key from being made, so nothing could be demanded.
+    #[error(
+        "a plan with traitors cannot make its key in trouble; remove `ceremony_in_trouble` or `traitors`"
+    )]
+    CeremonyWithTraitor,
     /// Too long to run.
     #[error("the plan runs for {found} ms, at most {MAX_UNTIL} ms are simulated")]
     TooLong {
@@ -291,6 +300,7 @@ impl FaultPlan {
             lost_jobs: 0,
             traitors: vec![],
             payments: vec![],
+            ceremony_in_trouble: false,
             heal_at: profile::TROUBLE,
             until: profile::TROUBLE + profile::RECOVERY,
         }
@@ -426,6 +436,9 @@ impl FaultPlan {
         }
         if self.until > MAX_UNTIL {
             return Err(PlanError::TooLong { found: self.until });
+        }
+        if self.ceremony_in_trouble && !self.traitors.is_empty() {
+            return Err(PlanError::CeremonyWithTraitor);
         }
         Ok(())
     }

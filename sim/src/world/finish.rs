@@ -4,10 +4,13 @@ use std::collections::BTreeMap;
 
 use mpc_wallet_core::NodeId;
 
-use super::{Client, Event, Host, Outcome, Phase, World, exempt::waits};
+use super::{Client, Event, Host, Outcome, Phase, World};
 use crate::{
     oracle::{Books, Expected, NodeEnd, Observed},
-    parts::verdict::{self, BETWEEN_LOOKS, balanced, converged},
+    parts::{
+        exempt::Hostages,
+        verdict::{self, BETWEEN_LOOKS, balanced, converged},
+    },
 };
 
 impl World {
@@ -26,7 +29,7 @@ impl World {
             .clients
             .iter()
             .enumerate()
-            .all(|(index, client)| client.is_settled() || self.is_betrayed(index))
+            .all(|(index, client)| client.is_settled() || self.betrayed.contains(&index))
             && self.backend.chain.waiting() == 0;
         match verdict {
             Ok(()) if settled || late => self.conclude(),
@@ -56,6 +59,12 @@ impl World {
         Ok(())
     }
 
+    fn hostages(&self) -> Hostages {
+        let live = self.hosts.iter().filter(|(node, _)| self.honest.contains(node));
+        let memories = live.filter_map(|(node, host)| Some((*node, host.live.as_ref()?.node.state())));
+        Hostages::among(&self.plan, &memories.collect())
+    }
+
     fn ends(&self) -> BTreeMap<NodeId, NodeEnd> {
         let hostages = self.hostages();
         let end = |host: &Host| host.live.as_ref().map(|live| verdict::end(live.node.state(), &hostages));
@@ -65,7 +74,10 @@ impl World {
 
     fn expectations(&self) -> Vec<Expected> {
         let hostages = self.hostages();
-        let excused = |index: usize, client: &Client| self.is_betrayed(index) || waits(client, &hostages);
+        let (wallet, chain) = (self.wallet.as_ref(), &self.backend.chain);
+        let excused = |index: usize, client: &Client| {
+            self.betrayed.contains(&index) || hostages.keep_waiting(client, wallet, chain)
+        };
         verdict::expectations(&self.plan, &self.clients, &self.backend.chain, excused)
     }
 

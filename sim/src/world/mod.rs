@@ -10,7 +10,6 @@
 mod backend;
 mod customers;
 pub(crate) mod driver;
-pub(crate) mod exempt;
 pub(crate) mod faults;
 mod finish;
 pub(crate) mod host;

@@ -1,7 +1,8 @@
-//! From cold machines to a cluster that can pay, in calm; then the plan's events are put on the queue.
+//! From cold machines to a cluster that can pay, in calm unless the plan wants otherwise; then the plan's events are put
+//! on the queue.
 
 use mpc_wallet_core::{
-    NodeId, RequestId, Scheme,
+    RequestId, Scheme,
     step::{Command, Input},
 };
 
@@ -16,15 +17,26 @@ impl World {
         }
         self.queue.after(BETWEEN_LOOKS, Event::Prepare);
         self.queue.after(self.plan.chain.block_interval.least, Event::Mine);
+        if self.plan.ceremony_in_trouble {
+            self.start_trouble();
+        }
     }
 
-    /// Asks for a key until there is one, funds the wallet, and begins when all nodes see the money.
+    /// Asks for a key until there is one, funds the wallet, and begins when all nodes see the money. In trouble one node
+    /// with a key is enough, and what the others lack is judged at the end.
     pub(super) fn prepare(&mut self) -> Outcome {
+        if self.plan.ceremony_in_trouble {
+            self.make_key(1)?;
+            if self.wallet.is_none() {
+                self.queue.after(BETWEEN_LOOKS, Event::Prepare);
+            }
+            return Ok(());
+        }
         if self.queue.now() > PATIENCE {
             return Err(defect(format!("the cluster did not get ready in calm: {}", self.missing)));
         }
         if self.wallet.is_none() {
-            self.make_key()?;
+            self.make_key(self.hosts.len())?;
         } else if self.sees_funds() {
             self.start_trouble();
             return Ok(());
@@ -33,14 +45,15 @@ impl World {
         Ok(())
     }
 
-    fn make_key(&mut self) -> Outcome {
+    /// Asks for a key while nobody has one; funds it when so many have.
+    fn make_key(&mut self, holders: usize) -> Outcome {
         let keys: Vec<_> = self
             .hosts
             .values()
             .filter_map(|host| host.live.as_ref()?.node.state().current_key(Scheme::Taproot))
             .map(|proof| proof.public_key)
             .collect();
-        if keys.len() < self.hosts.len() {
+        if keys.len() < holders {
             let phases: Vec<String> = self
                 .hosts
                 .iter()
@@ -55,7 +68,9 @@ impl World {
                 self.last_request += 1;
                 let request = RequestId(self.last_request);
                 let command = Command::GenerateKey(Scheme::Taproot);
-                return self.input(NodeId::new(1), Input::Client { request, command });
+                let up = self.hosts.iter().find(|(_, host)| host.live.is_some());
+                let Some((node, _)) = up else { return Ok(()) };
+                return self.input(*node, Input::Client { request, command });
             }
             return Ok(());
         }

@@ -24,6 +24,7 @@ mod coins;
 mod durable;
 mod ends;
 mod honest;
+mod keys;
 mod secrets;
 mod threshold;
 mod words;

@@ -1,4 +1,5 @@
-//! What a run with a traitor does not have to achieve. Each exemption has its reason in the protocol; all are here.
+//! What a run with more faults than the protocol tolerates does not have to achieve. Each exemption has its reason in the
+//! protocol; all are here.
 //!
 //! - A client that asked a traitor may get no answer, or a false one: nobody else knows of its payment.
 //! - A certified transaction that the honest members can neither sign nor give up without the traitor: some honest
@@ -7,12 +8,11 @@
 //!   A member that lost its disk and cannot say what it once promised is silent on what was proposed before (I7). With
 //!   a traitor beside it, or an honest refusal in a cluster that tolerates nobody, that is one fault too many for such a
 //!   transaction.
-//! - A client while a coordinator lies about coins: whoever it asks gets coins that others have, or nobody has, and such
-//!   a payment is refused. A grant is unsigned and a refusal is no offence, so nobody takes the role away.
+//! - A client whose money such transactions hold.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use bitcoin::Txid;
+use bitcoin::{Amount, OutPoint, ScriptBuf, Txid};
 use mpc_wallet_core::{
     NodeId,
     state::{State as Memory, TxRecord},
@@ -20,12 +20,14 @@ use mpc_wallet_core::{
     vote::Decision,
 };
 
-use super::World;
-use crate::{
-    oracle::Honest,
-    parts::client::{Client, ClientState},
-    plan::{Deviation, FaultPlan},
+use super::{
+    chain::Chain,
+    client::{Client, ClientState},
 };
+use crate::plan::FaultPlan;
+
+/// More than any fee here, in satoshis.
+const FEE_ROOM: u64 = 100_000;
 
 /// What a member says of itself about a transaction.
 enum Word {
@@ -54,21 +56,44 @@ fn own_word(me: NodeId, memory: &Memory, tx: &TxRecord) -> Word {
 /// What the honest members that are up remember.
 pub(crate) type Memories<'a> = BTreeMap<NodeId, &'a Memory>;
 
-/// Whether the member that coordinates, the lowest that some honest node has not shut out, lies about coins.
-pub(crate) fn coins_are_lies(plan: &FaultPlan, honest: &Honest, bans: &BTreeSet<(NodeId, NodeId)>) -> bool {
-    plan.traitors.iter().any(|traitor| {
-        let node = NodeId::new(traitor.node);
-        let first = honest.first().is_some_and(|first| node < *first);
-        let heard = honest.iter().any(|by| !bans.contains(&(*by, node)));
-        traitor.deviation == Deviation::LyingCoordinator && first && heard
-    })
+/// Transactions that wait for a traitor, or for a word that is forgotten.
+pub(crate) struct Hostages {
+    transactions: BTreeSet<Txid>,
+    coins: BTreeSet<OutPoint>,
 }
 
-/// Transactions that wait for a traitor, or for a word that is forgotten.
-pub(crate) fn hostages(plan: &FaultPlan, honest: &Memories<'_>) -> BTreeSet<Txid> {
-    let open: BTreeSet<Txid> =
-        honest.values().flat_map(|memory| memory.open().map(|(txid, _)| txid)).collect();
-    open.into_iter().filter(|txid| is_hostage(plan, honest, *txid)).collect()
+impl Hostages {
+    /// Those among what the honest members remember.
+    pub(crate) fn among(plan: &FaultPlan, honest: &Memories<'_>) -> Self {
+        let open: BTreeSet<Txid> =
+            honest.values().flat_map(|memory| memory.open().map(|(txid, _)| txid)).collect();
+        let transactions: BTreeSet<Txid> =
+            open.into_iter().filter(|txid| is_hostage(plan, honest, *txid)).collect();
+        let records = transactions
+            .iter()
+            .filter_map(|txid| honest.values().find_map(|memory| memory.transaction(*txid)));
+        let coins = records.flat_map(|tx| tx.proposal.body.coins().collect::<Vec<_>>()).collect();
+        Self { transactions, coins }
+    }
+
+    /// Whether this is one.
+    pub(crate) fn contains(&self, txid: &Txid) -> bool {
+        self.transactions.contains(txid)
+    }
+
+    /// Whether a client waits for one, or for the money that they hold.
+    pub(crate) fn keep_waiting(&self, client: &Client, wallet: Option<&ScriptBuf>, chain: &Chain) -> bool {
+        match &client.state {
+            ClientState::Accepted { txid } => self.contains(txid),
+            ClientState::Idle { .. } | ClientState::Asked { .. } if !self.coins.is_empty() => {
+                let held: u64 =
+                    self.coins.iter().filter_map(|coin| chain.value_of(coin)).map(Amount::to_sat).sum();
+                let free = wallet.map_or(0, |wallet| chain.balance(wallet)).saturating_sub(held);
+                free < client.payment.amount.saturating_add(FEE_ROOM)
+            }
+            ClientState::Idle { .. } | ClientState::Asked { .. } | ClientState::Unsure => false,
+        }
+    }
 }
 
 fn is_hostage(plan: &FaultPlan, honest: &Memories<'_>, txid: Txid) -> bool {
@@ -93,23 +118,4 @@ fn is_hostage(plan: &FaultPlan, honest: &Memories<'_>, txid: Txid) -> bool {
     // Without consent those who can still refuse do, and end it; unless one of them does not know whether it may.
     let stuck = silent > 0 || (certified && !plan.traitors.is_empty());
     stuck && sign < threshold && bound < total - threshold + 1 + tolerated
-}
-
-/// Whether a client was promised a payment that waits for a traitor.
-pub(crate) fn waits(client: &Client, hostages: &BTreeSet<Txid>) -> bool {
-    matches!(&client.state, ClientState::Accepted { txid } if hostages.contains(txid))
-}
-
-impl World {
-    /// Whether nothing is demanded for a client: a traitor had its request, or no honest member hands out coins.
-    pub(super) fn is_betrayed(&self, client: usize) -> bool {
-        self.betrayed.contains(&client) || coins_are_lies(&self.plan, &self.honest, &self.bans)
-    }
-
-    /// Transactions that wait for a traitor, or for a word that is forgotten.
-    pub(super) fn hostages(&self) -> BTreeSet<Txid> {
-        let live = self.hosts.iter().filter(|(node, _)| self.honest.contains(node));
-        let memories = live.filter_map(|(node, host)| Some((*node, host.live.as_ref()?.node.state())));
-        hostages(&self.plan, &memories.collect())
-    }
 }
