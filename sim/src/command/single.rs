@@ -66,7 +66,7 @@ fn perform(plan: FaultPlan, lane: Lane, replay: &str, log: Log) -> anyhow::Resul
     let expected = plan.expect.clone();
     let log: Option<trace::Log> = match log {
         Log::None => None,
-        Log::Short => Some(Box::new(|line| say(line))),
+        Log::Short => Some(Box::new(say)),
     };
     let (report, wall) = timed(plan, lane, log);
     let report = report?;

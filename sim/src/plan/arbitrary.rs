@@ -303,8 +303,9 @@ mod tests {
                 plans.push(FaultPlan::from_bytes(&bytes));
             }
         }
+        plans.push(FaultPlan::from_bytes(&[BORN_IN_TROUBLE]));
         type Reach = (&'static str, fn(&FaultPlan) -> bool);
-        let reached: [Reach; 15] = [
+        let reached: [Reach; 16] = [
             ("payments", |plan| plan.payments.len() > 1),
             ("crashes", |plan| !plan.crashes.is_empty()),
             ("partitions", |plan| !plan.partitions.is_empty()),
