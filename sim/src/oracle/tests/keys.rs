@@ -33,7 +33,11 @@ fn sealed(attempt: u64, key: u8) -> Fact {
 }
 
 fn active(attempt: u64, key: u8) -> Fact {
-    Fact::KeyActivated(KeyProof { request: request(attempt), public_key: public_key(key), signature: [0; 64] })
+    Fact::KeyActivated(KeyProof {
+        request: request(attempt),
+        public_key: public_key(key),
+        signature: [0; 64],
+    })
 }
 
 #[test]
