@@ -3,6 +3,7 @@
 use std::io::Write;
 
 use bitcoin::XOnlyPublicKey;
+use bitcoin::secp256k1::PublicKey;
 use generic_ec::curves::Secp256k1;
 use generic_ec::{NonZero, Scalar};
 use serde::{Deserialize, Serialize};
@@ -19,7 +20,7 @@ const MAX_BYTES: usize = 8 * 1024;
 /// One party's share of a key. Neither cloned nor printed, erased on drop; share it as `Arc`.
 pub struct KeyShare {
     secret: Secret,
-    public_key: XOnlyPublicKey,
+    point: PublicKey,
     public_digest: [u8; 32],
 }
 
@@ -55,7 +56,7 @@ pub enum KeyShareError {
 
 impl KeyShare {
     pub(super) fn new(secret: Secret) -> Result<Self, KeyShareError> {
-        let (public_key, public_digest) = match &secret {
+        let (point, public_digest) = match &secret {
             Secret::Givre(share) => {
                 let vss = share.vss_setup.as_ref().ok_or(KeyShareError::Damaged)?;
                 let points_are_one_to_n = vss
@@ -68,18 +69,21 @@ impl KeyShare {
                     return Err(KeyShareError::Damaged);
                 }
                 let compressed = share.shared_public_key.to_bytes(true);
-                let x = compressed.as_bytes().get(1..).ok_or(KeyShareError::Damaged)?;
-                let public_key = XOnlyPublicKey::from_slice(x).map_err(|_| KeyShareError::Damaged)?;
+                let point =
+                    PublicKey::from_slice(compressed.as_bytes()).map_err(|_| KeyShareError::Damaged)?;
                 let points: Vec<_> = share.public_shares.iter().map(|point| point.to_bytes(true)).collect();
                 let threshold = vss.min_signers.to_be_bytes();
                 let mut parts: Vec<&[u8]> = vec![b"givre", &threshold, compressed.as_bytes()];
                 parts.extend(points.iter().map(|point| point.as_bytes()));
-                (public_key, digest("mpc-wallet/public-shares", &parts))
+                (point, digest("mpc-wallet/public-shares", &parts))
             }
             #[cfg(any(test, feature = "testing"))]
-            Secret::Mock(share) => (share.public_key().ok_or(KeyShareError::Damaged)?, share.public_digest()),
+            Secret::Mock(share) => {
+                let x = share.public_key().ok_or(KeyShareError::Damaged)?;
+                (x.public_key(bitcoin::secp256k1::Parity::Even), share.public_digest())
+            }
         };
-        Ok(Self { secret, public_key, public_digest })
+        Ok(Self { secret, point, public_digest })
     }
 
     pub(super) fn secret(&self) -> &Secret {
@@ -96,10 +100,16 @@ impl KeyShare {
         }
     }
 
+    /// The public key, whole: what a P2WPKH address commits to.
+    #[must_use]
+    pub const fn point(&self) -> PublicKey {
+        self.point
+    }
+
     /// The BIP-341 internal key: addresses tweak it, with no script tree.
     #[must_use]
     pub fn public_key(&self) -> XOnlyPublicKey {
-        self.public_key
+        self.point.x_only_public_key().0
     }
 
     /// How many parties must sign.
@@ -189,7 +199,7 @@ impl std::fmt::Debug for KeyShare {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("KeyShare")
             .field("slot", &self.slot())
-            .field("public_key", &format_args!("{}", self.public_key))
+            .field("public_key", &format_args!("{}", self.public_key()))
             .finish_non_exhaustive()
     }
 }

@@ -43,8 +43,11 @@ use std::sync::Arc;
 
 use bitcoin::XOnlyPublicKey;
 use bitcoin::hashes::{Hash, HashEngine, sha256};
+use bitcoin::secp256k1::{Message, PublicKey, Secp256k1, ecdsa};
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
+
+use crate::ids::Scheme;
 
 mod fault;
 mod frost;
@@ -185,6 +188,17 @@ pub enum Suite {
 }
 
 impl Suite {
+    /// Whether this suite has the machines to make and use keys of `scheme`.
+    #[must_use]
+    pub const fn makes(self, scheme: Scheme) -> bool {
+        match (self, scheme) {
+            (Self::Givre, Scheme::Taproot) => true,
+            (Self::Givre, Scheme::Segwit) => false,
+            #[cfg(any(test, feature = "testing"))]
+            (Self::Mock, Scheme::Taproot | Scheme::Segwit) => true,
+        }
+    }
+
     /// Starts a key generation. `seed` is fresh entropy for this run alone.
     ///
     /// # Errors
@@ -218,13 +232,28 @@ impl Suite {
     }
 
     /// Whether `signature` is valid for `message` under the BIP-341 output key of `internal_key` with no
-    /// script tree (BIP-340 verification by libsecp256k1).
+    /// script tree (BIP-340 verification by libsecp256k1). The signature of a Taproot wallet.
     #[must_use]
     pub fn verify(self, internal_key: XOnlyPublicKey, message: &[u8; 32], signature: &[u8; 64]) -> bool {
         match self {
             Self::Givre => frost::verify(internal_key, message, signature),
             #[cfg(any(test, feature = "testing"))]
             Self::Mock => mock::verify(internal_key, message, signature),
+        }
+    }
+
+    /// Whether `signature`, r and s big-endian, is valid for `message` under `key`, and its s in the lower half
+    /// (ECDSA verification by libsecp256k1). The signature of a P2WPKH wallet.
+    #[must_use]
+    pub fn verify_ecdsa(self, key: PublicKey, message: &[u8; 32], signature: &[u8; 64]) -> bool {
+        match self {
+            Self::Givre => ecdsa::Signature::from_compact(signature).is_ok_and(|signature| {
+                // It refuses an s in the upper half.
+                let message = Message::from_digest(*message);
+                Secp256k1::verification_only().verify_ecdsa(&message, &signature, &key).is_ok()
+            }),
+            #[cfg(any(test, feature = "testing"))]
+            Self::Mock => mock::verify(key.x_only_public_key().0, message, signature),
         }
     }
 }

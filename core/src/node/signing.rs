@@ -377,7 +377,10 @@ impl Node {
                 let finished = self
                     .state
                     .transaction(txid)
-                    .and_then(|tx| wallet::finish(&tx.proposal.body, signatures))
+                    .and_then(|tx| {
+                        let proposal = &tx.proposal.body;
+                        wallet::finish(self.wallets.get(&proposal.key)?, proposal, signatures)
+                    })
                     .map(FinalTransaction);
                 if let Some(finished) = finished
                     && self.on_finished(finished.clone(), entropy)
