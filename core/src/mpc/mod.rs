@@ -50,6 +50,7 @@ mod fault;
 mod frost;
 mod key;
 mod keygen;
+mod library;
 mod mailbox;
 #[cfg(any(test, feature = "testing"))]
 mod mock;
@@ -133,6 +134,17 @@ pub struct Advance {
     pub progress: Progress,
 }
 
+/// Where a run stands, for people.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stage {
+    /// What is being done, in a few words.
+    pub name: &'static str,
+    /// The round that is awaited, from 1.
+    pub round: u8,
+    /// How many rounds this stage has.
+    pub rounds: u8,
+}
+
 /// One party's part in one run of a protocol. Dropping it drops its secrets.
 pub trait Machine: Send {
     /// Takes one message that `from` sent. Repetitions are ignored, in any order of rounds; what cannot be
@@ -146,6 +158,11 @@ pub trait Machine: Send {
 
     /// Slots whose message the current round lacks; empty once the run is over.
     fn waiting_for(&self) -> Vec<Slot>;
+
+    /// Where the run stands; `None` once it is over, and for protocols that end before anyone could look.
+    fn stage(&self) -> Option<Stage> {
+        None
+    }
 }
 
 /// Parameters of a key generation. Every party must use the same, apart from `me`.
@@ -192,7 +209,7 @@ impl Suite {
     pub fn keygen(self, params: KeygenParams, seed: [u8; 32]) -> Result<Box<dyn Machine>, RefusedParams> {
         params.check()?;
         Ok(match self {
-            Self::Givre => Box::new(keygen::Keygen::new(&params, seed)),
+            Self::Givre => keygen::machine(params, seed),
             #[cfg(any(test, feature = "testing"))]
             Self::Mock => Box::new(mock::MockKeygen::new(params, seed)),
         })
