@@ -58,8 +58,9 @@ pub(super) trait Protocol: Send + 'static {
 /// One party's end of the library's network.
 pub(super) type Party<M> = MpcParty<M, (Ends<M>, Ends<M>)>;
 
-type Running<P> =
-    Pin<Box<dyn Future<Output = Result<<P as Protocol>::Output, <P as Protocol>::Error>> + Send>>;
+type Outcome<P> = Result<<P as Protocol>::Output, <P as Protocol>::Error>;
+
+type Running<P> = Pin<Box<dyn Future<Output = Outcome<P>> + Send>>;
 
 struct Queues<M> {
     incoming: VecDeque<Incoming<M>>,
@@ -190,7 +191,7 @@ impl<P: Protocol> Driver<P> {
     }
 
     /// Polls once; says too whether the library only paused in a long computation.
-    fn poll(&mut self) -> Result<(Poll<Result<P::Output, P::Error>>, bool), Fault> {
+    fn poll(&mut self) -> Result<(Poll<Outcome<P>>, bool), Fault> {
         let Some(running) = self.running.as_mut() else {
             return Err(Fault::by_nobody(FaultReason::Ended));
         };

@@ -66,7 +66,7 @@ enum Phase {
         signatures: Vec<(Presignature, Digest)>,
     },
     Sent {
-        spent: Vec<([u8; ID], Spent)>,
+        spent: Vec<Spent>,
     },
     Ended,
 }
@@ -135,15 +135,14 @@ impl Online {
     }
 
     /// Spends the presignatures on our partial signatures, and the message that carries these.
-    fn sign(&mut self, signatures: Vec<(Presignature, Digest)>) -> Option<(Vec<u8>, Vec<([u8; ID], Spent)>)> {
+    fn sign(&mut self, signatures: Vec<(Presignature, Digest)>) -> Option<(Vec<u8>, Vec<Spent>)> {
         let mut body = Vec::with_capacity(ITEM * signatures.len());
         let mut all_spent = Vec::with_capacity(signatures.len());
         for (presignature, digest) in signatures {
-            let id = presignature.id();
             let (partial, spent) = presignature.spend(digest, self.point);
-            body.extend_from_slice(&id);
+            body.extend_from_slice(spent.id());
             body.extend_from_slice(&partial);
-            all_spent.push((id, spent));
+            all_spent.push(spent);
         }
         let payload = self.mailbox.frame(COMMIT, &body)?;
         *self.bodies.get_mut(self.me.index())? = Some((body, false));
@@ -152,13 +151,13 @@ impl Online {
 
     /// Checks what has arrived since, our own too: a fault of this machine's memory or arithmetic must not be
     /// laid at another's door.
-    fn check_partials(&mut self, spent: &[([u8; ID], Spent)]) -> Result<(), Fault> {
+    fn check_partials(&mut self, spent: &[Spent]) -> Result<(), Fault> {
         for (slot, body) in (0u16..).map(Slot).zip(&mut self.bodies) {
             let Some((body, checked)) = body.as_mut().filter(|(_, checked)| !*checked) else {
                 continue;
             };
-            for (message, ((id, spent), (theirs, partial))) in spent.iter().zip(items(body)).enumerate() {
-                if theirs != id {
+            for (message, (spent, (id, partial))) in spent.iter().zip(items(body)).enumerate() {
+                if id != spent.id() {
                     return Err(Fault::by_nobody(FaultReason::OtherRun { from: slot }));
                 }
                 if !spent.partial_is_valid(slot, partial) {
@@ -174,8 +173,8 @@ impl Online {
         Ok(())
     }
 
-    fn combine(&self, spent: &[([u8; ID], Spent)]) -> Result<Vec<[u8; 64]>, Fault> {
-        let combine = |(message, (_, spent)): (usize, &([u8; ID], Spent))| {
+    fn combine(&self, spent: &[Spent]) -> Result<Vec<[u8; 64]>, Fault> {
+        let combine = |(message, spent): (usize, &Spent)| {
             let partials: Option<Vec<[u8; PARTIAL]>> = self
                 .bodies
                 .iter()

@@ -26,7 +26,7 @@ pub(super) const PARTIAL: usize = SCALAR;
 /// one use. Bytes of it ([`to_secret_bytes`](Self::to_secret_bytes)) are another presignature in waiting: the
 /// caller deletes them, durably, before the use, and keeps them out of backups.
 ///
-/// ```compile_fail
+/// ```compile_fail,E0382
 /// # use mpc_wallet_core::mpc::ecdsa::Presignature;
 /// fn twice(presignature: Presignature, sign: impl Fn(Presignature)) {
 ///     sign(presignature);
@@ -34,7 +34,7 @@ pub(super) const PARTIAL: usize = SCALAR;
 /// }
 /// ```
 ///
-/// ```compile_fail
+/// ```compile_fail,E0599
 /// # use mpc_wallet_core::mpc::ecdsa::Presignature;
 /// fn copy(presignature: &Presignature) -> Presignature {
 ///     Presignature::clone(presignature)
@@ -43,7 +43,7 @@ pub(super) const PARTIAL: usize = SCALAR;
 pub struct Presignature {
     terms: Terms,
     id: [u8; ID],
-    secret: Secret,
+    secret: Box<Secret>,
 }
 
 /// What a presignature is for.
@@ -69,6 +69,7 @@ enum Secret {
 
 /// What remains of a presignature after its use: enough to check the others' partial signatures.
 pub(super) struct Spent {
+    id: [u8; ID],
     digest: [u8; 32],
     kind: SpentKind,
 }
@@ -154,13 +155,13 @@ impl Presignature {
         }
         let id =
             digest("mpc-wallet/presignature", &[&terms.key, &terms.signer_bytes(), &public_bytes(&public)]);
-        Some(Self { terms, id, secret: Secret::Cggmp24 { k, chi, public } })
+        Some(Self { terms, id, secret: Box::new(Secret::Cggmp24 { k, chi, public }) })
     }
 
     #[cfg(any(test, feature = "testing"))]
     pub(super) fn mock(mock: super::mock::MockPresignature, terms: Terms) -> Self {
         let id = digest("mock/presignature", &[&terms.key, &terms.signer_bytes(), &mock.tag()]);
-        Self { terms, id, secret: Secret::Mock(mock) }
+        Self { terms, id, secret: Box::new(Secret::Mock(mock)) }
     }
 
     /// The same at all its signers, and at no other presignature. Public.
@@ -187,20 +188,20 @@ impl Presignature {
 
     /// Makes the one partial signature, and keeps what is public. `key` is the key it belongs to.
     pub(super) fn spend(self, digest: Digest, key: PublicKey) -> ([u8; PARTIAL], Spent) {
-        let digest = digest.bytes();
-        match self.secret {
+        let (id, digest) = (self.id, digest.bytes());
+        match *self.secret {
             Secret::Cggmp24 { k, chi, public } => {
                 let m = Scalar::from_be_bytes_mod_order(digest);
                 let r = nonce_coordinate(&public);
                 let sigma = m * k.as_ref() + r * chi.as_ref();
                 let mut partial = [0; PARTIAL];
                 partial.copy_from_slice(&sigma.to_be_bytes());
-                (partial, Spent { digest, kind: SpentKind::Cggmp24 { m, r, public, key } })
+                (partial, Spent { id, digest, kind: SpentKind::Cggmp24 { m, r, public, key } })
             }
             #[cfg(any(test, feature = "testing"))]
             Secret::Mock(mock) => {
                 let partial = mock.partial(&self.terms.signers, self.terms.me, &digest);
-                (partial, Spent { digest, kind: SpentKind::Mock(mock, self.terms.signers) })
+                (partial, Spent { id, digest, kind: SpentKind::Mock(mock, self.terms.signers) })
             }
         }
     }
@@ -211,7 +212,7 @@ impl Presignature {
         // Room for all: growing would leave copies of the secret behind in freed memory.
         let mut bytes = Zeroizing::new(Vec::with_capacity(Self::MAX_BYTES));
         bytes.push(VERSION);
-        bytes.push(match &self.secret {
+        bytes.push(match self.secret.as_ref() {
             Secret::Cggmp24 { .. } => 0,
             #[cfg(any(test, feature = "testing"))]
             Secret::Mock(_) => 1,
@@ -220,7 +221,7 @@ impl Presignature {
         bytes.extend_from_slice(&self.terms.me.0.to_be_bytes());
         bytes.extend_from_slice(&super::parties(&self.terms.signers).to_be_bytes());
         bytes.extend_from_slice(&self.terms.signer_bytes());
-        match &self.secret {
+        match self.secret.as_ref() {
             Secret::Cggmp24 { k, chi, public } => {
                 bytes.extend_from_slice(&Zeroizing::new(k.as_ref().to_be_bytes().to_vec()));
                 bytes.extend_from_slice(&Zeroizing::new(chi.as_ref().to_be_bytes().to_vec()));
@@ -300,6 +301,11 @@ impl Terms {
 }
 
 impl Spent {
+    /// [`Presignature::id`] of what was spent.
+    pub(super) fn id(&self) -> &[u8; ID] {
+        &self.id
+    }
+
     /// Whether a signer's partial signature fits its part of the presignature.
     pub(super) fn partial_is_valid(&self, signer: Slot, partial: &[u8; PARTIAL]) -> bool {
         match &self.kind {
