@@ -207,7 +207,7 @@ impl Node {
         match progress {
             Progress::Running => self.give_keygen_work(),
             Progress::Finished(Output::KeyShare(share)) => self.seal(share),
-            Progress::Finished(Output::Signatures(_)) => {}
+            Progress::Finished(Output::Presignature(_) | Output::Signatures(_)) => {}
             Progress::Failed(fault) => {
                 let culprits =
                     self.keygen.ceremony.as_ref().map(|c| c.run.nodes(&fault.culprits)).unwrap_or_default();

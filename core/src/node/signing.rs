@@ -334,7 +334,7 @@ impl Node {
                 self.end_session(id);
                 self.on_signatures(subject, &signatures, entropy);
             }
-            Progress::Finished(Output::KeyShare(_)) => self.end_session(id),
+            Progress::Finished(Output::KeyShare(_) | Output::Presignature(_)) => self.end_session(id),
             Progress::Failed(fault) => self.on_fault(id, subject, &fault, entropy),
         }
     }

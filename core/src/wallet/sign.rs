@@ -93,7 +93,7 @@ impl Wallet {
     pub fn verifies(&self, suite: Suite, message: &[u8; 32], signature: &[u8; 64]) -> bool {
         match self.key.scheme {
             Scheme::Taproot => suite.verify(self.public_key.x_only(), message, signature),
-            Scheme::Segwit => suite.verify_ecdsa(self.public_key.point(), message, signature),
+            Scheme::Segwit => suite.verify_ecdsa(&self.public_key.point(), message, signature),
         }
     }
 }
