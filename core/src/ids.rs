@@ -101,13 +101,27 @@ hash_id!(
 pub enum Scheme {
     /// FROST signatures under a BIP-341 key without script path (P2TR).
     Taproot,
+    /// Threshold ECDSA signatures under a key that the script names by its hash (P2WPKH, BIP-141).
+    Segwit,
+}
+
+impl Scheme {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::Taproot, Self::Segwit];
+
+    /// Its name in documents, requests and logs.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Taproot => "taproot",
+            Self::Segwit => "segwit",
+        }
+    }
 }
 
 impl fmt::Display for Scheme {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Taproot => f.write_str("taproot"),
-        }
+        f.write_str(self.name())
     }
 }
 

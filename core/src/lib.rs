@@ -31,6 +31,7 @@ pub mod time;
 pub mod tx;
 pub mod vote;
 pub mod wallet;
+pub mod wallet_key;
 
 pub use config::{Cluster, Config, ConfigError, Limits, Timing};
 pub use identity::{VoteKey, VotePublicKey};
@@ -40,3 +41,4 @@ pub use ids::{
 };
 pub use node::Node;
 pub use time::{Millis, Timestamp};
+pub use wallet_key::WalletKey;

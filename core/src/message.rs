@@ -15,6 +15,7 @@ use crate::{
     time::Timestamp,
     tx::{Prevout, SignedProposal},
     vote::{Certificate, Evidence, SignedPromise, Vote},
+    wallet_key::WalletKey,
 };
 
 /// Longest encoded message per channel, in bytes; the transport refuses longer frames unread.
@@ -364,8 +365,8 @@ pub struct KeygenConfirm {
     pub ceremony: SessionId,
     /// Who confirms.
     pub node: NodeId,
-    /// The public key it holds a share of (x-only).
-    pub public_key: [u8; 32],
+    /// The public key it holds a share of.
+    pub public_key: WalletKey,
     /// Digest of the key and of every member's public share: all members must have come to the same.
     pub public_digest: [u8; 32],
 }
@@ -421,9 +422,9 @@ pub struct SyncPage {
 pub struct KeyProof {
     /// The request that started the ceremony.
     pub request: KeygenRequest,
-    /// The key (x-only, before the BIP-341 tweak).
-    pub public_key: [u8; 32],
-    /// Test signature under the tweaked key.
+    /// The key, before any tweak.
+    pub public_key: WalletKey,
+    /// Test signature, made and verified like one of a payment of that key's wallet.
     #[serde(with = "codec::signature_bytes")]
     pub signature: [u8; 64],
 }
@@ -431,7 +432,7 @@ pub struct KeyProof {
 impl KeyProof {
     /// What the members sign to prove a key: a tagged hash, which is no Bitcoin signature hash.
     #[must_use]
-    pub fn message(ceremony: SessionId, public_key: &[u8; 32]) -> [u8; 32] {
-        codec::tagged_hash("mpc-wallet/key-proof", &[ceremony.as_bytes(), public_key])
+    pub fn message(ceremony: SessionId, public_key: &WalletKey) -> [u8; 32] {
+        codec::tagged_hash("mpc-wallet/key-proof", &[ceremony.as_bytes(), &public_key.to_bytes()])
     }
 }

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use bitcoin::{Amount, OutPoint, Txid, XOnlyPublicKey};
+use bitcoin::{Amount, OutPoint, Txid};
 
 use crate::{
     ids::{KeyId, LogIndex, NodeId, PolicyVersion, Scheme},
     record::BlockRef,
     time::{Millis, Timestamp},
+    wallet_key::WalletKey,
 };
 
 /// The present as one node sees it.
@@ -148,8 +149,8 @@ pub struct MemberView {
 pub struct WalletView {
     /// Its key.
     pub key: KeyId,
-    /// Public key before the BIP-341 tweak.
-    pub internal_key: XOnlyPublicKey,
+    /// The key that the members share, before any tweak.
+    pub public_key: WalletKey,
     /// Money by kind.
     pub balance: Balance,
     /// Its coins.

@@ -10,6 +10,7 @@ use crate::{
     time::Timestamp,
     tx::{self, SignedProposal, SubStatus},
     vote::{Evidence, SignedPromise, Violation, Vote},
+    wallet_key::WalletKey,
 };
 
 /// One durable fact, and when this node learned it.
@@ -78,8 +79,8 @@ pub enum Fact {
     KeyShareSealed {
         /// The ceremony.
         request: KeygenRequest,
-        /// The public key (x-only, untweaked).
-        public_key: [u8; 32],
+        /// The public key.
+        public_key: WalletKey,
     },
     /// A ceremony ended without a usable key.
     KeygenFailed {

@@ -14,6 +14,9 @@ pub enum Refusal {
     /// The wallet has no key of that kind yet.
     #[error("the cluster has no {0} key yet; start key generation first")]
     NoKey(Scheme),
+    /// No machines for that kind of key.
+    #[error("this build cannot make {0} keys; use one that can, or another kind of wallet")]
+    UnsupportedScheme(Scheme),
     /// Not enough money that may be spent now.
     #[error(
         "need {needed} sat (amount and fee) but only {spendable} sat are spendable; {locked} sat are locked by open transactions and {unconfirmed} sat are unconfirmed"
@@ -128,6 +131,7 @@ impl Refusal {
     pub const fn code(&self) -> &'static str {
         match self {
             Self::NoKey(_) => "no_key",
+            Self::UnsupportedScheme(_) => "unsupported_wallet",
             Self::InsufficientFunds { .. } => "insufficient_funds",
             Self::TooManyInputs { .. } => "too_many_inputs",
             Self::Policy(breach) => match breach {

@@ -20,6 +20,7 @@ use crate::{
     time::Timestamp,
     tx::{IllegalTransition, SignedProposal, State as TxState, SubStatus},
     vote::{Decision, Evidence, Tally, Violation},
+    wallet_key::WalletKey,
 };
 
 /// A record that contradicts the records before it: a damaged journal or a defect.
@@ -114,8 +115,8 @@ impl TxRecord {
 pub struct SealedKey {
     /// The ceremony.
     pub request: KeygenRequest,
-    /// Public key (x-only, untweaked).
-    pub public_key: [u8; 32],
+    /// The public key.
+    pub public_key: WalletKey,
 }
 
 /// What is held for and against a member.

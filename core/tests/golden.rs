@@ -42,7 +42,7 @@ fn lines() -> Vec<(String, Vec<u8>)> {
     variants(&mut lines, "state", &State::ALL, encoded);
     variants(&mut lines, "sub-status", &samples::sub_statuses(), encoded);
     variants(&mut lines, "violation", &samples::violations(), encoded);
-    variants(&mut lines, "scheme", &[Scheme::Taproot], encoded);
+    variants(&mut lines, "scheme", &Scheme::ALL, encoded);
     let mut digest = |name: &str, bytes: &[u8; 32]| lines.push((format!("digest/{name}"), bytes.to_vec()));
     let cluster = samples::cluster().id();
     let request = samples::keygen_request();
@@ -50,7 +50,7 @@ fn lines() -> Vec<(String, Vec<u8>)> {
     digest("proposal", samples::proposal().digest().as_bytes());
     digest("signing-session", samples::session().id().as_bytes());
     digest("keygen-session", request.id().as_bytes());
-    digest("key-proof-message", &KeyProof::message(request.id(), &[0x79; 32]));
+    digest("key-proof-message", &KeyProof::message(request.id(), &samples::public_key()));
     digest("payment-by-key", &codec::digest("mpc-wallet/payment-by-key", &(cluster, "order 4711")));
     digest("policy", Policy::default().version().as_bytes());
     digest("evidence", &samples::evidence()[0].digest());

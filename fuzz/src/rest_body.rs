@@ -170,7 +170,11 @@ fn fields(body: &[u8]) -> BTreeMap<String, Value> {
 }
 
 fn named(fields: &BTreeMap<String, Value>) -> Option<Scheme> {
-    (fields.get("type")?.as_str()? == "taproot").then_some(Scheme::Taproot)
+    match fields.get("type")?.as_str()? {
+        "taproot" => Some(Scheme::Taproot),
+        "segwit" => Some(Scheme::Segwit),
+        _ => None,
+    }
 }
 
 fn check_payment(payment: &PaymentRequest, fields: &BTreeMap<String, Value>, key: Option<&[u8]>) {

@@ -1,7 +1,7 @@
 //! The read model: what REST shows of the past. It is a projection of the journal, kept in the same database and
 //! updated in the same transaction, so whatever a node has answered for can be read back.
 
-use mpc_wallet_core::{NodeId, Timestamp, tx::State};
+use mpc_wallet_core::{NodeId, Scheme, Timestamp, tx::State};
 
 /// The read model could not be read.
 #[derive(Debug, thiserror::Error)]
@@ -19,7 +19,7 @@ pub struct TransactionRow {
     pub state: State,
     /// Why.
     pub sub_status: String,
-    /// `taproot`.
+    /// Kind of the wallet that pays: `taproot` or `segwit`.
     pub scheme: String,
     /// Recipient's script, hex; the API shows it as an address.
     pub recipient_script: Vec<u8>,
@@ -118,6 +118,8 @@ pub struct ViolationRow {
 pub struct Filter {
     /// Only these states; empty is all.
     pub states: Vec<State>,
+    /// Only from the wallets of this kind; `None` is all.
+    pub scheme: Option<Scheme>,
     /// Continue after (below) this sequence; newest first.
     pub before: Option<i64>,
     /// At most so many.

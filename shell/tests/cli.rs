@@ -17,6 +17,7 @@ use axum::{
     routing::{get, post},
 };
 use mpc_wallet_core::{
+    Scheme,
     policy::PolicyBreach,
     refusal::Refusal,
     step::{Command, Outcome},
@@ -88,7 +89,7 @@ async fn every_reading_command_prints_a_table_and_the_apis_json() {
         (vec!["wallet", "balance"], "0.00100000 BTC (100,000 sat)"),
         (vec!["wallet", "address", "--type", "taproot"], "bcrt 1p"),
         (vec!["tx", "status", &txid], "awaiting_votes"),
-        (vec!["tx", "list", "--state", "voting,signed"], "voting"),
+        (vec!["tx", "list", "--state", "voting,signed", "--type", "taproot"], "voting"),
         (vec!["cluster", "status"], "5 of 5 online, 4 needed (margin 1)"),
         (vec!["cluster", "nodes"], "online"),
         (vec!["dkg", "status"], "taproot-1"),
@@ -123,6 +124,20 @@ async fn a_payment_is_shown_in_full_and_proposed_with_an_idempotency_key() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_payment_comes_from_the_wallet_that_was_named() {
+    for (arguments, scheme) in [(vec![], Scheme::Taproot), (vec!["--type", "segwit"], Scheme::Segwit)] {
+        let (node, address) = node(State::Voting, proposing()).await;
+        let send = ["tx", "send", REGTEST, "50000sat", "--yes"];
+        let output = run(address, &[send.as_slice(), &arguments].concat()).await;
+        assert_exit(&output, 0);
+        assert!(stderr(&output).contains(&format!("{scheme} wallet")), "{}", stderr(&output));
+        let commands = node.commands.lock().unwrap();
+        let [Command::Pay(asked)] = commands.as_slice() else { panic!("one payment") };
+        assert_eq!(asked.scheme, scheme);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn without_a_terminal_nothing_is_sent_unless_yes_is_said() {
     let (node, address) = node(State::Voting, proposing()).await;
     let output = run(address, &["tx", "send", REGTEST, "50000sat"]).await;
@@ -148,7 +163,7 @@ async fn wrong_arguments_are_refused_before_anything_is_asked() {
         (vec!["tx", "send", "bc1qw508d6qejxtdg4y5r3zarvary0c5xw7kv8f3t4", "5sat", "--yes"], "mainnet"),
         (vec!["--node", "127.0.0.1:1", "cluster", "status"], "not an http(s) URL"),
         (vec!["tx", "status", "xyz"], "64 hexadecimal digits"),
-        (vec!["wallet", "balance", "--type", "segwit"], "no segwit"),
+        (vec!["wallet", "balance", "--type", "gold"], "must be taproot or segwit"),
     ] {
         let output = run(address, &arguments).await;
         assert_exit(&output, 2);

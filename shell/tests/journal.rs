@@ -397,12 +397,15 @@ async fn violations_are_listed_newest_first_with_evidence_that_still_verifies() 
 }
 
 #[tokio::test]
-async fn lists_page_through_everything_once_newest_first_in_any_choice_of_states() {
+async fn lists_page_through_everything_once_newest_first_in_any_choice_of_states_and_wallets() {
     let dir = TempDir::new().unwrap();
     let (mut store, _) = open(dir.path());
+    let scheme_of = |amount: u64| if amount % 5 < 2 { Scheme::Segwit } else { Scheme::Taproot };
     for amount in 1_000..1_025 {
         let txid = payment(amount).txid();
-        let mut batch = vec![proposed(amount)];
+        let proposal = Proposal { key: KeyId { scheme: scheme_of(amount), epoch: 1 }, ..payment(amount) };
+        let signed = Signed::new(proposal, &key_of(4));
+        let mut batch = vec![at(2_000, Fact::Proposed(Box::new(signed)))];
         if amount % 3 > 0 {
             batch.push(moved(txid, State::Pending, State::Voting, SubStatus::AwaitingVotes));
         }
@@ -417,28 +420,32 @@ async fn lists_page_through_everything_once_newest_first_in_any_choice_of_states
     let newest_first: Vec<u64> = (1_000..1_025).rev().collect();
     let state_of =
         |amount: u64| [State::Pending, State::Voting, State::Rejected][usize::try_from(amount % 3).unwrap()];
-    for states in [
+    let choices = [
         vec![],
         vec![State::Voting],
         vec![State::Rejected, State::Pending],
         vec![State::Pending, State::Pending],
         vec![State::Signed],
-    ] {
+    ];
+    let wallets = [None, Some(Scheme::Taproot), Some(Scheme::Segwit)];
+    for (states, scheme) in choices.iter().flat_map(|states| wallets.map(|scheme| (states, scheme))) {
         let expected: Vec<u64> = newest_first
             .iter()
             .copied()
             .filter(|amount| states.is_empty() || states.contains(&state_of(*amount)))
+            .filter(|amount| scheme.is_none_or(|scheme| scheme == scheme_of(*amount)))
             .collect();
         let mut seen = Vec::new();
         let mut before = None;
         loop {
-            let page = read.transactions(&Filter { states: states.clone(), before, limit: 4 }).unwrap();
+            let filter = Filter { states: states.clone(), scheme, before, limit: 4 };
+            let page = read.transactions(&filter).unwrap();
             assert!(page.len() <= 4);
             let Some(last) = page.last() else { break };
             before = Some(last.sequence);
             seen.extend(page.iter().map(|row| row.amount_sats));
         }
-        assert_eq!(seen, expected, "{states:?}");
+        assert_eq!(seen, expected, "{states:?} {scheme:?}");
     }
     assert!(read.transactions(&Filter::default()).unwrap().is_empty(), "a limit of nothing");
 }

@@ -10,23 +10,115 @@ use axum::{
     body::Body,
     http::{Method, Request, StatusCode},
 };
-use mpc_wallet_core::{KeyId, NodeId, Scheme, Timestamp, refusal::Refusal, step::Outcome, tx::State};
-use mpc_wallet_shell::{read::ViolationRow, rest::serve};
+use mpc_wallet_core::{
+    KeyId, NodeId, Scheme, Timestamp,
+    refusal::Refusal,
+    step::{Command, Outcome},
+    tx::State,
+};
+use mpc_wallet_shell::{
+    read::{TransactionRow, ViolationRow},
+    rest::serve,
+};
 use rest_support::{
-    INTERNAL_KEY, Past, REGTEST,
+    INTERNAL_KEY, Past, REGTEST, SEGWIT_KEY,
     client::{accepting, ask, assert_problem, get, pay, post, refusing, txid},
-    healthy, now, row, scripted, txid_of,
+    healthy, now, row, scripted, txid_of, with_segwit,
 };
 use serde_json::{Value, json};
 
 #[tokio::test]
-async fn a_wallet_that_this_cluster_does_not_have_is_refused() {
-    let node = accepting();
+async fn a_wallet_without_key_shows_nothing_and_pays_nothing() {
+    let node = refusing(Refusal::NoKey(Scheme::Segwit));
+    for path in ["/api/v1/wallet/address?type=segwit", "/api/v1/wallet/balance?type=segwit"] {
+        let answer = get(&node, path).await;
+        assert_problem(&answer, 409, "no_key");
+        assert_eq!(answer.json["detail"], "The cluster has no segwit key yet; start key generation first.");
+    }
     let body = json!({ "recipient": REGTEST, "amount_sats": 50_000, "type": "segwit" });
-    assert_problem(&pay(&node, &body).await, 422, "unsupported_wallet");
-    assert_problem(&get(&node, "/api/v1/wallet/address?type=segwit").await, 422, "unsupported_wallet");
-    assert_problem(&get(&node, "/api/v1/wallet/balance?type=gold").await, 400, "validation_failed");
-    assert_problem(&post(&node, "/api/v1/dkg", "{\"type\":\"segwit\"}").await, 422, "unsupported_wallet");
+    assert_problem(&pay(&node, &body).await, 409, "no_key");
+    let commands = node.commands.lock().unwrap();
+    let [Command::Pay(asked)] = commands.as_slice() else { panic!("one payment") };
+    assert_eq!(asked.scheme, Scheme::Segwit);
+}
+
+#[tokio::test]
+async fn a_wallet_of_no_kind_is_refused() {
+    let node = accepting();
+    for path in ["/api/v1/wallet/address", "/api/v1/wallet/balance", "/api/v1/transactions"] {
+        for name in ["gold", "Segwit", ""] {
+            let answer = get(&node, &format!("{path}?type={name}")).await;
+            assert_problem(&answer, 400, "validation_failed");
+            assert!(answer.text.contains("must be taproot or segwit"), "{}", answer.text);
+        }
+    }
+    for name in [json!("gold"), json!(7)] {
+        let body = json!({ "recipient": REGTEST, "amount_sats": 50_000, "type": name });
+        let answer = pay(&node, &body).await;
+        assert_problem(&answer, 422, "validation_failed");
+        assert_eq!(answer.json["errors"][0]["pointer"], "/type");
+    }
+    assert_problem(&post(&node, "/api/v1/dkg", "{\"type\":\"gold\"}").await, 422, "validation_failed");
+    assert!(node.commands.lock().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_build_without_the_machines_says_so_when_a_key_is_asked_for() {
+    let node = refusing(Refusal::UnsupportedScheme(Scheme::Segwit));
+    let answer = post(&node, "/api/v1/dkg", "{\"type\":\"segwit\"}").await;
+    assert_problem(&answer, 422, "unsupported_wallet");
+    assert!(answer.json["detail"].as_str().unwrap().contains("cannot make segwit keys"), "{}", answer.text);
+    let commands = node.commands.lock().unwrap();
+    assert_eq!(commands.as_slice(), [Command::GenerateKey(Scheme::Segwit)]);
+}
+
+#[tokio::test]
+async fn each_wallet_is_shown_by_itself() {
+    let node = scripted(with_segwit(), Past::default(), Box::new(|_| None));
+    let answer = get(&node, "/api/v1/wallet/balance?type=segwit").await;
+    assert_eq!((&answer.json["type"], &answer.json["spendable_sats"]), (&json!("segwit"), &json!(7_000)));
+    for path in ["/api/v1/wallet/balance?type=taproot", "/api/v1/wallet/balance"] {
+        let answer = get(&node, path).await;
+        assert_eq!(answer.json["type"], "taproot", "{path}");
+        assert_eq!(answer.json["spendable_sats"], 80_000, "{path}");
+    }
+    let answer = get(&node, "/api/v1/cluster/status").await;
+    assert_eq!(answer.json["keys"][0]["public_key"], INTERNAL_KEY);
+    assert_eq!(answer.json["keys"][1]["key"], "segwit-1");
+    assert_eq!(answer.json["keys"][1]["public_key"], SEGWIT_KEY);
+}
+
+#[tokio::test]
+async fn the_segwit_address_is_that_of_bip_84() {
+    let node = scripted(with_segwit(), Past::default(), Box::new(|_| None));
+    let answer = get(&node, "/api/v1/wallet/address?type=segwit").await;
+    assert_eq!(answer.json["script_type"], "p2wpkh");
+    assert_eq!(answer.json["script_pubkey"], "0014c0cebcd6c3d3ca8c75dc5ec62ebe55330ef910e2");
+    let address = answer.json["address"].as_str().unwrap();
+    assert!(address.starts_with("bcrt1qcr8te4kr609gcawutmrza0j4xv80jy8z"), "{address}");
+    assert_eq!(answer.json["uri"], format!("bitcoin:{address}"));
+    assert_eq!(answer.json["public_key"], SEGWIT_KEY);
+    assert_eq!(answer.json["key"], "segwit-1");
+    let descriptor = answer.json["descriptor"].as_str().unwrap();
+    assert!(descriptor.starts_with(&format!("wpkh({SEGWIT_KEY})#")), "{descriptor}");
+}
+
+#[tokio::test]
+async fn a_list_may_be_of_one_wallet() {
+    let rows = (1..=4).map(|n| {
+        let scheme = if n % 2 == 0 { Scheme::Segwit } else { Scheme::Taproot };
+        TransactionRow { scheme: scheme.to_string(), ..row(n, State::Voting) }
+    });
+    let past = Past { rows: rows.collect(), ..Past::default() };
+    let node = scripted(with_segwit(), past, Box::new(|_| None));
+    for (query, numbers) in
+        [("type=segwit", vec![4, 2]), ("type=taproot", vec![3, 1]), ("", vec![4, 3, 2, 1])]
+    {
+        let answer = get(&node, &format!("/api/v1/transactions?{query}")).await;
+        let seen: Vec<_> =
+            answer.json["items"].as_array().unwrap().iter().map(|item| item["txid"].clone()).collect();
+        assert_eq!(seen, numbers.into_iter().map(|n| json!(txid_of(n))).collect::<Vec<_>>(), "{query}");
+    }
 }
 
 #[tokio::test]

@@ -175,6 +175,7 @@ async fn every_refusal_of_the_core_has_its_status_code_and_numbers() {
     let policy = Refusal::Policy;
     for (refusal, status, retry) in [
         (Refusal::NoKey(Scheme::Taproot), 409, false),
+        (Refusal::UnsupportedScheme(Scheme::Segwit), 422, false),
         (Refusal::TooManyInputs { limit: 25 }, 422, false),
         (policy(PolicyBreach::Amount { amount: 2, limit: 1 }), 403, false),
         (policy(PolicyBreach::NotWhitelisted), 403, false),

@@ -38,6 +38,9 @@ impl Fault {
             | FaultReason::BadPolynomial
             | FaultReason::BadSecretShare
             | FaultReason::BadProof
+            | FaultReason::BadPaillierKey
+            | FaultReason::BadCiphertext
+            | FaultReason::BadPresignature
             | FaultReason::BadSignatureShare { .. }
             | FaultReason::BadSignature { .. }
             | FaultReason::Library
@@ -101,6 +104,17 @@ pub enum FaultReason {
     /// Key generation: the sender does not know its own share.
     #[error("proof of knowledge of the key share is invalid")]
     BadProof,
+    /// ECDSA key generation: a modulus that cannot be one, or a false proof about it.
+    #[error("Paillier key or ring-Pedersen parameters are unsound or not proven")]
+    BadPaillierKey,
+    /// Presigning: a false proof about an encrypted value. Never start over with the same peers in silence:
+    /// each try may leak.
+    #[error("proof about an encrypted value of presigning is invalid; look into it before presigning again")]
+    BadCiphertext,
+    /// Presigning: all proofs hold and yet the contributions do not fit together. The protocol cannot say whose
+    /// is false. Never start over with the same peers in silence: each try may leak.
+    #[error("contributions do not make a presignature; look into it before presigning again")]
+    BadPresignature,
     /// Signing: a share that does not fit its signer's commitment and public share.
     #[error("signature share for message {message} is invalid")]
     BadSignatureShare {
@@ -168,12 +182,30 @@ pub enum RefusedParams {
         /// Index of the key share.
         share: Slot,
     },
+    /// More signers than the key needs, in a scheme that takes exactly as many.
+    #[error("{signers} signers: this scheme takes exactly {threshold}")]
+    TooManySigners {
+        /// Signers given.
+        signers: usize,
+        /// The key's threshold.
+        threshold: u16,
+    },
     /// Number of messages out of range.
     #[error("{messages} messages to sign: use 1 to {MAX_MESSAGES}")]
     Messages {
         /// Number given.
         messages: usize,
     },
+    /// Primes are missing, given to a suite without use for them, or made for another.
+    #[error("this suite needs primes generated for it, or none at all")]
+    Primes,
+    /// A preimage is too long.
+    #[error("a preimage has more than {} bytes; BIP-143 makes 182", super::ecdsa::MAX_PREIMAGE)]
+    Preimage,
+    /// Presignatures are not one for each message, or not all different, of this key and of these signers. They
+    /// are gone.
+    #[error("presignatures must be one for each message, all different, of this key and these signers")]
+    Presignatures,
     /// The key share is of another suite or its BIP-341 tweak is undefined.
     #[error("key share cannot be used with this suite")]
     Share,

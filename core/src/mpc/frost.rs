@@ -55,8 +55,11 @@ impl Frost {
         let internal_key = share.public_key();
         let share = match share.secret() {
             Secret::Givre(share) => share.as_ref().clone(),
+            Secret::Cggmp24(_) => return Err(RefusedParams::Share),
             #[cfg(any(test, feature = "testing"))]
-            Secret::Mock(_) => return Err(RefusedParams::Share),
+            Secret::ToyCggmp24(_) | Secret::Mock(_) | Secret::MockEcdsa(_) => {
+                return Err(RefusedParams::Share);
+            }
         };
         // The secret shares are negated when the internal key is odd, shifted by the tweak, and negated again
         // when the output key is odd; the public shares follow them.

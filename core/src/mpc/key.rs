@@ -1,25 +1,31 @@
 //! The key share: what a party keeps of a key generation.
 
 use std::io::Write;
+use std::sync::Arc;
 
 use bitcoin::XOnlyPublicKey;
+#[cfg(any(test, feature = "testing"))]
+use bitcoin::secp256k1::Parity;
+use bitcoin::secp256k1::PublicKey;
+use cggmp24::key_share::DirtyIncompleteKeyShare as DirtyCoreKeyShare;
 use generic_ec::curves::Secp256k1;
 use generic_ec::{NonZero, Scalar};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use super::{MAX_PARTIES, Slot, Suite, digest};
+use super::{MAX_PARTIES, Slot, Suite, digest, ecdsa};
 
 /// First byte of the encoding.
 const VERSION: u8 = 1;
 
-/// Most bytes of an encoded share. A share of [`MAX_PARTIES`] parties takes 2.4 kB.
-const MAX_BYTES: usize = 8 * 1024;
+/// Most bytes of an encoded share. One of [`MAX_PARTIES`] parties takes 2.4 kB for Taproot, and for ECDSA 52 kB:
+/// four numbers of 3072 bits for each party.
+const MAX_BYTES: usize = 64 * 1024;
 
 /// One party's share of a key. Neither cloned nor printed, erased on drop; share it as `Arc`.
 pub struct KeyShare {
     secret: Secret,
-    public_key: XOnlyPublicKey,
+    point: PublicKey,
     public_digest: [u8; 32],
 }
 
@@ -28,9 +34,82 @@ pub struct KeyShare {
 pub(super) enum Secret {
     #[serde(rename = "givre")]
     Givre(Box<givre::KeyShare<Secp256k1>>),
+    #[serde(rename = "cggmp24")]
+    Cggmp24(#[serde(with = "shared")] Arc<ecdsa::Share<ecdsa::Full>>),
+    #[cfg(any(test, feature = "testing"))]
+    #[serde(rename = "cggmp24 toy")]
+    ToyCggmp24(#[serde(with = "shared")] Arc<ecdsa::Share<ecdsa::Toy>>),
     #[cfg(any(test, feature = "testing"))]
     #[serde(rename = "mock")]
     Mock(super::mock::MockShare),
+    #[cfg(any(test, feature = "testing"))]
+    #[serde(rename = "mock ecdsa")]
+    MockEcdsa(super::mock::MockShare),
+}
+
+/// What the shares of all schemes have in common.
+enum View<'a> {
+    Library(&'a DirtyCoreKeyShare<Secp256k1>),
+    #[cfg(any(test, feature = "testing"))]
+    Mock(&'a super::mock::MockShare),
+}
+
+impl Secret {
+    fn view(&self) -> View<'_> {
+        match self {
+            Self::Givre(share) => View::Library(share),
+            Self::Cggmp24(share) => View::Library(share.core()),
+            #[cfg(any(test, feature = "testing"))]
+            Self::ToyCggmp24(share) => View::Library(share.core()),
+            #[cfg(any(test, feature = "testing"))]
+            Self::Mock(share) | Self::MockEcdsa(share) => View::Mock(share),
+        }
+    }
+
+    fn suite(&self) -> Suite {
+        match self {
+            Self::Givre(_) => Suite::Givre,
+            Self::Cggmp24(_) => Suite::Cggmp24,
+            #[cfg(any(test, feature = "testing"))]
+            Self::ToyCggmp24(_) => Suite::Cggmp24,
+            #[cfg(any(test, feature = "testing"))]
+            Self::Mock(_) => Suite::Mock,
+            #[cfg(any(test, feature = "testing"))]
+            Self::MockEcdsa(_) => Suite::MockEcdsa,
+        }
+    }
+
+    /// What the digest of the public side says besides key, threshold and public shares: the scheme, and what
+    /// the parties know of each other in it.
+    fn public_parts(&self) -> (Vec<u8>, Vec<Vec<u8>>) {
+        match self {
+            Self::Givre(_) => (b"givre".to_vec(), Vec::new()),
+            Self::Cggmp24(share) => share.public_parts(),
+            #[cfg(any(test, feature = "testing"))]
+            Self::ToyCggmp24(share) => share.public_parts(),
+            #[cfg(any(test, feature = "testing"))]
+            Self::Mock(_) => (b"mock".to_vec(), Vec::new()),
+            #[cfg(any(test, feature = "testing"))]
+            Self::MockEcdsa(_) => (b"mock ecdsa".to_vec(), Vec::new()),
+        }
+    }
+}
+
+/// Shared shares are stored as themselves.
+mod shared {
+    use std::sync::Arc;
+
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub(super) fn serialize<T: Serialize, S: Serializer>(share: &Arc<T>, to: S) -> Result<S::Ok, S::Error> {
+        share.as_ref().serialize(to)
+    }
+
+    pub(super) fn deserialize<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
+        from: D,
+    ) -> Result<Arc<T>, D::Error> {
+        T::deserialize(from).map(Arc::new)
+    }
 }
 
 /// Why bytes are not a key share.
@@ -55,8 +134,9 @@ pub enum KeyShareError {
 
 impl KeyShare {
     pub(super) fn new(secret: Secret) -> Result<Self, KeyShareError> {
-        let (public_key, public_digest) = match &secret {
-            Secret::Givre(share) => {
+        let (suite, extra) = secret.public_parts();
+        let (point, public_digest) = match secret.view() {
+            View::Library(share) => {
                 let vss = share.vss_setup.as_ref().ok_or(KeyShareError::Damaged)?;
                 let points_are_one_to_n = vss
                     .I
@@ -68,18 +148,21 @@ impl KeyShare {
                     return Err(KeyShareError::Damaged);
                 }
                 let compressed = share.shared_public_key.to_bytes(true);
-                let x = compressed.as_bytes().get(1..).ok_or(KeyShareError::Damaged)?;
-                let public_key = XOnlyPublicKey::from_slice(x).map_err(|_| KeyShareError::Damaged)?;
+                let point = PublicKey::from_slice(&compressed).map_err(|_| KeyShareError::Damaged)?;
                 let points: Vec<_> = share.public_shares.iter().map(|point| point.to_bytes(true)).collect();
                 let threshold = vss.min_signers.to_be_bytes();
-                let mut parts: Vec<&[u8]> = vec![b"givre", &threshold, compressed.as_bytes()];
+                let mut parts: Vec<&[u8]> = vec![&suite, &threshold, compressed.as_bytes()];
                 parts.extend(points.iter().map(|point| point.as_bytes()));
-                (public_key, digest("mpc-wallet/public-shares", &parts))
+                parts.extend(extra.iter().map(Vec::as_slice));
+                (point, digest("mpc-wallet/public-shares", &parts))
             }
             #[cfg(any(test, feature = "testing"))]
-            Secret::Mock(share) => (share.public_key().ok_or(KeyShareError::Damaged)?, share.public_digest()),
+            View::Mock(share) => {
+                let x = share.public_key().ok_or(KeyShareError::Damaged)?;
+                (x.public_key(Parity::Even), share.public_digest())
+            }
         };
-        Ok(Self { secret, public_key, public_digest })
+        Ok(Self { secret, point, public_digest })
     }
 
     pub(super) fn secret(&self) -> &Secret {
@@ -89,47 +172,52 @@ impl KeyShare {
     /// The scheme this share belongs to.
     #[must_use]
     pub fn suite(&self) -> Suite {
-        match &self.secret {
-            Secret::Givre(_) => Suite::Givre,
-            #[cfg(any(test, feature = "testing"))]
-            Secret::Mock(_) => Suite::Mock,
-        }
+        self.secret.suite()
     }
 
-    /// The BIP-341 internal key: addresses tweak it, with no script tree.
+    /// The BIP-341 internal key: addresses tweak it, with no script tree. Of an ECDSA key its x coordinate.
     #[must_use]
     pub fn public_key(&self) -> XOnlyPublicKey {
-        self.public_key
+        self.point.x_only_public_key().0
+    }
+
+    /// The public key as a point; serialized in 33 bytes, it is what a P2WPKH address hashes.
+    #[must_use]
+    pub fn point(&self) -> PublicKey {
+        self.point
     }
 
     /// How many parties must sign.
     #[must_use]
     pub fn threshold(&self) -> u16 {
-        match &self.secret {
-            Secret::Givre(share) => share.min_signers(),
+        match self.secret.view() {
+            View::Library(share) => {
+                // Construction has checked that it is there.
+                share.vss_setup.as_ref().map_or(u16::MAX, |vss| vss.min_signers)
+            }
             #[cfg(any(test, feature = "testing"))]
-            Secret::Mock(share) => share.threshold(),
+            View::Mock(share) => share.threshold(),
         }
     }
 
     /// How many parties hold a share.
     #[must_use]
     pub fn parties(&self) -> u16 {
-        match &self.secret {
+        match self.secret.view() {
             // Construction has checked that it fits.
-            Secret::Givre(share) => u16::try_from(share.public_shares.len()).unwrap_or(u16::MAX),
+            View::Library(share) => u16::try_from(share.public_shares.len()).unwrap_or(u16::MAX),
             #[cfg(any(test, feature = "testing"))]
-            Secret::Mock(share) => share.parties(),
+            View::Mock(share) => share.parties(),
         }
     }
 
     /// This share's index in the key: the slot held in key generation.
     #[must_use]
     pub fn slot(&self) -> Slot {
-        match &self.secret {
-            Secret::Givre(share) => Slot(share.i),
+        match self.secret.view() {
+            View::Library(share) => Slot(share.i),
             #[cfg(any(test, feature = "testing"))]
-            Secret::Mock(share) => share.slot(),
+            View::Mock(share) => share.slot(),
         }
     }
 
@@ -189,7 +277,7 @@ impl std::fmt::Debug for KeyShare {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("KeyShare")
             .field("slot", &self.slot())
-            .field("public_key", &format_args!("{}", self.public_key))
+            .field("public_key", &format_args!("{}", self.public_key()))
             .finish_non_exhaustive()
     }
 }

@@ -30,7 +30,7 @@ const TAG: usize = 10;
 
 /// The public side of a mock key; key and secrets derive from it.
 #[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-struct MockKey {
+pub(super) struct MockKey {
     seed: [u8; SEED],
     threshold: u8,
     parties: u8,
@@ -46,8 +46,13 @@ pub(super) struct MockShare {
 }
 
 impl MockKey {
+    /// `None` if there are too many parties for the encoding.
+    pub(super) fn new(seed: [u8; SEED], threshold: u16, parties: u16) -> Option<Self> {
+        Some(Self { seed, threshold: threshold.try_into().ok()?, parties: parties.try_into().ok()? })
+    }
+
     /// A point on the curve, so that it makes an address like a real key.
-    fn public_key(&self) -> Option<XOnlyPublicKey> {
+    pub(super) fn public_key(&self) -> Option<XOnlyPublicKey> {
         // Half of all digests are an x coordinate.
         (0..=u8::MAX).find_map(|attempt| {
             let x = digest("mock/key", &[&self.seed, &[self.threshold, self.parties, attempt]]);
@@ -59,22 +64,62 @@ impl MockKey {
         marked(&digest("mock/share", &[&self.seed, &slot.0.to_be_bytes()]))
     }
 
-    fn signature_share(&self, slot: Slot, session: &Session) -> [u8; 32] {
+    pub(super) fn signature_share(&self, slot: Slot, session: &Session) -> [u8; 32] {
         let signers = session.signers.to_be_bytes();
         digest("mock/sign", &[&self.secret(slot), &session.message, &signers, &session.tag])
     }
 
-    /// Digest of the shares of all signers of the session.
-    fn authenticator(&self, session: &Session) -> [u8; 32] {
-        let shares: Vec<[u8; 32]> = (0..u16::from(self.parties))
+    pub(super) fn to_bytes(self) -> Vec<u8> {
+        [self.seed.as_slice(), &[self.threshold, self.parties]].concat()
+    }
+
+    pub(super) fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let (seed, numbers) = bytes.split_first_chunk()?;
+        let [threshold, parties] = *numbers else { return None };
+        Some(Self { seed: *seed, threshold, parties })
+    }
+
+    /// What the shares of a session's signers make, in their order.
+    pub(super) fn signature(&self, session: &Session, shares: &[[u8; 32]]) -> Option<[u8; 64]> {
+        let authenticator = authenticator(shares);
+        let parts: [&[u8]; 5] = [
+            &self.seed,
+            &[self.threshold, self.parties],
+            &session.signers.to_be_bytes(),
+            &session.tag,
+            &authenticator,
+        ];
+        parts.concat().try_into().ok()
+    }
+
+    /// The shares of all signers of the session.
+    fn signature_shares(&self, session: &Session) -> Vec<[u8; 32]> {
+        (0..u16::from(self.parties))
             .filter(|slot| session.signers.checked_shr((*slot).into()).unwrap_or(0) & 1 == 1)
             .map(|slot| self.signature_share(Slot(slot), session))
-            .collect();
-        digest("mock/signature", &[shares.as_flattened()])
+            .collect()
     }
 }
 
+/// Its first bit is clear, so that the second half of a signature passes for an s in the lower half: a P2WPKH witness
+/// takes no other.
+fn authenticator(shares: &[[u8; 32]]) -> [u8; 32] {
+    let mut digest = digest("mock/signature", &[shares.as_flattened()]);
+    if let Some(first) = digest.first_mut() {
+        *first &= 0x7f;
+    }
+    digest
+}
+
 impl MockShare {
+    pub(super) fn new(key: MockKey, slot: Slot) -> Self {
+        Self { key, slot: slot.0, secret: key.secret(slot) }
+    }
+
+    pub(super) fn key(&self) -> MockKey {
+        self.key
+    }
+
     pub(super) fn public_key(&self) -> Option<XOnlyPublicKey> {
         let sound = self.secret == self.key.secret(self.slot())
             && self.slot < self.parties()
@@ -101,7 +146,7 @@ impl MockShare {
 }
 
 /// A secret with the mark in front and the first half of `unique` behind.
-fn marked(unique: &[u8; 32]) -> [u8; 32] {
+pub(super) fn marked(unique: &[u8; 32]) -> [u8; 32] {
     let mut secret = *unique;
     for (byte, mark) in secret.iter_mut().zip(MOCK_SECRET_MARK) {
         *byte = mark;
@@ -122,6 +167,19 @@ pub(super) struct Session {
     tag: [u8; TAG],
 }
 
+impl Session {
+    /// `unique` tells runs apart.
+    pub(super) fn new(message: [u8; 32], signers: &[Slot], unique: &[u8]) -> Self {
+        let signers =
+            signers.iter().fold(0u32, |bits, slot| bits | 1u32.checked_shl(slot.0.into()).unwrap_or(0));
+        let mut tag = [0; TAG];
+        for (byte, hashed) in tag.iter_mut().zip(digest("mock/tag", &[unique])) {
+            *byte = hashed;
+        }
+        Self { message, signers, tag }
+    }
+}
+
 /// The mock scheme as one signer runs it.
 pub(super) struct MockScheme {
     key: MockKey,
@@ -132,7 +190,9 @@ impl MockScheme {
     pub(super) fn new(share: &KeyShare) -> Result<Self, RefusedParams> {
         match share.secret() {
             Secret::Mock(share) => Ok(Self { key: share.key, slot: share.slot() }),
-            Secret::Givre(_) => Err(RefusedParams::Share),
+            Secret::Givre(_) | Secret::Cggmp24(_) | Secret::ToyCggmp24(_) | Secret::MockEcdsa(_) => {
+                Err(RefusedParams::Share)
+            }
         }
     }
 }
@@ -155,12 +215,9 @@ impl Scheme for MockScheme {
     }
 
     fn session(&self, message: &[u8; 32], commitments: &[(Slot, [u8; 32])]) -> Option<Session> {
-        let signers = commitments
-            .iter()
-            .fold(0u32, |bits, (slot, _)| bits | 1u32.checked_shl(slot.0.into()).unwrap_or(0));
+        let signers: Vec<Slot> = commitments.iter().map(|(slot, _)| *slot).collect();
         let all: Vec<[u8; 32]> = commitments.iter().map(|(_, commitment)| *commitment).collect();
-        let tag = digest("mock/tag", &[all.as_flattened()]).first_chunk().copied()?;
-        Some(Session { message: *message, signers, tag })
+        Some(Session::new(*message, &signers, all.as_flattened()))
     }
 
     fn sign(&self, session: &Session, _spent: Nonce) -> Option<[u8; 32]> {
@@ -173,15 +230,7 @@ impl Scheme for MockScheme {
 
     fn aggregate(&self, session: &Session, shares: &[(Slot, [u8; 32])]) -> Option<[u8; 64]> {
         let shares: Vec<[u8; 32]> = shares.iter().map(|(_, share)| *share).collect();
-        let authenticator = digest("mock/signature", &[shares.as_flattened()]);
-        let parts: [&[u8]; 5] = [
-            &self.key.seed,
-            &[self.key.threshold, self.key.parties],
-            &session.signers.to_be_bytes(),
-            &session.tag,
-            &authenticator,
-        ];
-        let signature: [u8; 64] = parts.concat().try_into().ok()?;
+        let signature = self.key.signature(session, &shares)?;
         verify(self.key.public_key()?, &session.message, &signature).then_some(signature)
     }
 
@@ -204,22 +253,36 @@ impl Scheme for MockScheme {
 
 /// Whether threshold many shares of the key made this signature for this message.
 pub(super) fn verify(public_key: XOnlyPublicKey, message: &[u8; 32], signature: &[u8; 64]) -> bool {
-    read_signature(message, signature).is_some_and(|(key, session, authenticator)| {
-        key.public_key() == Some(public_key)
+    verify_up_to(public_key, message, signature, |_| {})
+}
+
+/// The same for signatures that have been given another form.
+pub(super) fn verify_up_to(
+    public_key: XOnlyPublicKey,
+    message: &[u8; 32],
+    signature: &[u8; 64],
+    form: fn(&mut [u8; 64]),
+) -> bool {
+    read_signature(message, signature).is_some_and(|(key, session)| {
+        let sound = key.public_key() == Some(public_key)
             && session.signers.count_ones() >= key.threshold.into()
-            && session.signers.checked_shr(key.parties.into()).unwrap_or(0) == 0
-            && key.authenticator(&session) == authenticator
+            && session.signers.checked_shr(key.parties.into()).unwrap_or(0) == 0;
+        let expected = key.signature(&session, &key.signature_shares(&session)).map(|mut signature| {
+            form(&mut signature);
+            signature
+        });
+        sound && expected.as_ref() == Some(signature)
     })
 }
 
-fn read_signature(message: &[u8; 32], signature: &[u8; 64]) -> Option<(MockKey, Session, [u8; 32])> {
+fn read_signature(message: &[u8; 32], signature: &[u8; 64]) -> Option<(MockKey, Session)> {
     let (seed, rest) = signature.split_first_chunk()?;
     let ([threshold, parties], rest) = rest.split_first_chunk()?;
     let (signers, rest) = rest.split_first_chunk()?;
-    let (tag, authenticator) = rest.split_first_chunk()?;
+    let (tag, _) = rest.split_first_chunk()?;
     let key = MockKey { seed: *seed, threshold: *threshold, parties: *parties };
     let session = Session { message: *message, signers: u32::from_be_bytes(*signers), tag: *tag };
-    Some((key, session, authenticator.try_into().ok()?))
+    Some((key, session))
 }
 
 /// Mock key generation in three rounds: commit to a contribution, reveal it, confirm the key.
@@ -310,9 +373,7 @@ impl MockKeygen {
             let seed = digest("mock/seed", &[self.round(CONFIRM).as_flattened()]);
             let key = seed
                 .first_chunk()
-                .zip(u8::try_from(self.params.threshold).ok())
-                .zip(u8::try_from(self.params.parties).ok())
-                .map(|((seed, threshold), parties)| MockKey { seed: *seed, threshold, parties })
+                .and_then(|seed| MockKey::new(*seed, self.params.threshold, self.params.parties))
                 .ok_or(Fault::by_nobody(FaultReason::Library))?;
             outgoing.push(self.send(KEY, digest("mock/confirm", &[&key.seed]))?);
             self.phase = Phase::Confirmed { key };
@@ -323,8 +384,7 @@ impl MockKeygen {
             self.blame(KEY, FaultReason::BadProof, |_, confirmed| {
                 *confirmed == digest("mock/confirm", &[&key.seed])
             })?;
-            let share = MockShare { key, slot: self.params.me.0, secret: key.secret(self.params.me) };
-            return KeyShare::new(Secret::Mock(share))
+            return KeyShare::new(Secret::Mock(MockShare::new(key, self.params.me)))
                 .map(Some)
                 .map_err(|_| Fault::by_nobody(FaultReason::Library));
         }

@@ -1,4 +1,5 @@
-//! Multi-party protocols as owned machines: key generation and signing for the Taproot wallet.
+//! Multi-party protocols as owned machines: key generation and signing for the Taproot wallet, and for the SegWit
+//! wallet in [`ecdsa`].
 //!
 //! A [`Machine`] is one party's part in one run. It holds everything it needs, performs no I/O, reads no
 //! clock, and can be moved to a worker thread. Messages go in through [`Machine::receive`], work happens in
@@ -43,13 +44,18 @@ use std::sync::Arc;
 
 use bitcoin::XOnlyPublicKey;
 use bitcoin::hashes::{Hash, HashEngine, sha256};
+use bitcoin::secp256k1::PublicKey;
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
 
+use crate::ids::Scheme;
+
+pub mod ecdsa;
 mod fault;
 mod frost;
 mod key;
 mod keygen;
+mod library;
 mod mailbox;
 #[cfg(any(test, feature = "testing"))]
 mod mock;
@@ -121,7 +127,11 @@ pub enum Output {
     /// Key generation: this party's share. Every party has one only if every party says so; prove the key
     /// by a signature before use.
     KeyShare(KeyShare),
-    /// Signing: one BIP-340 signature for each message, in the order given, verified.
+    /// Presigning: this party's presignature. Every signer has one only if every signer says so; compare the
+    /// ids before use.
+    Presignature(ecdsa::Presignature),
+    /// Signing: one signature for each message, in the order given, verified: BIP-340, or compact ECDSA with
+    /// low S.
     Signatures(Vec<[u8; 64]>),
 }
 
@@ -131,6 +141,17 @@ pub struct Advance {
     pub outgoing: Vec<Outgoing>,
     /// How far the run has come.
     pub progress: Progress,
+}
+
+/// Where a run stands, for people.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stage {
+    /// What is being done, in a few words.
+    pub name: &'static str,
+    /// The round that is awaited, from 1.
+    pub round: u8,
+    /// How many rounds this stage has.
+    pub rounds: u8,
 }
 
 /// One party's part in one run of a protocol. Dropping it drops its secrets.
@@ -146,6 +167,11 @@ pub trait Machine: Send {
 
     /// Slots whose message the current round lacks; empty once the run is over.
     fn waiting_for(&self) -> Vec<Slot>;
+
+    /// Where the run stands; `None` once it is over, and for protocols that end before anyone could look.
+    fn stage(&self) -> Option<Stage> {
+        None
+    }
 }
 
 /// Parameters of a key generation. Every party must use the same, apart from `me`.
@@ -179,26 +205,96 @@ pub struct SigningParams {
 pub enum Suite {
     /// FROST over secp256k1 with BIP-340 signatures, keys from the CGGMP21 key generation.
     Givre,
-    /// A cheap scheme without security for simulators: same message flow, recognisable secrets.
+    /// CGGMP24 threshold ECDSA over secp256k1, low-S signatures; see [`ecdsa`].
+    Cggmp24,
+    /// A cheap scheme without security for simulators: same message flow as Givre, recognisable secrets.
     #[cfg(any(test, feature = "testing"))]
     Mock,
+    /// The same with the message flow of Cggmp24.
+    #[cfg(any(test, feature = "testing"))]
+    MockEcdsa,
 }
 
 impl Suite {
-    /// Starts a key generation. `seed` is fresh entropy for this run alone.
+    /// Whether this suite has the machines to make and use keys of `scheme`.
+    #[must_use]
+    pub const fn makes(self, scheme: Scheme) -> bool {
+        match (self, scheme) {
+            (Self::Givre, Scheme::Taproot) | (Self::Cggmp24, Scheme::Segwit) => true,
+            (Self::Givre, Scheme::Segwit) | (Self::Cggmp24, Scheme::Taproot) => false,
+            #[cfg(any(test, feature = "testing"))]
+            (Self::Mock, Scheme::Taproot | Scheme::Segwit) | (Self::MockEcdsa, Scheme::Segwit) => true,
+            #[cfg(any(test, feature = "testing"))]
+            (Self::MockEcdsa, Scheme::Taproot) => false,
+        }
+    }
+
+    /// Starts a key generation of a suite that needs no primes. `seed` is fresh entropy for this run alone.
     ///
     /// # Errors
-    /// [`RefusedParams`] if a parameter is out of its range.
+    /// [`RefusedParams`] if a parameter is out of its range or the suite needs primes.
     pub fn keygen(self, params: KeygenParams, seed: [u8; 32]) -> Result<Box<dyn Machine>, RefusedParams> {
         params.check()?;
         Ok(match self {
-            Self::Givre => Box::new(keygen::Keygen::new(&params, seed)),
+            Self::Givre => keygen::machine(params, seed),
             #[cfg(any(test, feature = "testing"))]
             Self::Mock => Box::new(mock::MockKeygen::new(params, seed)),
+            Self::Cggmp24 => return Err(RefusedParams::Primes),
+            #[cfg(any(test, feature = "testing"))]
+            Self::MockEcdsa => return Err(RefusedParams::Primes),
         })
     }
 
-    /// Starts a signing run in the scheme of `share`. `seed` is fresh entropy for this run alone.
+    /// Starts a key generation of a suite that needs primes, generated for that suite and used for this run
+    /// alone. `seed` is fresh entropy for this run alone. Single steps of the machine take up to a minute.
+    ///
+    /// # Errors
+    /// [`RefusedParams`] if a parameter is out of its range or the primes are not for this suite.
+    pub fn keygen_with_primes(
+        self,
+        params: KeygenParams,
+        primes: ecdsa::Primes,
+        seed: [u8; 32],
+    ) -> Result<Box<dyn Machine>, RefusedParams> {
+        params.check()?;
+        match self {
+            Self::Cggmp24 => ecdsa::keygen(&params, &primes, seed),
+            #[cfg(any(test, feature = "testing"))]
+            Self::MockEcdsa => ecdsa::mock::keygen(&params, &primes, seed),
+            #[cfg(any(test, feature = "testing"))]
+            Self::Mock => Err(RefusedParams::Primes),
+            Self::Givre => Err(RefusedParams::Primes),
+        }
+    }
+
+    /// Starts a presigning for an ECDSA key. `seed` is fresh entropy for this run alone. Single steps of the
+    /// machine take up to seconds.
+    ///
+    /// # Errors
+    /// [`RefusedParams`] if a parameter is out of its range or does not fit the share.
+    pub fn presigning(
+        share: Arc<KeyShare>,
+        params: &ecdsa::PresigningParams,
+        seed: [u8; 32],
+    ) -> Result<Box<dyn Machine>, RefusedParams> {
+        ecdsa::presigning(share, params, seed)
+    }
+
+    /// Starts the online round of an ECDSA key. The presignatures, one for each message, are spent, whether or
+    /// not the run succeeds or even starts: the caller has erased every other trace of them, durably, before.
+    ///
+    /// # Errors
+    /// [`RefusedParams`] if a parameter is out of its range or does not fit the share or the presignatures.
+    pub fn online(
+        share: &KeyShare,
+        presignatures: Vec<ecdsa::Presignature>,
+        params: &ecdsa::OnlineParams,
+    ) -> Result<Box<dyn Machine>, RefusedParams> {
+        ecdsa::online(share, presignatures, params)
+    }
+
+    /// Starts a signing run in the scheme of `share`. `seed` is fresh entropy for this run alone. For ECDSA this
+    /// is the slow way, without presignatures: seconds of CPU time for each message.
     ///
     /// # Errors
     /// [`RefusedParams`] if a parameter is out of its range or does not fit the share.
@@ -214,17 +310,37 @@ impl Suite {
             Self::Mock => {
                 Box::new(signing::Signing::new(mock::MockScheme::new(&share)?, &share, params, seed))
             }
+            Self::Cggmp24 => return ecdsa::interactive(&share, &params, seed),
+            #[cfg(any(test, feature = "testing"))]
+            Self::MockEcdsa => return ecdsa::interactive(&share, &params, seed),
         })
     }
 
     /// Whether `signature` is valid for `message` under the BIP-341 output key of `internal_key` with no
-    /// script tree (BIP-340 verification by libsecp256k1).
+    /// script tree (BIP-340 verification by libsecp256k1). The signature of a Taproot wallet.
     #[must_use]
     pub fn verify(self, internal_key: XOnlyPublicKey, message: &[u8; 32], signature: &[u8; 64]) -> bool {
         match self {
             Self::Givre => frost::verify(internal_key, message, signature),
             #[cfg(any(test, feature = "testing"))]
             Self::Mock => mock::verify(internal_key, message, signature),
+            // An ECDSA key is a point, of which this is one half.
+            Self::Cggmp24 => false,
+            #[cfg(any(test, feature = "testing"))]
+            Self::MockEcdsa => false,
+        }
+    }
+
+    /// Whether `signature`, r and s big-endian, is valid for `message` under `key`, and its s in the lower half
+    /// (ECDSA verification by libsecp256k1). The signature of a P2WPKH wallet.
+    #[must_use]
+    pub fn verify_ecdsa(self, key: &PublicKey, message: &[u8; 32], signature: &[u8; 64]) -> bool {
+        match self {
+            Self::Givre | Self::Cggmp24 => ecdsa::verify(key, message, signature),
+            #[cfg(any(test, feature = "testing"))]
+            Self::Mock => mock::verify(key.x_only_public_key().0, message, signature),
+            #[cfg(any(test, feature = "testing"))]
+            Self::MockEcdsa => ecdsa::mock::verify(key.x_only_public_key().0, message, signature),
         }
     }
 }
@@ -255,18 +371,7 @@ impl KeygenParams {
 
 impl SigningParams {
     fn check(&self, share: &KeyShare) -> Result<(), RefusedParams> {
-        let signers = self.signers.len();
-        if signers < usize::from(share.threshold()) {
-            return Err(RefusedParams::TooFewSigners { signers, threshold: share.threshold() });
-        }
-        if !self.signers.is_sorted_by(|a, b| a < b)
-            || self.signers.last().is_some_and(|s| s.0 >= share.parties())
-        {
-            return Err(RefusedParams::Signers { parties: share.parties() });
-        }
-        if self.signers.get(self.me.index()) != Some(&share.slot()) {
-            return Err(RefusedParams::NotASigner { me: self.me, share: share.slot() });
-        }
+        check_signers(share, self.me, &self.signers)?;
         if !(1..=MAX_MESSAGES).contains(&self.messages.len()) {
             return Err(RefusedParams::Messages { messages: self.messages.len() });
         }
@@ -281,6 +386,20 @@ impl SigningParams {
             &[&self.execution_id, &share.public_digest(), &signers, self.messages.as_flattened()],
         )
     }
+}
+
+/// At least threshold many signers of the key, in order, this party among them.
+fn check_signers(share: &KeyShare, me: Slot, signers: &[Slot]) -> Result<(), RefusedParams> {
+    if signers.len() < usize::from(share.threshold()) {
+        return Err(RefusedParams::TooFewSigners { signers: signers.len(), threshold: share.threshold() });
+    }
+    if !signers.is_sorted_by(|a, b| a < b) || signers.last().is_some_and(|s| s.0 >= share.parties()) {
+        return Err(RefusedParams::Signers { parties: share.parties() });
+    }
+    if signers.get(me.index()) != Some(&share.slot()) {
+        return Err(RefusedParams::NotASigner { me, share: share.slot() });
+    }
+    Ok(())
 }
 
 /// SHA-256 over `tag` and `parts`, each with its length in front, so that no two inputs hash alike by

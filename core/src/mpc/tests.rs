@@ -1,6 +1,7 @@
 //! A network in memory for machines under test, with a hook for misbehaviour.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
+mod ecdsa;
 mod keygen;
 mod share;
 mod signing;

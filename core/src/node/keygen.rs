@@ -23,6 +23,8 @@ use crate::{
     sometimes,
     step::{Alert, Effect},
     time::{Millis, Timestamp},
+    wallet::Wallet,
+    wallet_key::WalletKey,
 };
 
 /// Between two repetitions of what was said in a ceremony.
@@ -66,6 +68,9 @@ impl Node {
         scheme: Scheme,
         entropy: &mut dyn CryptoRngCore,
     ) -> Result<KeyId, Refusal> {
+        if !self.config.suite.makes(scheme) {
+            return Err(Refusal::UnsupportedScheme(scheme));
+        }
         if let Some(proof) = self.state.current_key(scheme) {
             return Err(Refusal::KeyExists(proof.request.key));
         }
@@ -104,6 +109,7 @@ impl Node {
         let signed = self.config.cluster.key(body.initiator).is_some_and(|key| request.verify(key));
         let wanted = body.cluster == self.config.cluster.id()
             && body.key.epoch == 1
+            && self.config.suite.makes(body.key.scheme)
             && self.state.current_key(body.key.scheme).is_none()
             && self.state.sealed(body.id()).is_none();
         let mine = self.config.cluster.members().position(|node| node == self.config.me);
@@ -201,7 +207,7 @@ impl Node {
         match progress {
             Progress::Running => self.give_keygen_work(),
             Progress::Finished(Output::KeyShare(share)) => self.seal(share),
-            Progress::Finished(Output::Signatures(_)) => {}
+            Progress::Finished(Output::Presignature(_) | Output::Signatures(_)) => {}
             Progress::Failed(fault) => {
                 let culprits =
                     self.keygen.ceremony.as_ref().map(|c| c.run.nodes(&fault.culprits)).unwrap_or_default();
@@ -232,7 +238,7 @@ impl Node {
             return;
         }
         let request = ceremony.request.body.clone();
-        let public_key = share.public_key().serialize();
+        let public_key = WalletKey::from(share.point());
         let confirm = KeygenConfirm {
             ceremony: id,
             node: self.config.me,
@@ -265,7 +271,7 @@ impl Node {
     }
 
     /// The public key of the ceremony under way, if every member has confirmed the same result.
-    pub(super) fn key_to_prove(&self, id: SessionId) -> Option<[u8; 32]> {
+    pub(super) fn key_to_prove(&self, id: SessionId) -> Option<WalletKey> {
         let ceremony = self.keygen.ceremony.as_ref().filter(|ceremony| ceremony.id == id)?;
         let mine = &ceremony.confirm.as_ref()?.body;
         let agreed = mutant!(KeyProvenTooSoon)
@@ -326,14 +332,13 @@ impl Node {
         let recorded = self.state.sealed(id).is_some_and(|sealed| sealed.public_key == proof.public_key);
         // A journal older than the key does not know the share that lies sealed beside it.
         let held =
-            self.shares.get(&id).is_some_and(|share| share.public_key().serialize() == proof.public_key);
+            self.shares.get(&id).is_some_and(|share| WalletKey::from(share.point()) == proof.public_key);
         if known || !(recorded || held) {
             return;
         }
         let message = KeyProof::message(id, &proof.public_key);
-        let signs = bitcoin::XOnlyPublicKey::from_slice(&proof.public_key)
-            .is_ok_and(|key| self.config.suite.verify(key, &message, &proof.signature));
-        if !signs {
+        let wallet = Wallet::new(proof.request.key, proof.public_key, self.config.cluster.network());
+        if !wallet.verifies(self.config.suite, &message, &proof.signature) {
             return;
         }
         if !recorded {

@@ -420,7 +420,7 @@ impl Node {
         self.wallets = self
             .state
             .keys()
-            .filter_map(|(key, proof)| Some((*key, Wallet::new(*key, &proof.public_key, network)?)))
+            .map(|(key, proof)| (*key, Wallet::new(*key, proof.public_key, network)))
             .collect();
     }
 

@@ -86,7 +86,7 @@ impl Node {
             .values()
             .map(|wallet| WalletView {
                 key: wallet.key,
-                internal_key: wallet.internal,
+                public_key: wallet.public_key,
                 balance: self.balance(wallet),
                 coins: self.coin_views(wallet),
             })

@@ -127,7 +127,8 @@ impl Node {
         let refuse = |refusal| Err(Outcome::Refused(refusal));
         if let Some(tx) = self.state.proposed_for(payment) {
             let (made, txid) = (&tx.proposal.body, tx.txid());
-            let same = made.recipient == request.recipient
+            let same = made.key.scheme == request.scheme
+                && made.recipient == request.recipient
                 && made.amount == request.amount
                 && made.metadata == request.metadata;
             sometimes!(IdempotentReplay, same);

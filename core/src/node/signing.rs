@@ -334,7 +334,7 @@ impl Node {
                 self.end_session(id);
                 self.on_signatures(subject, &signatures, entropy);
             }
-            Progress::Finished(Output::KeyShare(_)) => self.end_session(id),
+            Progress::Finished(Output::KeyShare(_) | Output::Presignature(_)) => self.end_session(id),
             Progress::Failed(fault) => self.on_fault(id, subject, &fault, entropy),
         }
     }
@@ -377,7 +377,10 @@ impl Node {
                 let finished = self
                     .state
                     .transaction(txid)
-                    .and_then(|tx| wallet::finish(&tx.proposal.body, signatures))
+                    .and_then(|tx| {
+                        let proposal = &tx.proposal.body;
+                        wallet::finish(self.wallets.get(&proposal.key)?, proposal, signatures)
+                    })
                     .map(FinalTransaction);
                 if let Some(finished) = finished
                     && self.on_finished(finished.clone(), entropy)

@@ -124,8 +124,12 @@ impl Node {
             .filter(|output| output.script_pubkey == script)
             .map(|output| output.value.to_sat())
             .fold(0, u64::saturating_add);
-        let granted: u64 =
-            self.granting.granted_coins().map(|coin| coin.output.value.to_sat()).fold(0, u64::saturating_add);
+        let granted: u64 = self
+            .granting
+            .granted_coins()
+            .filter(|coin| coin.output.script == script)
+            .map(|coin| coin.output.value.to_sat())
+            .fold(0, u64::saturating_add);
         let refusal = Refusal::InsufficientFunds {
             needed: needed.to_sat(),
             spendable,

@@ -52,10 +52,10 @@ fn add(total: &mut Amount, value: Amount) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wallet::fixture;
+    use crate::{ids::Scheme, wallet::fixture};
 
     fn coin(number: u8, value: u64, height: Option<u32>, coinbase: bool) -> Coin {
-        let wallet = fixture::wallet();
+        let wallet = fixture::wallet(Scheme::Taproot);
         let output = bitcoin::TxOut { value: Amount::from_sat(value), script_pubkey: wallet.script() };
         Coin { outpoint: fixture::outpoint(number), output, height, coinbase }
     }

@@ -52,33 +52,37 @@ mod tests {
     use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
 
     use super::*;
-    use crate::wallet::fixture;
+    use crate::{ids::Scheme, wallet::fixture};
 
     #[test]
-    fn a_transaction_has_the_grants_coins_and_lock_time() {
-        let wallet = fixture::wallet();
-        let grant = fixture::grant(&[70_000, 50_000], 500, 19_500);
-        let tx = build(
-            &wallet,
-            &grant,
-            &fixture::recipient(),
-            Amount::from_sat(100_000),
-            &mut ChaCha20Rng::seed_from_u64(1),
-        );
-        assert_eq!(tx.version.0, 2);
-        assert_eq!(tx.lock_time.to_consensus_u32(), grant.lock_time);
-        let spent: Vec<_> = tx.input.iter().map(|input| input.previous_output).collect();
-        let granted: Vec<_> = grant.inputs.iter().map(|coin| coin.outpoint).collect();
-        assert_eq!(spent, granted);
-        assert!(tx.input.iter().all(|input| input.sequence.0 == 0xFFFF_FFFD));
-        assert!(tx.is_explicitly_rbf() && tx.is_lock_time_enabled());
-        assert_eq!(tx.output.iter().map(|output| output.value.to_sat()).sum::<u64>(), 119_500);
+    fn a_transaction_has_the_grants_coins_and_lock_time_and_returns_change_to_its_wallet() {
+        for scheme in Scheme::ALL {
+            let wallet = fixture::wallet(scheme);
+            let grant = fixture::grant(scheme, &[70_000, 50_000], 500, 19_500);
+            let tx = build(
+                &wallet,
+                &grant,
+                &fixture::recipient(),
+                Amount::from_sat(100_000),
+                &mut ChaCha20Rng::seed_from_u64(1),
+            );
+            assert_eq!(tx.version.0, 2);
+            assert_eq!(tx.lock_time.to_consensus_u32(), grant.lock_time);
+            let spent: Vec<_> = tx.input.iter().map(|input| input.previous_output).collect();
+            let granted: Vec<_> = grant.inputs.iter().map(|coin| coin.outpoint).collect();
+            assert_eq!(spent, granted);
+            assert!(tx.input.iter().all(|input| input.sequence.0 == 0xFFFF_FFFD));
+            assert!(tx.is_explicitly_rbf() && tx.is_lock_time_enabled());
+            assert_eq!(tx.output.iter().map(|output| output.value.to_sat()).sum::<u64>(), 119_500);
+            let change = TxOut { value: grant.change, script_pubkey: wallet.script() };
+            assert!(tx.output.contains(&change), "{scheme}: {:?}", tx.output);
+        }
     }
 
     #[test]
     fn change_is_first_as_often_as_last() {
-        let wallet = fixture::wallet();
-        let grant = fixture::grant(&[70_000], 500, 19_500);
+        let wallet = fixture::wallet(Scheme::Taproot);
+        let grant = fixture::grant(Scheme::Taproot, &[70_000], 500, 19_500);
         let mut entropy = ChaCha20Rng::seed_from_u64(2);
         let first = (0..1_000).filter(|_| {
             let tx = build(&wallet, &grant, &fixture::recipient(), Amount::from_sat(50_000), &mut entropy);
@@ -90,8 +94,8 @@ mod tests {
 
     #[test]
     fn without_change_there_is_one_output() {
-        let wallet = fixture::wallet();
-        let grant = fixture::grant(&[50_200], 200, 0);
+        let wallet = fixture::wallet(Scheme::Taproot);
+        let grant = fixture::grant(Scheme::Taproot, &[50_200], 200, 0);
         let mut entropy = ChaCha20Rng::seed_from_u64(3);
         let tx = build(&wallet, &grant, &fixture::recipient(), Amount::from_sat(50_000), &mut entropy);
         assert_eq!(tx.output.len(), 1);

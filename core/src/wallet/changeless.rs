@@ -25,7 +25,12 @@ pub(super) fn search(terms: &Terms, coins: &[Candidate], most: usize, limit: u64
         .collect();
     let weighted: Vec<_> = searched
         .iter()
-        .map(|coin| bdk_coin_select::Candidate::new_tr_keyspend(coin.value.to_sat()))
+        .map(|coin| bdk_coin_select::Candidate {
+            value: coin.value.to_sat(),
+            weight: terms.input_weight,
+            input_count: 1,
+            is_segwit: true,
+        })
         .collect();
     let mut selector = CoinSelector::new(&weighted);
     selector.run_bnb(Changeless { terms, most, limit }, SEARCH_ROUNDS).ok()?;

@@ -34,7 +34,7 @@ pub fn check_structure(wallet: &Wallet, proposal: &Proposal, limits: &Limits) ->
     check_outputs(wallet, proposal)?;
     check_sums(proposal)?;
     let tx = &proposal.unsigned_tx;
-    let weight = signed_weight(tx.input.len(), tx.script_pubkey_lens());
+    let weight = signed_weight(wallet.key.scheme, tx.input.len(), tx.script_pubkey_lens());
     if weight.to_wu() > u64::from(MAX_STANDARD_TX_WEIGHT) {
         return refuse(format!("signed weight {weight} exceeds the standard {MAX_STANDARD_TX_WEIGHT}"));
     }
@@ -140,21 +140,19 @@ fn refuse<T>(problem: impl Into<String>) -> Result<T, RejectReason> {
 mod tests {
     #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
     use bitcoin::{ScriptBuf, Sequence, TxOut, Witness, absolute::LockTime};
-    use proptest::prelude::*;
-    use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
 
     use super::*;
-    use crate::{
-        policy::Policy,
-        wallet::{Ask, Candidate, build, fixture, select},
-    };
+    use crate::{ids::Scheme, wallet::fixture};
 
-    fn good() -> Proposal {
-        fixture::proposal(&[60_000, 50_000], 500, 9_500)
+    fn good(scheme: Scheme) -> Proposal {
+        fixture::proposal(scheme, &[60_000, 50_000], 500, 9_500)
     }
 
-    fn check(proposal: &Proposal) -> Result<u64, RejectReason> {
-        check_structure(&fixture::wallet(), proposal, &Limits::default())
+    fn other(scheme: Scheme) -> Scheme {
+        match scheme {
+            Scheme::Taproot => Scheme::Segwit,
+            Scheme::Segwit => Scheme::Taproot,
+        }
     }
 
     /// Position of the change in [`good`].
@@ -174,10 +172,13 @@ mod tests {
 
     #[test]
     fn what_was_built_is_accepted_with_its_signed_size() {
-        // Two inputs, P2WPKH recipient, P2TR change.
-        assert_eq!(check(&good()), Ok(200));
-        let without_change = fixture::proposal(&[60_000], 500, 0);
-        assert_eq!(check(&without_change), Ok(99));
+        // Two inputs, P2WPKH recipient, change; one input, P2WPKH recipient.
+        for (scheme, with_change, without) in [(Scheme::Taproot, 200, 99), (Scheme::Segwit, 209, 110)] {
+            let wallet = fixture::wallet(scheme);
+            let size = |proposal: &Proposal| check_structure(&wallet, proposal, &Limits::default());
+            assert_eq!(size(&good(scheme)), Ok(with_change), "{scheme}");
+            assert_eq!(size(&fixture::proposal(scheme, &[60_000], 500, 0)), Ok(without), "{scheme}");
+        }
     }
 
     #[test]
@@ -192,6 +193,11 @@ mod tests {
             ("another recipient", |p| p.recipient = fixture::stranger(), "no output pays"),
             ("payment to another", |p| payment(p).script_pubkey = fixture::stranger(), "no output pays"),
             ("change to another", |p| change(p).script_pubkey = fixture::stranger(), "neither"),
+            (
+                "change to our other wallet",
+                |p| change(p).script_pubkey = fixture::wallet(other(p.key.scheme)).script(),
+                "neither",
+            ),
             ("change to the recipient", |p| change(p).script_pubkey = fixture::recipient(), "neither"),
             ("recipient paid twice", |p| *change(p) = payment(p).clone(), "neither"),
             (
@@ -207,7 +213,7 @@ mod tests {
             (
                 "dust change",
                 |p| {
-                    let kept = Amount::from_sat(329);
+                    let kept = Amount::from_sat(fixture::dust(p.key.scheme) - 1);
                     let before = std::mem::replace(&mut change(p).value, kept);
                     p.fee += before - kept;
                 },
@@ -230,6 +236,11 @@ mod tests {
             ("coins beyond all numbers", |p| p.prevouts[0].value = Amount::MAX, "exceed"),
             ("outputs beyond all bitcoin", |p| change(p).value = Amount::MAX_MONEY, "exceed"),
             ("foreign coin", |p| p.prevouts[1].script = fixture::stranger(), "not this wallet's"),
+            (
+                "coin of our other wallet",
+                |p| p.prevouts[1].script = fixture::wallet(other(p.key.scheme)).script(),
+                "not this wallet's",
+            ),
             ("claim missing", |p| p.prevouts.truncate(1), "1 claimed"),
             ("claim too many", |p| p.prevouts.push(p.prevouts[0].clone()), "3 claimed"),
             (
@@ -263,87 +274,63 @@ mod tests {
             ),
             ("metadata too long", |p| p.metadata = Some("x".repeat(1_025)), "1025 bytes"),
             ("another key", |p| p.key.epoch += 1, "not the current key"),
+            ("the key of our other wallet", |p| p.key.scheme = other(p.key.scheme), "not the current key"),
         ];
-        for (desc, edit, expected) in edits {
-            let mut proposal = good();
-            edit(&mut proposal);
-            let reason = check(&proposal).map_err(|reason| reason.to_string());
-            assert!(reason.as_ref().is_err_and(|text| text.contains(expected)), "{desc}: {reason:?}");
+        for scheme in Scheme::ALL {
+            for (desc, edit, expected) in edits {
+                let mut proposal = good(scheme);
+                edit(&mut proposal);
+                let reason = check_structure(&fixture::wallet(scheme), &proposal, &Limits::default())
+                    .map_err(|reason| reason.to_string());
+                let refused = reason.as_ref().is_err_and(|text| text.contains(expected));
+                assert!(refused, "{scheme}, {desc}: {reason:?}");
+            }
         }
     }
 
     #[test]
     fn the_limit_of_inputs_is_the_last_allowed() {
         for (inputs, allowed) in [(25, true), (26, false)] {
-            let proposal = fixture::proposal(&vec![10_000; inputs], 2_000, 9_500);
-            assert_eq!(check(&proposal).is_ok(), allowed, "{inputs} inputs");
+            let proposal = fixture::proposal(Scheme::Taproot, &vec![10_000; inputs], 2_000, 9_500);
+            let wallet = fixture::wallet(Scheme::Taproot);
+            let accepted = check_structure(&wallet, &proposal, &Limits::default()).is_ok();
+            assert_eq!(accepted, allowed, "{inputs} inputs");
         }
     }
 
     #[test]
     fn a_transaction_too_heavy_for_relay_is_refused() {
         let limits = Limits { inputs: 2_000, ..Limits::default() };
-        for (inputs, allowed) in [(1_700, true), (1_740, false)] {
-            let proposal = fixture::proposal(&vec![10_000; inputs], 200_000, 9_500);
-            let size = check_structure(&fixture::wallet(), &proposal, &limits);
-            assert_eq!(size.is_ok(), allowed, "{inputs} inputs: {size:?}");
+        for (scheme, inputs, allowed) in [
+            (Scheme::Taproot, 1_700, true),
+            (Scheme::Taproot, 1_740, false),
+            (Scheme::Segwit, 1_460, true),
+            (Scheme::Segwit, 1_475, false),
+        ] {
+            let proposal = fixture::proposal(scheme, &vec![10_000; inputs], 200_000, 9_500);
+            let size = check_structure(&fixture::wallet(scheme), &proposal, &limits);
+            assert_eq!(size.is_ok(), allowed, "{inputs} {scheme} inputs: {size:?}");
         }
     }
 
     #[test]
     fn a_payment_to_the_wallet_itself_is_a_consolidation() {
-        let wallet = fixture::wallet();
-        for (desc, change, accepted) in [
-            ("no change", 0, true),
-            ("change", 9_500, true),
-            ("change as large as the amount", 54_750, true),
-            ("dust change", 329, false),
-        ] {
-            let mut proposal = fixture::proposal(&[60_000, 50_000], 500, change);
-            for output in &mut proposal.unsigned_tx.output {
-                output.script_pubkey = wallet.script();
-            }
-            proposal.recipient = wallet.script();
-            assert_eq!(check(&proposal).is_ok(), accepted, "{desc}");
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn what_is_selected_and_built_is_accepted_at_its_fee_rate(
-            values in prop::collection::vec(1_000u64..10_000_000_000, 1..30),
-            share in 1u64..1_000,
-            fee_rate in 1_000u64..100_000,
-            to_self in any::<bool>(),
-            seed in any::<u64>(),
-        ) {
-            let wallet = fixture::wallet();
-            let recipient = if to_self { wallet.script() } else { fixture::recipient() };
-            let amount = Amount::from_sat((values.iter().sum::<u64>() / 1_000 * share).max(546));
-            let granted = fixture::grant(&values, 0, 0);
-            let candidates: Vec<_> = granted
-                .inputs
-                .iter()
-                .map(|coin| Candidate { outpoint: coin.outpoint, value: coin.output.value, confirmed: true })
-                .collect();
-            let ask = Ask { recipient: &recipient, amount, fee_rate, max_inputs: Limits::default().inputs };
-            let policy = Policy { max_fee: Amount::MAX_MONEY, ..Policy::default() };
-            if let Ok(selection) = select(&wallet, &candidates, &ask, &policy) {
-                let mut grant = fixture::grant(&[], selection.fee.to_sat(), selection.change.to_sat());
-                grant.inputs = selection
-                    .coins
-                    .iter()
-                    .map(|coin| granted.inputs.iter().find(|input| input.outpoint == *coin).unwrap().clone())
-                    .collect();
-                let tx = build(&wallet, &grant, &recipient, amount, &mut ChaCha20Rng::seed_from_u64(seed));
-                let mut proposal = fixture::proposal(&[], 0, 0);
-                proposal.prevouts = grant.inputs.into_iter().map(|coin| coin.output).collect();
-                (proposal.unsigned_tx, proposal.fee) = (tx, selection.fee);
-                (proposal.recipient, proposal.amount) = (recipient.clone(), amount);
-                let vsize = check(&proposal);
-                prop_assert!(vsize.is_ok(), "{vsize:?}");
-                prop_assert_eq!(policy.check_proposal(&proposal, vsize.unwrap()), Ok(()));
-                prop_assert!(selection.fee.to_sat() * 1_000 / check(&proposal).unwrap() >= fee_rate);
+        for scheme in Scheme::ALL {
+            let wallet = fixture::wallet(scheme);
+            for (desc, change, accepted) in [
+                ("no change", 0, true),
+                ("change", 9_500, true),
+                ("change as large as the amount", 54_750, true),
+                ("least change", fixture::dust(scheme), true),
+                ("dust change", fixture::dust(scheme) - 1, false),
+            ] {
+                let mut proposal = fixture::proposal(scheme, &[60_000, 50_000], 500, change);
+                for output in &mut proposal.unsigned_tx.output {
+                    output.script_pubkey = wallet.script();
+                }
+                proposal.recipient = wallet.script();
+                let verdict = check_structure(&wallet, &proposal, &Limits::default());
+                assert_eq!(verdict.is_ok(), accepted, "{scheme}, {desc}: {verdict:?}");
             }
         }
     }

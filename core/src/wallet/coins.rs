@@ -117,11 +117,11 @@ mod tests {
     use bitcoin::{Amount, ScriptBuf, Transaction};
 
     use super::*;
-    use crate::wallet::fixture;
+    use crate::{ids::Scheme, wallet::fixture};
 
     /// A good proposal of two coins and what an honest backend says about them.
     fn case() -> (Proposal, Vec<(OutPoint, CoinStatus)>) {
-        let mut proposal = fixture::proposal(&[60_000, 50_000], 500, 9_500);
+        let mut proposal = fixture::proposal(Scheme::Taproot, &[60_000, 50_000], 500, 9_500);
         let mut statuses = Vec::new();
         for index in 0..2u8 {
             let claim = &proposal.prevouts[usize::from(index)];
@@ -210,7 +210,7 @@ mod tests {
     #[test]
     fn a_block_reward_must_be_mature_at_the_lock_time() {
         for (height, good) in [(fixture::LOCK_TIME - 99, true), (fixture::LOCK_TIME - 98, false)] {
-            let mut proposal = fixture::proposal(&[60_000], 500, 9_500);
+            let mut proposal = fixture::proposal(Scheme::Taproot, &[60_000], 500, 9_500);
             let mut parent = fixture::parent(1, (&proposal.prevouts[0]).into());
             parent.input[0].previous_output = OutPoint::null();
             let coin = OutPoint { txid: parent.compute_txid(), vout: 1 };

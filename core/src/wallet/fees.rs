@@ -2,22 +2,45 @@
 
 use std::collections::BTreeMap;
 
+use bdk_coin_select::TXIN_BASE_WEIGHT;
 use bitcoin::{
     Amount, Transaction, Weight,
     transaction::{InputWeightPrediction, predict_weight},
 };
 
-/// Weight of a transaction with `inputs` key-path Taproot inputs, signed with SIGHASH_DEFAULT.
-pub(super) fn signed_weight(inputs: usize, output_script_lens: impl IntoIterator<Item = usize>) -> Weight {
-    let input = InputWeightPrediction::P2TR_KEY_DEFAULT_SIGHASH;
-    predict_weight(std::iter::repeat_n(input, inputs), output_script_lens)
+use crate::ids::Scheme;
+
+/// What signing adds to an input of a wallet of this kind, at most.
+const fn signed_input(scheme: Scheme) -> InputWeightPrediction {
+    match scheme {
+        // A Schnorr signature under SIGHASH_DEFAULT: 64 bytes, always.
+        Scheme::Taproot => InputWeightPrediction::P2TR_KEY_DEFAULT_SIGHASH,
+        // In DER two numbers of 33 and 32 bytes, s being in the lower half, are 71 bytes; with the type byte 72, and the
+        // key. One signature in two is a byte shorter.
+        Scheme::Segwit => InputWeightPrediction::P2WPKH_MAX,
+    }
 }
 
-/// Size in vB of `unsigned` once every input carries its key-path signature. A Schnorr signature has one length, so
-/// this is exact; it is rounded up as nodes do.
+/// Weight of a transaction with `inputs` signed inputs of a wallet of `scheme`, at most.
+pub(super) fn signed_weight(
+    scheme: Scheme,
+    inputs: usize,
+    output_script_lens: impl IntoIterator<Item = usize>,
+) -> Weight {
+    predict_weight(std::iter::repeat_n(signed_input(scheme), inputs), output_script_lens)
+}
+
+/// What one signed input weighs, at most; the same for all coins of a wallet.
+pub(super) const fn input_weight(scheme: Scheme) -> Weight {
+    // The prediction has the script's length byte as well.
+    Weight::from_wu(TXIN_BASE_WEIGHT - 4 + signed_input(scheme).weight().to_wu())
+}
+
+/// Size in vB of `unsigned` once every input carries its signature of a wallet of `scheme`, rounded up as nodes do. For
+/// Taproot it is exact; for P2WPKH it is what it can be at most, so a fee rate taken on it is kept in any case.
 #[must_use]
-pub fn signed_vsize(unsigned: &Transaction) -> u64 {
-    signed_weight(unsigned.input.len(), unsigned.script_pubkey_lens()).to_vbytes_ceil()
+pub fn signed_vsize(scheme: Scheme, unsigned: &Transaction) -> u64 {
+    signed_weight(scheme, unsigned.input.len(), unsigned.script_pubkey_lens()).to_vbytes_ceil()
 }
 
 /// The least fee that gives `vsize` vB a rate of `rate` sat/kvB, rounded up to whole satoshis. It is taken on the
@@ -52,15 +75,29 @@ mod tests {
 
     #[test]
     fn sizes_are_the_published_ones() {
-        for (inputs, outputs, vsize) in [
-            (1, &[P2TR][..], 111),
-            (1, &[P2TR, P2TR], 154),
-            (1, &[P2WPKH, P2TR], 142),
-            (2, &[P2TR, P2TR], 212),
-            (10, &[P2TR, P2TR], 672),
+        for (scheme, inputs, outputs, vsize) in [
+            (Scheme::Taproot, 1, &[P2TR][..], 111),
+            (Scheme::Taproot, 1, &[P2TR, P2TR], 154),
+            (Scheme::Taproot, 1, &[P2WPKH, P2TR], 142),
+            (Scheme::Taproot, 2, &[P2TR, P2TR], 212),
+            (Scheme::Taproot, 10, &[P2TR, P2TR], 672),
+            (Scheme::Segwit, 1, &[P2WPKH], 110),
+            (Scheme::Segwit, 1, &[P2WPKH, P2WPKH], 141),
+            (Scheme::Segwit, 1, &[P2TR, P2WPKH], 153),
+            (Scheme::Segwit, 2, &[P2WPKH, P2WPKH], 209),
+            (Scheme::Segwit, 10, &[P2WPKH, P2WPKH], 753),
         ] {
-            let weight = signed_weight(inputs, outputs.iter().copied());
-            assert_eq!(weight.to_vbytes_ceil(), vsize, "{inputs} inputs, outputs {outputs:?}");
+            let weight = signed_weight(scheme, inputs, outputs.iter().copied());
+            assert_eq!(weight.to_vbytes_ceil(), vsize, "{inputs} {scheme} inputs, outputs {outputs:?}");
+        }
+    }
+
+    #[test]
+    fn an_input_weighs_what_it_adds_to_a_transaction() {
+        for (scheme, published) in [(Scheme::Taproot, 230), (Scheme::Segwit, 272)] {
+            let added = signed_weight(scheme, 2, [P2TR]).to_wu() - signed_weight(scheme, 1, [P2TR]).to_wu();
+            assert_eq!(input_weight(scheme).to_wu(), published, "{scheme}");
+            assert_eq!(added, published, "{scheme}");
         }
     }
 

@@ -1,6 +1,7 @@
 //! The wallet's arithmetic: which coins pay, what the transaction looks like, and whether a proposal is what it says.
 //!
-//! Everything here is a pure function. A wallet is one Taproot key without script tree ([`Wallet`]); a payment goes
+//! Everything here is a pure function. A wallet is one key ([`Wallet`]), and the key's scheme says of which kind: Taproot
+//! without script tree, or P2WPKH. A payment goes, in either,
 //!
 //! 1. [`select`]: the coordinator chooses coins, fee and change;
 //! 2. [`build`]: the origin makes the unsigned transaction of the grant;
@@ -21,9 +22,12 @@ mod fees;
 mod script;
 mod select;
 mod sign;
+mod witness;
 
 #[cfg(test)]
 mod fixture;
+#[cfg(test)]
+mod journey;
 
 pub use balance::{balance, is_mature};
 pub use build::{SEQUENCE, build};
@@ -32,4 +36,4 @@ pub use coins::{CoinVerdict, check_coins};
 pub use fees::{fee_for, fee_rate_for, signed_vsize};
 pub use script::{Wallet, is_standard_recipient};
 pub use select::{Ask, Candidate, Selection, SelectionError, select};
-pub use sign::{finish, sighashes, verify_finished};
+pub use sign::{finish, key_hash_preimages, sighashes, verify_finished};

@@ -1,44 +1,49 @@
 //! A wallet's key as Bitcoin sees it, and the scripts it may pay.
 
-use bitcoin::{
-    Address, Network, Script, ScriptBuf, XOnlyPublicKey,
-    key::{TapTweak, TweakedPublicKey},
-    secp256k1::Secp256k1,
+use bitcoin::{Address, CompressedPublicKey, Network, Script, ScriptBuf, secp256k1::Secp256k1};
+
+use crate::{
+    ids::{KeyId, Scheme},
+    wallet_key::WalletKey,
 };
 
-use crate::ids::KeyId;
-
-/// What the wallet of one key looks like on chain: pay-to-taproot, key path only.
+/// What the wallet of one key looks like on chain: one script, and the address that stands for it. The key's scheme says
+/// of which kind it is: pay-to-taproot by key path only, or pay-to-witness-public-key-hash.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Wallet {
     /// Which key.
     pub key: KeyId,
-    /// The key that the members share, before the BIP-341 tweak.
-    pub internal: XOnlyPublicKey,
-    output: TweakedPublicKey,
-    network: Network,
+    /// The key that the members share, before any tweak.
+    pub public_key: WalletKey,
+    script: ScriptBuf,
+    address: Address,
 }
 
 impl Wallet {
-    /// The wallet of `internal`, an x-only public key; `None` if the bytes name no point of the curve.
+    /// The wallet of `public_key`, of the kind that `key` names.
     #[must_use]
-    pub fn new(key: KeyId, internal: &[u8; 32], network: Network) -> Option<Self> {
-        let internal = XOnlyPublicKey::from_slice(internal).ok()?;
-        // BIP-341 and BIP-86: the output key commits to an empty script tree, so nobody can hide a script in it.
-        let (output, _) = internal.tap_tweak(&Secp256k1::verification_only(), None);
-        Some(Self { key, internal, output, network })
+    pub fn new(key: KeyId, public_key: WalletKey, network: Network) -> Self {
+        let address = match key.scheme {
+            // BIP-341 and BIP-86: the output key commits to an empty script tree, so nobody can hide a script in it.
+            Scheme::Taproot => {
+                Address::p2tr(&Secp256k1::verification_only(), public_key.x_only(), None, network)
+            }
+            // BIP-141: witness version 0 and the HASH160 of the compressed key.
+            Scheme::Segwit => Address::p2wpkh(&CompressedPublicKey(public_key.point()), network),
+        };
+        Self { key, public_key, script: address.script_pubkey(), address }
     }
 
     /// The script that pays this wallet.
     #[must_use]
     pub fn script(&self) -> ScriptBuf {
-        ScriptBuf::new_p2tr_tweaked(self.output)
+        self.script.clone()
     }
 
-    /// The address of [`script`](Self::script), in Bech32m.
+    /// The address of [`script`](Self::script): Bech32m for Taproot, Bech32 for P2WPKH.
     #[must_use]
     pub fn address(&self) -> Address {
-        Address::p2tr_tweaked(self.output, self.network)
+        self.address.clone()
     }
 }
 
@@ -55,10 +60,11 @@ mod tests {
     use bitcoin::hex::FromHex;
 
     use super::*;
-    use crate::wallet::fixture::KEY;
+    use crate::wallet::fixture;
 
-    fn wallet(internal: &str, network: Network) -> Wallet {
-        Wallet::new(KEY, &<[u8; 32]>::from_hex(internal).unwrap(), network).unwrap()
+    fn wallet(scheme: Scheme, point: &str, network: Network) -> Wallet {
+        let point = <[u8; 33]>::from_hex(point).unwrap();
+        Wallet::new(fixture::key(scheme), WalletKey::from_bytes(&point).unwrap(), network)
     }
 
     /// BIP-86, "Test vectors": internal key, scriptPubKey, address.
@@ -80,29 +86,67 @@ mod tests {
         ),
     ];
 
+    /// BIP-84, "Test vectors": public key, address.
+    const BIP84: [(&str, &str); 3] = [
+        (
+            "0330d54fd0dd420a6e5f8d3624f5f3482cae350f79d5f0753bf5beef9c2d91af3c",
+            "bc1qcr8te4kr609gcawutmrza0j4xv80jy8z306fyu",
+        ),
+        (
+            "03e775fd51f0dfb8cd865d9ff1cca2a158cf651fe997fdc9fee9c1d3b5e995ea77",
+            "bc1qnjg0jd8228aq7egyzacy8cys3knf9xvrerkf9g",
+        ),
+        (
+            "03025324888e429ab8e3dbaf1f7802648b9cd01e9b418485c5fa4c1b9b5700e1a6",
+            "bc1q8c6fshw2dlwun7ekn9qwf37cu2rn755upcp6el",
+        ),
+    ];
+
     #[test]
     fn script_and_address_are_those_of_bip_86() {
         for (internal, script, address) in BIP86 {
-            let wallet = wallet(internal, Network::Bitcoin);
-            assert_eq!(wallet.script().to_hex_string(), script);
-            assert_eq!(wallet.address().to_string(), address);
+            // The x coordinate stands for both points.
+            for parity in ["02", "03"] {
+                let wallet = wallet(Scheme::Taproot, &format!("{parity}{internal}"), Network::Bitcoin);
+                assert_eq!(wallet.script().to_hex_string(), script);
+                assert_eq!(wallet.address().to_string(), address);
+            }
         }
+    }
+
+    #[test]
+    fn script_and_address_are_those_of_bip_84_and_bip_173() {
+        for (point, address) in BIP84 {
+            let wallet = wallet(Scheme::Segwit, point, Network::Bitcoin);
+            assert_eq!(wallet.address().to_string(), address);
+            assert_eq!(wallet.script(), wallet.address().script_pubkey());
+        }
+        // BIP-173, "Examples": the generator's key hash.
+        let generator = "0279be667ef9dcbbac55a06295ce870b07029bfcdb2dce28d959f2815b16f81798";
+        let wallet = wallet(Scheme::Segwit, generator, Network::Bitcoin);
+        assert_eq!(wallet.script().to_hex_string(), "0014751e76e8199196d454941c45d1b3a323f1433bd6");
+        assert_eq!(wallet.address().to_string(), "bc1qw508d6qejxtdg4y5r3zarvary0c5xw7kv8f3t4");
+    }
+
+    #[test]
+    fn the_points_of_one_x_coordinate_are_two_segwit_wallets() {
+        let [(internal, ..), ..] = BIP86;
+        let [even, odd] = ["02", "03"]
+            .map(|parity| wallet(Scheme::Segwit, &format!("{parity}{internal}"), Network::Bitcoin));
+        assert_ne!(even.script(), odd.script());
     }
 
     #[test]
     fn an_address_belongs_to_its_network() {
-        let [(internal, ..), ..] = BIP86;
+        let [(point, _), ..] = BIP84;
         for (network, prefix) in
-            [(Network::Regtest, "bcrt1p"), (Network::Signet, "tb1p"), (Network::Testnet, "tb1p")]
+            [(Network::Regtest, "bcrt1"), (Network::Signet, "tb1"), (Network::Testnet, "tb1")]
         {
-            assert!(wallet(internal, network).address().to_string().starts_with(prefix), "{network}");
+            for (scheme, version) in [(Scheme::Taproot, "p"), (Scheme::Segwit, "q")] {
+                let address = wallet(scheme, point, network).address().to_string();
+                assert!(address.starts_with(&format!("{prefix}{version}")), "{network}: {address}");
+            }
         }
-    }
-
-    #[test]
-    fn bytes_off_the_curve_are_no_wallet() {
-        assert_eq!(Wallet::new(KEY, &[0xff; 32], Network::Regtest), None);
-        assert_eq!(Wallet::new(KEY, &[0; 32], Network::Regtest), None);
     }
 
     #[test]

@@ -6,14 +6,13 @@
 
 use std::{cmp::Reverse, collections::BTreeMap};
 
-use bdk_coin_select::TR_KEYSPEND_TXIN_WEIGHT;
 use bitcoin::{Amount, OutPoint, ScriptBuf};
 
 use super::{
     Wallet, changeless,
-    fees::{fee_for, signed_weight},
+    fees::{fee_for, input_weight, signed_weight},
 };
-use crate::policy::Policy;
+use crate::{ids::Scheme, policy::Policy};
 
 /// Rate at which change is expected to be spent one day, sat/kvB: Bitcoin Core's default consolidation rate.
 const LATER_FEE_RATE: u64 = 10_000;
@@ -93,6 +92,10 @@ pub fn select(
 /// The question in numbers: satoshis, unless said otherwise.
 pub(super) struct Terms {
     pub(super) amount: u64,
+    /// Kind of the coins.
+    scheme: Scheme,
+    /// Weight units of one coin's signed input.
+    pub(super) input_weight: u64,
     /// sat/kvB
     fee_rate: u64,
     max_inputs: usize,
@@ -109,10 +112,13 @@ pub(super) struct Terms {
 impl Terms {
     fn new(wallet: &Wallet, ask: &Ask<'_>, policy: &Policy) -> Self {
         let change = wallet.script();
-        let later_fee =
-            fee_for(ask.fee_rate.min(LATER_FEE_RATE), TR_KEYSPEND_TXIN_WEIGHT.div_ceil(4)).to_sat();
+        let scheme = wallet.key.scheme;
+        let input = input_weight(scheme);
+        let later_fee = fee_for(ask.fee_rate.min(LATER_FEE_RATE), input.to_vbytes_ceil()).to_sat();
         Self {
             amount: ask.amount.to_sat(),
+            scheme,
+            input_weight: input.to_wu(),
             fee_rate: ask.fee_rate,
             max_inputs: ask.max_inputs,
             recipient_len: ask.recipient.len(),
@@ -125,7 +131,7 @@ impl Terms {
     /// Coins that bring more than they cost, each once, largest first.
     fn usable<'a>(&self, candidates: impl IntoIterator<Item = &'a Candidate>) -> Vec<Candidate> {
         // Weight units times sat/kvB: a thousand times four too much on either side.
-        let cost = u128::from(self.fee_rate) * u128::from(TR_KEYSPEND_TXIN_WEIGHT);
+        let cost = u128::from(self.fee_rate) * u128::from(self.input_weight);
         let unique: BTreeMap<_, _> = candidates
             .into_iter()
             .filter(|coin| u128::from(coin.value.to_sat()) * 4_000 > cost)
@@ -187,7 +193,7 @@ impl Terms {
     /// Least fee with `inputs` coins, with or without a change output.
     pub(super) fn fee(&self, inputs: usize, change: bool) -> u64 {
         let outputs = std::iter::once(self.recipient_len).chain(change.then_some(self.change_len));
-        fee_for(self.fee_rate, signed_weight(inputs, outputs).to_vbytes_ceil()).to_sat()
+        fee_for(self.fee_rate, signed_weight(self.scheme, inputs, outputs).to_vbytes_ceil()).to_sat()
     }
 
     /// Value from which `inputs` coins pay.
@@ -229,7 +235,8 @@ mod tests {
         values.iter().enumerate().map(coin).collect()
     }
 
-    fn choose(
+    fn choose_of(
+        scheme: Scheme,
         coins: &[Candidate],
         amount: u64,
         fee_rate: u64,
@@ -237,7 +244,43 @@ mod tests {
     ) -> Result<Selection, SelectionError> {
         let recipient = fixture::recipient();
         let ask = Ask { recipient: &recipient, amount: Amount::from_sat(amount), fee_rate, max_inputs };
-        select(&fixture::wallet(), coins, &ask, &Policy::default())
+        select(&fixture::wallet(scheme), coins, &ask, &Policy::default())
+    }
+
+    /// From the Taproot wallet, whose sizes the tests below reckon with.
+    fn choose(
+        coins: &[Candidate],
+        amount: u64,
+        fee_rate: u64,
+        max_inputs: usize,
+    ) -> Result<Selection, SelectionError> {
+        choose_of(Scheme::Taproot, coins, amount, fee_rate, max_inputs)
+    }
+
+    #[test]
+    fn coins_of_the_other_kind_are_paid_for_at_their_own_weight() {
+        let at = |coins: &[u64]| choose_of(Scheme::Segwit, &candidates(coins), 100_000, 1_000, 25).unwrap();
+        // 1 input, P2WPKH recipient and P2WPKH change: 141 vB. Two inputs and one output: 178 vB.
+        let with_change = at(&[1_000_000]);
+        assert_eq!((with_change.fee.to_sat(), with_change.change.to_sat()), (141, 899_859));
+        let without = at(&[900_000, 70_000, 30_178, 25_000]);
+        assert_eq!((without.fee.to_sat(), without.change), (178, Amount::ZERO));
+        // A coin is worth its 68 vB at 1 sat/vB, or not: its input is reckoned with, or not.
+        for (value, needed) in [(68, 100_110), (69, 100_178)] {
+            let found = choose_of(Scheme::Segwit, &candidates(&[100_000, value]), 100_000, 1_000, 25);
+            let needed = Amount::from_sat(needed);
+            assert_eq!(found, Err(SelectionError::Insufficient { needed }), "{value} sat");
+        }
+    }
+
+    #[test]
+    fn change_of_the_other_kind_must_be_worth_its_own_spending() {
+        // 68 vB at 10 sat/vB.
+        for (excess, change) in [(679, 0), (680, 680)] {
+            let coins = candidates(&[100_000 + 1_410 + excess]);
+            let found = choose_of(Scheme::Segwit, &coins, 100_000, 10_000, 25).unwrap();
+            assert_eq!(found.change.to_sat(), change, "{excess} sat");
+        }
     }
 
     #[test]
@@ -356,16 +399,17 @@ mod tests {
     proptest! {
         #[test]
         fn a_selection_keeps_every_promise(
+            scheme in fixture::any_scheme(),
             coins in any_coins(),
             share in 1u64..1_050,
             fee_rate in 100u64..200_000,
             max_inputs in 1usize..30,
         ) {
-            let wallet = fixture::wallet();
+            let wallet = fixture::wallet(scheme);
             let policy = Policy::default();
             let sum: u64 = coins.iter().map(|coin| coin.value.to_sat()).sum();
             let amount = (sum / 1_000 * share).max(546);
-            match choose(&coins, amount, fee_rate, max_inputs) {
+            match choose_of(scheme, &coins, amount, fee_rate, max_inputs) {
                 Ok(found) => {
                     let values: BTreeMap<_, _> = coins.iter().map(|coin| (coin.outpoint, coin.value)).collect();
                     prop_assert!(!found.coins.is_empty() && found.coins.len() <= max_inputs);
@@ -376,8 +420,9 @@ mod tests {
 
                     let has_change = found.change > Amount::ZERO;
                     prop_assert!(!has_change || found.change >= policy.least_output(&wallet.script()));
-                    let outputs = std::iter::once(fixture::recipient().len()).chain(has_change.then_some(34));
-                    let vsize = signed_weight(found.coins.len(), outputs).to_vbytes_ceil();
+                    let change = has_change.then_some(wallet.script().len());
+                    let outputs = std::iter::once(fixture::recipient().len()).chain(change);
+                    let vsize = signed_weight(scheme, found.coins.len(), outputs).to_vbytes_ceil();
                     prop_assert!(found.fee.to_sat() * 1_000 / vsize >= fee_rate);
                     if has_change {
                         prop_assert_eq!(found.fee, fee_for(fee_rate, vsize));
@@ -385,7 +430,7 @@ mod tests {
                 }
                 Err(SelectionError::TooManyInputs { limit }) => {
                     prop_assert_eq!(limit, max_inputs);
-                    prop_assert!(choose(&coins, amount, fee_rate, usize::MAX).is_ok());
+                    prop_assert!(choose_of(scheme, &coins, amount, fee_rate, usize::MAX).is_ok());
                 }
                 Err(SelectionError::Insufficient { needed }) => prop_assert!(needed.to_sat() > amount),
             }
@@ -393,16 +438,19 @@ mod tests {
 
         #[test]
         fn the_order_of_candidates_does_not_matter(
+            scheme in fixture::any_scheme(),
             (coins, shuffled) in any_coins().prop_flat_map(|c| (Just(c.clone()), Just(c).prop_shuffle())),
             share in 1u64..1_000,
         ) {
             let sum: u64 = coins.iter().map(|coin| coin.value.to_sat()).sum();
             let amount = sum / 1_000 * share;
-            prop_assert_eq!(choose(&coins, amount, 1_500, 25), choose(&shuffled, amount, 1_500, 25));
+            let of = |coins: &[Candidate]| choose_of(scheme, coins, amount, 1_500, 25);
+            prop_assert_eq!(of(&coins), of(&shuffled));
         }
 
         #[test]
         fn a_selection_has_at_most_one_coin_more_than_needed(
+            scheme in fixture::any_scheme(),
             mut coins in any_coins(),
             share in 1u64..1_000,
             fee_rate in 100u64..50_000,
@@ -410,8 +458,9 @@ mod tests {
             coins.iter_mut().for_each(|coin| coin.confirmed = true);
             let sum: u64 = coins.iter().map(|coin| coin.value.to_sat()).sum();
             let amount = (sum / 1_000 * share).max(546);
-            if let Ok(found) = choose(&coins, amount, fee_rate, usize::MAX) && found.coins.len() > 2 {
-                prop_assert!(choose(&coins, amount, fee_rate, found.coins.len() - 2).is_err());
+            let within = |limit| choose_of(scheme, &coins, amount, fee_rate, limit);
+            if let Ok(found) = within(usize::MAX) && found.coins.len() > 2 {
+                prop_assert!(within(found.coins.len() - 2).is_err());
             }
         }
     }

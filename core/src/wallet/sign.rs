@@ -1,86 +1,144 @@
 //! What is signed, and what becomes of the signatures.
 
 use bitcoin::{
-    Transaction, Witness,
+    EcdsaSighashType, SegwitV0Sighash, Transaction,
     hashes::Hash,
     sighash::{Prevouts, SighashCache, TapSighashType},
 };
 
-use super::Wallet;
-use crate::{mpc::Suite, tx::Proposal, vote::RejectReason};
+use super::{
+    Wallet,
+    witness::{signature, witness},
+};
+use crate::{
+    ids::Scheme,
+    mpc::Suite,
+    tx::{Prevout, Proposal},
+    vote::RejectReason,
+};
 
-/// The digests to sign, one for each input: BIP-341 key path, SIGHASH_DEFAULT, over all claimed prevouts. A false
-/// claim about any coin makes every signature invalid.
+/// The digests to sign, one for each input, as the kind of the proposal's key asks for them.
+///
+/// Taproot: BIP-341 key path, SIGHASH_DEFAULT, over all claimed prevouts; a false claim about any coin makes every
+/// signature invalid. P2WPKH: BIP-143, SIGHASH_ALL, each over its own coin's claim; a false claim makes the signature of
+/// its input invalid, and the transaction with it.
 ///
 /// # Errors
-/// [`RejectReason::Malformed`] if claims and inputs differ in number.
+/// [`RejectReason::Malformed`] if claims and inputs differ in number, or a claimed script is not of that kind.
 pub fn sighashes(proposal: &Proposal) -> Result<Vec<[u8; 32]>, RejectReason> {
+    let (inputs, claims) = (proposal.unsigned_tx.input.len(), proposal.prevouts.len());
+    if inputs != claims {
+        return Err(RejectReason::Malformed(format!("{claims} claimed coins for {inputs} inputs")));
+    }
+    match proposal.key.scheme {
+        Scheme::Taproot => key_path_sighashes(proposal),
+        Scheme::Segwit => key_hash_sighashes(proposal),
+    }
+}
+
+fn key_path_sighashes(proposal: &Proposal) -> Result<Vec<[u8; 32]>, RejectReason> {
     let spent = proposal.spent_outputs();
     let prevouts = Prevouts::All(&spent);
     let mut cache = SighashCache::new(&proposal.unsigned_tx);
-    (0..proposal.unsigned_tx.input.len())
+    (0..spent.len())
         .map(|index| {
             cache
                 .taproot_key_spend_signature_hash(index, &prevouts, TapSighashType::Default)
                 .map(|hash| hash.to_byte_array())
-                .map_err(|error| RejectReason::Malformed(format!("input {index} has no sighash: {error}")))
+                .map_err(|error| no_sighash(index, error))
         })
         .collect()
 }
 
-/// The proposal's transaction with one 64-byte key-path signature for each input, in their order; `None` if there
-/// are more or fewer. Says nothing about their validity.
+fn key_hash_sighashes(proposal: &Proposal) -> Result<Vec<[u8; 32]>, RejectReason> {
+    let preimages = key_hash_preimages(proposal)?;
+    Ok(preimages.iter().map(|preimage| SegwitV0Sighash::hash(preimage).to_byte_array()).collect())
+}
+
+/// What the digests of a P2WPKH proposal are made of: for each input the 182 bytes of BIP-143 whose double SHA-256 is its
+/// sighash. For presigned ECDSA, which is safe only if the signer has hashed what it signs.
+///
+/// # Errors
+/// [`RejectReason::Malformed`] if claims are more than inputs, or a claimed script is not P2WPKH.
+pub fn key_hash_preimages(proposal: &Proposal) -> Result<Vec<Vec<u8>>, RejectReason> {
+    let mut cache = SighashCache::new(&proposal.unsigned_tx);
+    let mut preimage = |index: usize, coin: &Prevout| {
+        let script_code =
+            coin.script.p2wpkh_script_code().ok_or_else(|| no_sighash(index, "its coin is not P2WPKH"))?;
+        let mut bytes = Vec::new();
+        cache
+            .segwit_v0_encode_signing_data_to(
+                &mut bytes,
+                index,
+                &script_code,
+                coin.value,
+                EcdsaSighashType::All,
+            )
+            .map_err(|error| no_sighash(index, error))?;
+        Ok(bytes)
+    };
+    proposal.prevouts.iter().enumerate().map(|(index, coin)| preimage(index, coin)).collect()
+}
+
+fn no_sighash(index: usize, error: impl std::fmt::Display) -> RejectReason {
+    RejectReason::Malformed(format!("input {index} has no sighash: {error}"))
+}
+
+impl Wallet {
+    /// Whether `signature`, 64 bytes, is one of this wallet on `message`: BIP-340 under the BIP-341 output key for Taproot,
+    /// ECDSA of low s under the key itself for P2WPKH. `suite` says which implementation is asked: the schemes of
+    /// production are verified by libsecp256k1, the simulators' mock scheme, whose signatures Bitcoin would not take,
+    /// by itself. Everything that judges a signature of a wallet does it here.
+    #[must_use]
+    pub fn verifies(&self, suite: Suite, message: &[u8; 32], signature: &[u8; 64]) -> bool {
+        match self.key.scheme {
+            Scheme::Taproot => suite.verify(self.public_key.x_only(), message, signature),
+            Scheme::Segwit => suite.verify_ecdsa(&self.public_key.point(), message, signature),
+        }
+    }
+}
+
+/// The proposal's transaction with one 64-byte signature of `wallet` for each input, in their order; `None` if there
+/// are more or fewer, or one is no pair of numbers that a witness could hold. Says nothing about their validity.
 #[must_use]
-pub fn finish(proposal: &Proposal, signatures: &[[u8; 64]]) -> Option<Transaction> {
+pub fn finish(wallet: &Wallet, proposal: &Proposal, signatures: &[[u8; 64]]) -> Option<Transaction> {
     let mut tx = proposal.unsigned_tx.clone();
     if signatures.len() != tx.input.len() {
         return None;
     }
     for (input, signature) in tx.input.iter_mut().zip(signatures) {
-        // SIGHASH_DEFAULT has no type byte behind the signature.
-        input.witness = Witness::from_slice(&[signature]);
+        input.witness = witness(wallet, signature)?;
     }
     Some(tx)
 }
 
-/// Whether `tx` is exactly the proposal's transaction and every input carries a valid key-path signature of
-/// `wallet`, nothing else. Who says so need not be trusted.
+/// Whether `tx` is exactly the proposal's transaction and every input carries a valid signature of `wallet` in the one
+/// form that [`finish`] gives it, nothing else. Who says so need not be trusted.
 #[must_use]
 pub fn verify_finished(wallet: &Wallet, suite: Suite, proposal: &Proposal, tx: &Transaction) -> bool {
-    is_finished(proposal, tx, |message, signature| suite.verify(wallet.internal, message, signature))
-}
-
-fn is_finished(proposal: &Proposal, tx: &Transaction, valid: impl Fn(&[u8; 32], &[u8; 64]) -> bool) -> bool {
-    let (Some(signatures), Ok(messages)) = (key_path_signatures(tx), sighashes(proposal)) else {
+    let found: Option<Vec<_>> = tx.input.iter().map(|input| signature(wallet, &input.witness)).collect();
+    let (Some(signatures), Ok(messages)) = (found, sighashes(proposal)) else {
         return false;
     };
     // Putting the signatures into what was voted on must give this transaction, to the byte.
-    finish(proposal, &signatures).as_ref() == Some(tx)
-        && messages.iter().zip(&signatures).all(|(message, signature)| valid(message, signature))
-}
-
-/// The signatures of a transaction whose witnesses all are one 64-byte element.
-fn key_path_signatures(tx: &Transaction) -> Option<Vec<[u8; 64]>> {
-    tx.input
-        .iter()
-        .map(|input| match input.witness.to_vec().as_slice() {
-            [signature] => <[u8; 64]>::try_from(signature.as_slice()).ok(),
-            _ => None,
-        })
-        .collect()
+    finish(wallet, proposal, &signatures).as_ref() == Some(tx)
+        && messages
+            .iter()
+            .zip(&signatures)
+            .all(|(message, signature)| wallet.verifies(suite, message, signature))
 }
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
     use bitcoin::{
-        Amount, ScriptBuf, consensus,
+        Amount, Network, ScriptBuf, Witness, consensus,
         hex::{DisplayHex, FromHex},
-        secp256k1::{Message, Secp256k1, XOnlyPublicKey, schnorr},
+        secp256k1::{Message, Secp256k1, XOnlyPublicKey, ecdsa::Signature, schnorr},
     };
 
     use super::*;
-    use crate::{tx::Prevout, wallet::fixture};
+    use crate::{WalletKey, wallet::fixture};
 
     /// BIP-341, `wallet-test-vectors.json`, "keyPathSpending": the unsigned transaction.
     const BIP341_TX: &str = concat!(
@@ -121,15 +179,48 @@ mod tests {
         "91b64d5324723a985170e4dc5a0f84c041804f2cd12660fa5dec09fc21783605",
     );
 
+    /// BIP-143, "Native P2WPKH": the unsigned transaction.
+    const BIP143_TX: &str = concat!(
+        "0100000002fff7f7881a8099afa6940d42d1e7f6362bec38171ea3edf433541db4e4ad969f0000000000eeffffff",
+        "ef51e1b804cc89d182d279655c3aa89e815b1b309fe287d9b2b55d57b90ec68a0100000000ffffffff",
+        "02202cb206000000001976a9148280b37df378db99f66f85c95a783a76ac7a6d5988ac",
+        "9093510d000000001976a9143bde42dbee7e4dbe6a21b2d50ce2f0167faa815988ac11000000",
+    );
+
+    /// Its second input, which spends 6 BTC of a P2WPKH output: public key, scriptPubKey, sigHash, signature (DER) with its
+    /// type byte.
+    const BIP143_INPUT: (&str, &str, &str, &str) = (
+        "025476c2e83188368da1ff3e292e7acafcdb3566bb0ad253f62fc70f07aeee6357",
+        "00141d0f172a0ecb48aee1be1f2687d2963ae33f71a1",
+        "c37af31116d1b27caf68aae9e3ac82f1477929014d5b917657d0eb49478cb670",
+        concat!(
+            "304402203609e17b84f6a7d30c80bfa610b5b4542f32a8a0d5447a12fb1366d7f01cc44a",
+            "0220573a954c4518331561406f90300e8f3358f51928d43c212a8caed02de67eebee01"
+        ),
+    );
+
+    /// The hash preimage of that input.
+    const BIP143_PREIMAGE: &str = concat!(
+        "0100000096b827c8483d4e9b96712b6713a7b68d6e8003a781feba36c31143470b4efd37",
+        "52b0a642eea2fb7ae638c36f6252b6750293dbe574a806984b8e4d8548339a3b",
+        "ef51e1b804cc89d182d279655c3aa89e815b1b309fe287d9b2b55d57b90ec68a01000000",
+        "1976a9141d0f172a0ecb48aee1be1f2687d2963ae33f71a188ac0046c32300000000ffffffff",
+        "863ef3e1a92afbfdb97f31ad0fc7683ee943e9abcf2501590ff8f6551f47e5e51100000001000000",
+    );
+
+    fn transaction(hex: &str) -> Transaction {
+        consensus::deserialize(&Vec::from_hex(hex).unwrap()).unwrap()
+    }
+
+    fn prevout((script, value): (&str, u64)) -> Prevout {
+        Prevout { value: Amount::from_sat(value), script: ScriptBuf::from_hex(script).unwrap() }
+    }
+
     fn bip341_proposal() -> Proposal {
-        let prevout = |(script, value): (&str, u64)| Prevout {
-            value: Amount::from_sat(value),
-            script: ScriptBuf::from_hex(script).unwrap(),
-        };
         Proposal {
-            unsigned_tx: consensus::deserialize(&Vec::from_hex(BIP341_TX).unwrap()).unwrap(),
+            unsigned_tx: transaction(BIP341_TX),
             prevouts: BIP341_SPENT.into_iter().map(prevout).collect(),
-            ..fixture::proposal(&[60_000], 500, 0)
+            ..fixture::proposal(Scheme::Taproot, &[60_000], 500, 0)
         }
     }
 
@@ -151,43 +242,84 @@ mod tests {
     }
 
     #[test]
-    fn every_coins_claim_is_signed_in_every_input() {
-        let proposal = fixture::proposal(&[60_000, 50_000], 500, 9_500);
-        let mut lie = proposal.clone();
-        lie.prevouts[1].value += Amount::ONE_SAT;
-        let (honest, false_claim) = (sighashes(&proposal).unwrap(), sighashes(&lie).unwrap());
-        assert!(honest.iter().zip(&false_claim).all(|(a, b)| a != b));
-        lie.prevouts.pop();
-        assert!(matches!(sighashes(&lie), Err(RejectReason::Malformed(_))));
+    fn sighash_and_witness_are_those_of_bip_143() {
+        let (key, script, sighash, signature) = BIP143_INPUT;
+        let proposal = Proposal {
+            unsigned_tx: transaction(BIP143_TX),
+            // The first input of the example spends no P2WPKH output; what it spends is not signed in the second.
+            prevouts: vec![prevout((script, 1)), prevout((script, 600_000_000))],
+            ..fixture::proposal(Scheme::Segwit, &[60_000], 500, 0)
+        };
+        let found = sighashes(&proposal).unwrap();
+        assert_eq!(found[1].to_lower_hex_string(), sighash);
+        assert_eq!(key_hash_preimages(&proposal).unwrap()[1].to_lower_hex_string(), BIP143_PREIMAGE);
+
+        let key = WalletKey::from_bytes(&<[u8; 33]>::from_hex(key).unwrap()).unwrap();
+        let wallet = Wallet::new(fixture::key(Scheme::Segwit), key, Network::Bitcoin);
+        assert_eq!(wallet.script().to_hex_string(), script);
+        let signature = Vec::from_hex(signature).unwrap();
+        let (der, _) = signature.split_at(signature.len() - 1);
+        let compact = Signature::from_der(der).unwrap().serialize_compact();
+        assert!(wallet.verifies(Suite::Givre, &found[1], &compact));
+        let finished = finish(&wallet, &proposal, &[compact, compact]).unwrap();
+        assert_eq!(finished.input[1].witness.to_vec(), [signature, key.to_bytes().to_vec()]);
     }
 
-    fn finished() -> (Proposal, Transaction) {
-        let proposal = fixture::proposal(&[60_000, 50_000], 500, 9_500);
-        let signatures: Vec<_> = sighashes(&proposal).unwrap().iter().map(fixture::sign).collect();
-        let tx = finish(&proposal, &signatures).unwrap();
+    #[test]
+    fn a_coin_of_another_kind_has_no_sighash_of_p2wpkh() {
+        let mut proposal = fixture::proposal(Scheme::Segwit, &[60_000, 50_000], 500, 9_500);
+        proposal.prevouts[1].script = fixture::wallet(Scheme::Taproot).script();
+        assert!(matches!(sighashes(&proposal), Err(RejectReason::Malformed(_))));
+    }
+
+    #[test]
+    fn every_coins_claim_is_signed_in_every_input_or_in_its_own() {
+        for (scheme, elsewhere) in [(Scheme::Taproot, true), (Scheme::Segwit, false)] {
+            let proposal = fixture::proposal(scheme, &[60_000, 50_000], 500, 9_500);
+            let mut lie = proposal.clone();
+            lie.prevouts[1].value += Amount::ONE_SAT;
+            let (honest, false_claim) = (sighashes(&proposal).unwrap(), sighashes(&lie).unwrap());
+            assert_eq!(honest[0] != false_claim[0], elsewhere, "{scheme}");
+            assert_ne!(honest[1], false_claim[1], "{scheme}");
+            lie.prevouts.pop();
+            assert!(matches!(sighashes(&lie), Err(RejectReason::Malformed(_))), "{scheme}");
+        }
+    }
+
+    fn finished(scheme: Scheme) -> (Proposal, Transaction) {
+        let proposal = fixture::proposal(scheme, &[60_000, 50_000], 500, 9_500);
+        let signatures: Vec<_> =
+            sighashes(&proposal).unwrap().iter().map(|message| fixture::sign(scheme, message)).collect();
+        let tx = finish(&fixture::wallet(scheme), &proposal, &signatures).unwrap();
         (proposal, tx)
     }
 
     fn accepted(proposal: &Proposal, tx: &Transaction) -> bool {
-        let script = fixture::wallet().script();
-        let key = XOnlyPublicKey::from_slice(&script.as_bytes()[2..]).unwrap();
-        is_finished(proposal, tx, |message, signature| is_valid(&key, message, signature))
+        verify_finished(&fixture::wallet(proposal.key.scheme), Suite::Givre, proposal, tx)
     }
 
     #[test]
     fn a_finished_transaction_keeps_its_txid_and_predicted_size() {
-        let (proposal, tx) = finished();
-        assert!(accepted(&proposal, &tx));
-        assert_eq!(tx.compute_txid(), proposal.txid());
-        let predicted = crate::wallet::signed_vsize(&proposal.unsigned_tx);
-        assert_eq!(u64::try_from(tx.vsize()).unwrap(), predicted);
+        for scheme in Scheme::ALL {
+            let (proposal, tx) = finished(scheme);
+            assert!(accepted(&proposal, &tx));
+            assert_eq!(tx.compute_txid(), proposal.txid());
+            let predicted = crate::wallet::signed_vsize(scheme, &proposal.unsigned_tx);
+            let actual = u64::try_from(tx.vsize()).unwrap();
+            // Two DER signatures, each rarely more than two bytes below the longest.
+            let slack = if scheme == Scheme::Segwit { 1 } else { 0 };
+            assert!((predicted - slack..=predicted).contains(&actual), "{scheme}: {actual} of {predicted}");
+        }
     }
 
     #[test]
     fn signatures_and_inputs_must_be_as_many() {
-        let proposal = fixture::proposal(&[60_000, 50_000], 500, 9_500);
-        for count in [0, 1, 3] {
-            assert_eq!(finish(&proposal, &vec![[1; 64]; count]), None, "{count} signatures");
+        for scheme in Scheme::ALL {
+            let proposal = fixture::proposal(scheme, &[60_000, 50_000], 500, 9_500);
+            for count in [0, 1, 3] {
+                let finished = finish(&fixture::wallet(scheme), &proposal, &vec![[1; 64]; count]);
+                assert_eq!(finished, None, "{count} {scheme} signatures");
+            }
         }
     }
 
@@ -198,33 +330,72 @@ mod tests {
             ("other amount", |tx| tx.output[0].value += Amount::ONE_SAT),
             ("other lock time", |tx| tx.lock_time = bitcoin::absolute::LockTime::ZERO),
             ("unsigned", |tx| tx.input[0].witness.clear()),
-            ("annex behind the signature", |tx| tx.input[0].witness.push([0x50, 1])),
-            ("signature with a type byte", |tx| {
-                let mut bytes = tx.input[0].witness.to_vec()[0].clone();
-                bytes.push(1);
-                tx.input[0].witness = Witness::from_slice(&[bytes]);
+            ("one element more", |tx| tx.input[0].witness.push([0x50, 1])),
+            ("a signature with a type byte more", |tx| {
+                let mut elements = tx.input[0].witness.to_vec();
+                elements[0].push(1);
+                tx.input[0].witness = Witness::from_slice(&elements);
             }),
             ("signatures swapped", |tx| {
                 let first = tx.input[0].witness.clone();
                 tx.input[0].witness = std::mem::replace(&mut tx.input[1].witness, first);
             }),
-            ("signature of another message", |tx| {
-                tx.input[1].witness = Witness::from_slice(&[fixture::sign(&[3; 32])]);
-            }),
             ("scriptSig", |tx| tx.input[0].script_sig = ScriptBuf::from_bytes(vec![0])),
             ("input missing", |tx| drop(tx.input.pop())),
         ];
-        for (desc, edit) in edits {
-            let (proposal, mut tx) = finished();
-            edit(&mut tx);
-            assert!(!accepted(&proposal, &tx), "{desc}");
+        for scheme in Scheme::ALL {
+            for (desc, edit) in edits {
+                let (proposal, mut tx) = finished(scheme);
+                edit(&mut tx);
+                assert!(!accepted(&proposal, &tx), "{scheme}, {desc}");
+            }
+        }
+    }
+
+    #[test]
+    fn signatures_of_the_other_kind_finish_nothing() {
+        for (scheme, other) in [(Scheme::Taproot, Scheme::Segwit), (Scheme::Segwit, Scheme::Taproot)] {
+            let (proposal, mut tx) = finished(scheme);
+            let messages = sighashes(&proposal).unwrap();
+            for (input, message) in tx.input.iter_mut().zip(&messages) {
+                input.witness = witness(&fixture::wallet(other), &fixture::sign(other, message)).unwrap();
+            }
+            assert!(!accepted(&proposal, &tx), "{scheme}, in the other's witness");
+            let signatures: Vec<_> = messages.iter().map(|message| fixture::sign(other, message)).collect();
+            let own_form = finish(&fixture::wallet(scheme), &proposal, &signatures);
+            assert!(!own_form.is_some_and(|tx| accepted(&proposal, &tx)), "{scheme}, in its own");
+        }
+    }
+
+    #[test]
+    fn of_two_ecdsa_signatures_the_one_of_upper_s_does_not_verify() {
+        let wallet = fixture::wallet(Scheme::Segwit);
+        let low = fixture::sign(Scheme::Segwit, &[9; 32]);
+        let upper = fixture::with_upper_s(&low);
+        assert!(wallet.verifies(Suite::Givre, &[9; 32], &low));
+        assert!(!wallet.verifies(Suite::Givre, &[9; 32], &upper));
+        let mut normal = Signature::from_compact(&upper).unwrap();
+        normal.normalize_s();
+        assert_eq!(normal.serialize_compact(), low, "the two belong together");
+    }
+
+    #[test]
+    fn a_signature_of_another_message_finishes_nothing() {
+        for scheme in Scheme::ALL {
+            let (proposal, mut tx) = finished(scheme);
+            let wallet = fixture::wallet(scheme);
+            tx.input[1].witness = witness(&wallet, &fixture::sign(scheme, &[3; 32])).unwrap();
+            assert!(!accepted(&proposal, &tx), "{scheme}");
         }
     }
 
     #[test]
     fn a_signature_the_suite_refuses_finishes_nothing() {
-        let proposal = fixture::proposal(&[60_000], 500, 9_500);
-        let tx = finish(&proposal, &[[0; 64]]).unwrap();
-        assert!(!verify_finished(&fixture::wallet(), Suite::Givre, &proposal, &tx));
+        for scheme in Scheme::ALL {
+            let proposal = fixture::proposal(scheme, &[60_000], 500, 9_500);
+            let wallet = fixture::wallet(scheme);
+            let tx = finish(&wallet, &proposal, &[[0; 64]]).unwrap();
+            assert!(!verify_finished(&wallet, Suite::Givre, &proposal, &tx), "{scheme}");
+        }
     }
 }

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use bitcoin::{
     Amount, BlockHash, Network, OutPoint, ScriptBuf, Sequence, Transaction, TxIn, TxOut, Txid, Witness,
-    absolute::LockTime, hashes::Hash, transaction::Version,
+    absolute::LockTime, hashes::Hash, hex::FromHex, transaction::Version,
 };
 use mpc_wallet_core::{
     BootId, Cluster, ClusterId, KeyId, LogIndex, NodeId, PaymentId, PolicyVersion, ProposalDigest, Scheme,
-    SessionId, Timestamp, VoteKey,
+    SessionId, Timestamp, VoteKey, WalletKey,
     identity::Signed,
     message::{
         Bundle, CoinGrant, CoinRequest, FinalTransaction, GrantedCoin, Heartbeat, KeyProof, KeygenConfirm,
@@ -33,6 +33,12 @@ const SESSION: SessionId = SessionId::from_bytes([0x5e; 32]);
 
 fn key(node: u16) -> VoteKey {
     VoteKey::from_bytes(&[u8::try_from(node).unwrap(); 32]).unwrap()
+}
+
+/// The generator of the curve.
+pub(crate) fn public_key() -> WalletKey {
+    let bytes = "0279be667ef9dcbbac55a06295ce870b07029bfcdb2dce28d959f2815b16f81798";
+    WalletKey::from_bytes(&<[u8; 33]>::from_hex(bytes).unwrap()).unwrap()
 }
 
 /// Four of five on regtest.
@@ -158,7 +164,7 @@ pub(crate) fn keygen_request() -> KeygenRequest {
 }
 
 fn key_proof() -> KeyProof {
-    KeyProof { request: keygen_request(), public_key: [0x79; 32], signature: [0x51; 64] }
+    KeyProof { request: keygen_request(), public_key: public_key(), signature: [0x51; 64] }
 }
 
 pub(crate) fn session() -> SigningSession {
@@ -200,7 +206,7 @@ pub(crate) fn messages() -> Vec<Message> {
     let confirm = KeygenConfirm {
         ceremony: SESSION,
         node: NodeId::new(4),
-        public_key: [0x79; 32],
+        public_key: public_key(),
         public_digest: [0xdd; 32],
     };
     vec![
@@ -279,7 +285,7 @@ pub(crate) fn facts() -> Vec<Fact> {
             block: Some(BlockRef { height: 813, hash: BlockHash::from_byte_array([0xb1; 32]) }),
             confirmations: 1,
         },
-        Fact::KeyShareSealed { request: keygen_request(), public_key: [0x79; 32] },
+        Fact::KeyShareSealed { request: keygen_request(), public_key: public_key() },
         Fact::KeygenFailed { key: KEY, reason: "node-3 is silent".to_owned() },
         Fact::KeyActivated(key_proof()),
         Fact::Proven(Box::new(evidence()[1].clone())),
@@ -332,6 +338,7 @@ pub(crate) fn policy_breaches() -> Vec<PolicyBreach> {
 pub(crate) fn refusals() -> Vec<Refusal> {
     vec![
         Refusal::NoKey(Scheme::Taproot),
+        Refusal::UnsupportedScheme(Scheme::Segwit),
         Refusal::InsufficientFunds { needed: 4, spendable: 3, locked: 2, unconfirmed: 1 },
         Refusal::TooManyInputs { limit: 25 },
         Refusal::Policy(PolicyBreach::NotWhitelisted),

@@ -300,8 +300,12 @@ impl World {
     }
 
     pub(crate) fn wallet(&self) -> Option<Wallet> {
-        let proof = self.nodes[&NodeId::new(1)].state().current_key(Scheme::Taproot)?;
-        Wallet::new(proof.request.key, &proof.public_key, Network::Regtest)
+        self.wallet_of(Scheme::Taproot)
+    }
+
+    pub(crate) fn wallet_of(&self, scheme: Scheme) -> Option<Wallet> {
+        let proof = self.nodes[&NodeId::new(1)].state().current_key(scheme)?;
+        Some(Wallet::new(proof.request.key, proof.public_key, Network::Regtest))
     }
 
     pub(crate) fn all_have(&self, count: usize, state: State) -> bool {
@@ -327,17 +331,26 @@ pub(crate) fn payment(amount: u64) -> Command {
 pub(crate) fn cluster_with_key(suite: Suite) -> World {
     let mut world = World::new(suite);
     world.run_until("everybody online", |world| world.nodes.values().all(|node| node.overview().online == 5));
-    world.ask(2, Command::GenerateKey(Scheme::Taproot));
+    make_wallet(&mut world, Scheme::Taproot);
+    world
+}
+
+/// Makes a key of that kind and funds its wallet.
+pub(crate) fn make_wallet(world: &mut World, scheme: Scheme) {
+    world.ask(2, Command::GenerateKey(scheme));
     world.run_until("an active key at every node", |world| {
-        world.nodes.values().all(|node| node.state().current_key(Scheme::Taproot).is_some())
+        world.nodes.values().all(|node| node.state().current_key(scheme).is_some())
     });
-    let script = world.wallet().unwrap().script();
+    let script = world.wallet_of(scheme).unwrap().script();
     world.ledger.fund(&script, Amount::from_sat(10_000_000));
     world.run_until("money everywhere", |world| {
-        world
-            .nodes
-            .values()
-            .all(|node| node.overview().wallets.iter().any(|wallet| wallet.balance.spendable > Amount::ZERO))
+        world.nodes.values().all(|node| spendable(node, scheme) > Amount::ZERO)
     });
-    world
+}
+
+/// What a node would spend of the wallet of that kind.
+pub(crate) fn spendable(node: &Node, scheme: Scheme) -> Amount {
+    let overview = node.overview();
+    let wallet = overview.wallets.iter().find(|wallet| wallet.scheme() == scheme);
+    wallet.map_or(Amount::ZERO, |wallet| wallet.balance.spendable)
 }

@@ -14,7 +14,7 @@ use mpc_wallet_core::{
 use rusqlite::{Connection, OptionalExtension};
 
 /// Version of the tables and of their meaning; a change of either must change it, and every node then rebuilds.
-pub(super) const VERSION: i64 = 1;
+pub(super) const VERSION: i64 = 2;
 
 const TABLES: &str = "
     DROP TABLE IF EXISTS violations;
@@ -43,6 +43,8 @@ const TABLES: &str = "
         expires_at INTEGER NOT NULL
     ) STRICT;
     CREATE INDEX transactions_by_state ON transactions (state, sequence);
+    CREATE INDEX transactions_by_scheme ON transactions (scheme, sequence);
+    CREATE INDEX transactions_by_state_and_scheme ON transactions (state, scheme, sequence);
     CREATE TABLE votes (
         txid TEXT NOT NULL REFERENCES transactions (txid),
         round INTEGER NOT NULL,

@@ -9,7 +9,7 @@ use std::{
     },
 };
 
-use mpc_wallet_core::tx::State;
+use mpc_wallet_core::{Scheme, tx::State};
 use rusqlite::{Connection, OpenFlags, OptionalExtension};
 
 use super::{
@@ -97,29 +97,15 @@ impl Queries for ReadModel {
     fn transactions(&self, filter: &Filter) -> Result<Vec<TransactionRow>, ReadError> {
         let before = filter.before.unwrap_or(i64::MAX);
         let limit = i64::try_from(filter.limit).unwrap_or(i64::MAX);
-        let states: BTreeSet<State> = filter.states.iter().copied().collect();
+        let states: BTreeSet<Option<State>> = if filter.states.is_empty() {
+            [None].into()
+        } else {
+            filter.states.iter().copied().map(Some).collect()
+        };
         self.ask(|db| {
-            if states.is_empty() {
-                return db
-                    .prepare_cached(concat!(
-                        "SELECT ",
-                        transaction_columns!(),
-                        " FROM transactions WHERE sequence < ?1 ORDER BY sequence DESC LIMIT ?2"
-                    ))?
-                    .query_map((before, limit), rows::transaction)?
-                    .collect();
-            }
-            // One walk along the index for each state: the cost is that of the page, whatever the history.
             let mut page = Vec::new();
             for state in states {
-                let mut statement = db.prepare_cached(concat!(
-                    "SELECT ",
-                    transaction_columns!(),
-                    " FROM transactions WHERE state = ?1 AND sequence < ?2 ORDER BY sequence DESC LIMIT ?3"
-                ))?;
-                for row in statement.query_map((state.name(), before, limit), rows::transaction)? {
-                    page.push(row?);
-                }
+                page.extend(walk(db, state, filter.scheme, before, limit)?);
             }
             page.sort_unstable_by_key(|row| std::cmp::Reverse(row.sequence));
             page.truncate(filter.limit);
@@ -147,5 +133,40 @@ impl Queries for ReadModel {
             .query_map((before.unwrap_or(i64::MAX), limit), rows::violation)?
             .collect()
         })
+    }
+}
+
+/// One walk along the index that fits: the cost is that of the page, whatever the history.
+fn walk(
+    db: &Connection,
+    state: Option<State>,
+    scheme: Option<Scheme>,
+    before: i64,
+    limit: i64,
+) -> rusqlite::Result<Vec<TransactionRow>> {
+    macro_rules! select {
+        ($condition:literal) => {
+            concat!(
+                "SELECT ",
+                transaction_columns!(),
+                " FROM transactions WHERE ",
+                $condition,
+                "sequence < ?1 ORDER BY sequence DESC LIMIT ?2"
+            )
+        };
+    }
+    let row = rows::transaction;
+    match (state.map(State::name), scheme.map(Scheme::name)) {
+        (None, None) => db.prepare_cached(select!(""))?.query_map((before, limit), row)?.collect(),
+        (Some(state), None) => {
+            db.prepare_cached(select!("state = ?3 AND "))?.query_map((before, limit, state), row)?.collect()
+        }
+        (None, Some(scheme)) => {
+            db.prepare_cached(select!("scheme = ?3 AND "))?.query_map((before, limit, scheme), row)?.collect()
+        }
+        (Some(state), Some(scheme)) => db
+            .prepare_cached(select!("state = ?3 AND scheme = ?4 AND "))?
+            .query_map((before, limit, state, scheme), row)?
+            .collect(),
     }
 }

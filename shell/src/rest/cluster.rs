@@ -9,7 +9,12 @@ use mpc_wallet_core::{
 };
 use serde_json::{Value, json};
 
-use super::{problem::Problem, query::Parameters, state::ApiState, wallet::receive_address};
+use super::{
+    problem::Problem,
+    query::Parameters,
+    state::ApiState,
+    wallet::{public_key, receive_address},
+};
 use crate::{config::network_name, units::rfc3339};
 
 /// This software's version.
@@ -33,7 +38,7 @@ pub(super) async fn status(
                 "key": wallet.key.to_string(),
                 "type": wallet.scheme().to_string(),
                 "epoch": wallet.key.epoch,
-                "public_key": wallet.internal_key.to_string(),
+                "public_key": public_key(wallet),
                 "address": receive_address(wallet, network).to_string(),
             })
         })

@@ -1,4 +1,6 @@
-//! The checksum of output descriptors (BIP-380), so that watch-only wallets take what the API shows.
+//! Output descriptors (BIP-380) of the wallets, with their checksum, so that watch-only wallets take what the API shows.
+
+use mpc_wallet_core::{Scheme, WalletKey};
 
 const INPUT_CHARSET: &str = "0123456789()[],'/*abcdefgh@:$%{}\
     IJKLMNOPQRSTUVWXYZ&+-.;<=>?!^_|~ijklmnopqrstuvwxyzABCDEFGH`#\"\\ ";
@@ -6,8 +8,19 @@ const CHECKSUM_CHARSET: &[u8; 32] = b"qpzry9x8gf2tvdw0s3jn54khce6mua7l";
 const GENERATOR: [u64; 5] =
     [0x00f5_dee5_1989, 0x00a9_fdca_3312, 0x001b_ab10_e32d, 0x0037_06b1_677a, 0x0064_4d62_6ffd];
 
+/// The descriptor of the one address of a wallet: `tr` (BIP-386) of the internal key, or `wpkh` (BIP-382) of the compressed
+/// key.
+pub(super) fn of(scheme: Scheme, key: &WalletKey) -> String {
+    let descriptor = match scheme {
+        Scheme::Taproot => format!("tr({})", key.x_only()),
+        Scheme::Segwit => format!("wpkh({key})"),
+    };
+    // Hexadecimal digits are characters of descriptors.
+    with_checksum(&descriptor).unwrap_or(descriptor)
+}
+
 /// `descriptor` with `#` and its checksum; `None` if it has a character that descriptors cannot have.
-pub(super) fn with_checksum(descriptor: &str) -> Option<String> {
+fn with_checksum(descriptor: &str) -> Option<String> {
     let mut state = 1u64;
     let (mut class, mut count) = (0u64, 0);
     for letter in descriptor.chars() {
@@ -45,7 +58,22 @@ fn step(state: u64, symbol: u64) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use super::with_checksum;
+    #![allow(clippy::unwrap_used)]
+    use bitcoin::hex::FromHex;
+
+    use super::*;
+
+    #[test]
+    fn each_kind_of_wallet_has_its_descriptor_of_one_key() {
+        let key = "02f9308a019258c31049344f85f89d5229b531c845836f99b08601f113bce036f9";
+        let key = WalletKey::from_bytes(&<[u8; 33]>::from_hex(key).unwrap()).unwrap();
+        assert_eq!(
+            of(Scheme::Segwit, &key),
+            "wpkh(02f9308a019258c31049344f85f89d5229b531c845836f99b08601f113bce036f9)#8zl0zxma"
+        );
+        let taproot = of(Scheme::Taproot, &key);
+        assert!(taproot.starts_with("tr(f9308a019258c31049344f85f89d5229b531c845836f99b08601f113bce036f9)#"));
+    }
 
     #[test]
     fn checksums_are_those_of_bip_380_and_bip_386() {

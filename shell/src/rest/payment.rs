@@ -12,7 +12,7 @@ use super::{
     address,
     body::{Fields, invalid},
     problem::Problem,
-    query::{NotAScheme, parse_scheme},
+    query::{DEFAULT_SCHEME, NOT_A_SCHEME, parse_scheme},
     state::ApiOptions,
 };
 use crate::units::fee_rate_from_decimal;
@@ -102,12 +102,9 @@ fn metadata(value: Option<Value>) -> Result<Option<String>, Problem> {
 fn scheme(value: Option<Value>) -> Result<Scheme, Problem> {
     const POINTER: &str = "/type";
     match value {
-        None => Ok(Scheme::Taproot),
-        Some(Value::String(name)) => parse_scheme(&name).map_err(|what| match what {
-            NotAScheme::Unsupported(problem) => problem.at(POINTER),
-            NotAScheme::Unknown(message) => invalid(POINTER, message),
-        }),
-        Some(_) => Err(invalid(POINTER, "must be taproot")),
+        None => Ok(DEFAULT_SCHEME),
+        Some(Value::String(name)) => parse_scheme(&name).ok_or_else(|| invalid(POINTER, NOT_A_SCHEME)),
+        Some(_) => Err(invalid(POINTER, NOT_A_SCHEME)),
     }
 }
 
@@ -135,7 +132,7 @@ pub(super) async fn read_keygen(
 ) -> Result<Scheme, Problem> {
     let mut fields = Fields::read(headers, body, options.body_limit).await?;
     let mut problems = Vec::new();
-    let given = fields.take("type").ok_or_else(|| invalid("/type", "is required: taproot"));
+    let given = fields.take("type").ok_or_else(|| invalid("/type", "is required: taproot or segwit"));
     let scheme = keep(given.and_then(|value| scheme(Some(value))), &mut problems);
     problems.extend(fields.unknown("type"));
     match (Problem::merge(problems), scheme) {

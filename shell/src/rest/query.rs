@@ -14,6 +14,11 @@ const MOST_ITEMS: usize = 200;
 /// Items of a page when the caller does not say.
 const DEFAULT_ITEMS: usize = 50;
 
+/// The wallet that is meant when a request names none.
+pub(super) const DEFAULT_SCHEME: Scheme = Scheme::Taproot;
+/// What is said of a `type` that is none.
+pub(super) const NOT_A_SCHEME: &str = "must be taproot or segwit";
+
 /// The parameters of a request.
 pub(super) struct Parameters(Vec<(String, String)>);
 
@@ -66,15 +71,16 @@ impl Parameters {
         Ok(Page { before, limit })
     }
 
-    /// `type` of a wallet; Taproot if not given.
-    pub(super) fn scheme(&mut self) -> Result<Scheme, Problem> {
-        match self.take("type")? {
-            None => Ok(Scheme::Taproot),
-            Some(name) => parse_scheme(&name).map_err(|what| match what {
-                NotAScheme::Unsupported(problem) => problem,
-                NotAScheme::Unknown(message) => Problem::bad_parameter("type", message),
-            }),
-        }
+    /// `type` of a wallet, if given.
+    pub(super) fn scheme(&mut self) -> Result<Option<Scheme>, Problem> {
+        self.take("type")?
+            .map(|name| parse_scheme(&name).ok_or_else(|| Problem::bad_parameter("type", NOT_A_SCHEME)))
+            .transpose()
+    }
+
+    /// `type` of one wallet; [`DEFAULT_SCHEME`] if not given.
+    pub(super) fn one_scheme(&mut self) -> Result<Scheme, Problem> {
+        self.scheme().map(|scheme| scheme.unwrap_or(DEFAULT_SCHEME))
     }
 }
 
@@ -101,25 +107,9 @@ impl Page {
     }
 }
 
-/// Why a wallet's type was not taken.
-pub(super) enum NotAScheme {
-    /// A kind of wallet that this cluster does not have.
-    Unsupported(Problem),
-    /// No kind of wallet at all.
-    Unknown(&'static str),
-}
-
-/// Reads a wallet's type.
-pub(super) fn parse_scheme(name: &str) -> Result<Scheme, NotAScheme> {
-    match name {
-        "taproot" => Ok(Scheme::Taproot),
-        "segwit" => Err(NotAScheme::Unsupported(Problem::new(
-            StatusCode::UNPROCESSABLE_ENTITY,
-            "unsupported_wallet",
-            "This cluster has no segwit (P2WPKH) wallet; use type taproot, which pays to every segwit address.",
-        ))),
-        _ => Err(NotAScheme::Unknown("must be taproot")),
-    }
+/// Reads a wallet's type; `None` if there is no such kind, and [`NOT_A_SCHEME`] says so.
+pub(super) fn parse_scheme(name: &str) -> Option<Scheme> {
+    Scheme::ALL.into_iter().find(|scheme| scheme.name() == name)
 }
 
 /// A transaction id from a path, in canonical form.

@@ -25,6 +25,7 @@ impl From<Refusal> for Problem {
             Refusal::NoKey(_) | Refusal::KeygenRunning(_) | Refusal::KeyExists(_) => {
                 problem(StatusCode::CONFLICT, None)
             }
+            Refusal::UnsupportedScheme(_) => problem(StatusCode::UNPROCESSABLE_ENTITY, None),
             Refusal::InProgress => problem(StatusCode::CONFLICT, Some(SOON)),
             Refusal::InsufficientFunds { needed, spendable, locked, unconfirmed } => {
                 problem(StatusCode::UNPROCESSABLE_ENTITY, None)

@@ -89,8 +89,9 @@ pub(super) async fn list(
         None => Vec::new(),
         Some(names) => names.split(',').map(parse_state).collect::<Result<_, _>>()?,
     };
+    let scheme = parameters.scheme()?;
     parameters.finish()?;
-    let filter = Filter { states, before: page.before, limit: page.probe() };
+    let filter = Filter { states, scheme, before: page.before, limit: page.probe() };
     let mut rows = state.read(move |queries| queries.transactions(&filter)).await?;
     let next_cursor = page.cut(&mut rows, |row| row.sequence);
     let items: Vec<_> = rows.iter().map(|row| summary(row, state.options())).collect();

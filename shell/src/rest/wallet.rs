@@ -1,11 +1,12 @@
 //! Money and where to send it.
 
 use axum::{Json, extract::State};
-use bitcoin::{Address, secp256k1::Secp256k1};
+use bitcoin::{Address, Network};
 use mpc_wallet_core::{
     Scheme,
     overview::{Overview, WalletView},
     refusal::Refusal,
+    wallet::Wallet,
 };
 use serde_json::{Value, json};
 
@@ -24,7 +25,7 @@ pub(super) async fn balance(
     State(state): State<ApiState>,
     mut parameters: Parameters,
 ) -> Result<Json<Value>, Problem> {
-    let scheme = parameters.scheme()?;
+    let scheme = parameters.one_scheme()?;
     parameters.finish()?;
     let (overview, now) = state.present();
     let wallet = wallet_of(&overview, scheme)?;
@@ -53,22 +54,21 @@ pub(super) async fn address(
     State(state): State<ApiState>,
     mut parameters: Parameters,
 ) -> Result<Json<Value>, Problem> {
-    let scheme = parameters.scheme()?;
+    let scheme = parameters.one_scheme()?;
     parameters.finish()?;
     let (overview, _) = state.present();
     let wallet = wallet_of(&overview, scheme)?;
     let network = state.options().network;
     let address = receive_address(wallet, network);
-    let descriptor = format!("tr({})", wallet.internal_key);
     Ok(Json(json!({
         "type": scheme.to_string(),
-        "script_type": "p2tr",
+        "script_type": script_type(scheme),
         "network": network_name(network),
         "address": address.to_string(),
         "script_pubkey": address.script_pubkey().to_hex_string(),
-        "public_key": wallet.internal_key.to_string(),
+        "public_key": public_key(wallet),
         "key": wallet.key.to_string(),
-        "descriptor": descriptor::with_checksum(&descriptor).unwrap_or(descriptor),
+        "descriptor": descriptor::of(scheme, &wallet.public_key),
         "uri": format!("bitcoin:{address}"),
         // One key, one address: whoever knows it can link its payments, and should be told.
         "reused": true,
@@ -76,9 +76,22 @@ pub(super) async fn address(
 }
 
 /// The one address of a key.
-pub(super) fn receive_address(wallet: &WalletView, network: bitcoin::Network) -> Address {
+pub(super) fn receive_address(wallet: &WalletView, network: Network) -> Address {
+    Wallet::new(wallet.key, wallet.public_key, network).address()
+}
+
+/// A wallet's key before any tweak, as Bitcoin writes keys of its kind: 32 bytes for Taproot, 33 for P2WPKH.
+pub(super) fn public_key(wallet: &WalletView) -> String {
     match wallet.scheme() {
-        Scheme::Taproot => Address::p2tr(&Secp256k1::verification_only(), wallet.internal_key, None, network),
+        Scheme::Taproot => wallet.public_key.x_only().to_string(),
+        Scheme::Segwit => wallet.public_key.to_string(),
+    }
+}
+
+const fn script_type(scheme: Scheme) -> &'static str {
+    match scheme {
+        Scheme::Taproot => "p2tr",
+        Scheme::Segwit => "p2wpkh",
     }
 }
 

@@ -33,7 +33,9 @@ fn shares(seed: u8) -> Vec<KeyShare> {
         match advance.progress {
             Progress::Running => {}
             Progress::Finished(Output::KeyShare(share)) => done[slot] = Some(share),
-            Progress::Finished(Output::Signatures(_)) => panic!("key generation signs nothing"),
+            Progress::Finished(Output::Presignature(_) | Output::Signatures(_)) => {
+                panic!("key generation signs nothing")
+            }
             Progress::Failed(fault) => panic!("{fault:?}"),
         }
     }

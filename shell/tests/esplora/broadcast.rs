@@ -8,7 +8,7 @@ use mpc_wallet_shell::esplora::{Esplora, EsploraConfig};
 
 use crate::{
     server::{Server, ask},
-    wallet::payment,
+    wallet::{other_script, payment, segwit_payment},
 };
 
 async fn send(chain: &Esplora, transaction: Transaction, prevouts: Vec<TxOut>) -> BroadcastOutcome {
@@ -24,13 +24,14 @@ async fn send(chain: &Esplora, transaction: Transaction, prevouts: Vec<TxOut>) -
 
 #[tokio::test]
 async fn a_signed_payment_is_sent_and_accepted() {
-    let server = Server::start().await;
-    let chain = server.client().await;
-    let (payment, prevouts) = payment();
-    server.say("POST /tx", 200, payment.compute_txid().to_string());
-    let hex = serialize_hex(&payment);
-    assert_eq!(send(&chain, payment, prevouts).await, BroadcastOutcome::Accepted);
-    assert_eq!(server.body("POST /tx"), hex);
+    for (payment, prevouts) in [payment(), segwit_payment()] {
+        let server = Server::start().await;
+        let chain = server.client().await;
+        server.say("POST /tx", 200, payment.compute_txid().to_string());
+        let hex = serialize_hex(&payment);
+        assert_eq!(send(&chain, payment, prevouts).await, BroadcastOutcome::Accepted);
+        assert_eq!(server.body("POST /tx"), hex);
+    }
 }
 
 #[tokio::test]
@@ -65,6 +66,40 @@ async fn what_consensus_refuses_never_leaves() {
     ];
     for (what, words, damage) in cases {
         let (mut transaction, mut prevouts) = payment();
+        damage(&mut transaction, &mut prevouts);
+        let outcome = send(&chain, transaction, prevouts).await;
+        let BroadcastOutcome::Refused(reason) = outcome else { panic!("{what}: {outcome:?}") };
+        assert!(reason.starts_with("consensus: ") && reason.contains(words), "{what}: {reason}");
+    }
+    assert_eq!(server.asked("POST"), 0);
+}
+
+#[tokio::test]
+async fn what_consensus_refuses_of_p2wpkh_never_leaves() {
+    let server = Server::start().await;
+    let chain = server.client().await;
+    let swap = |tx: &mut Transaction, element: usize, change: fn(&mut Vec<u8>)| {
+        let mut elements = tx.input[1].witness.to_vec();
+        change(&mut elements[element]);
+        tx.input[1].witness = bitcoin::Witness::from_slice(&elements);
+    };
+    type Damage<'a> = &'a dyn Fn(&mut Transaction, &mut Vec<TxOut>);
+    let cases: [(&str, &str, Damage); 8] = [
+        ("a flipped bit in the signature", "input 1", &|tx, _| swap(tx, 0, |bytes| bytes[20] ^= 1)),
+        ("another type byte", "input 1", &|tx, _| swap(tx, 0, |bytes| *bytes.last_mut().unwrap() = 2)),
+        ("another key", "input 1", &|tx, _| swap(tx, 1, |bytes| bytes[0] ^= 1)),
+        ("one element too many", "input 1", &|tx, _| tx.input[1].witness.push([1])),
+        ("no witness", "input 0", &|tx, _| tx.input[0].witness.clear()),
+        ("a false amount of this input", "input 1", &|_, prevouts| {
+            prevouts[1].value = Amount::from_sat(50_001);
+        }),
+        ("a coin of another", "input 1", &|_, prevouts| prevouts[1].script_pubkey = other_script()),
+        ("an output changed after signing", "input 0", &|tx, _| {
+            tx.output[0].value = Amount::from_sat(99_999);
+        }),
+    ];
+    for (what, words, damage) in cases {
+        let (mut transaction, mut prevouts) = segwit_payment();
         damage(&mut transaction, &mut prevouts);
         let outcome = send(&chain, transaction, prevouts).await;
         let BroadcastOutcome::Refused(reason) = outcome else { panic!("{what}: {outcome:?}") };

@@ -1,7 +1,7 @@
-//! Transactions of a test wallet with one real Taproot key.
+//! Transactions of a test wallet with one real key: Taproot, and where it says so P2WPKH.
 
 use bitcoin::{
-    Amount, OutPoint, ScriptBuf, Sequence, TapSighashType, Transaction, TxIn, TxOut, Txid, Witness,
+    Amount, Network, OutPoint, ScriptBuf, Sequence, TapSighashType, Transaction, TxIn, TxOut, Txid, Witness,
     absolute::LockTime,
     hashes::Hash,
     key::{Keypair, Secp256k1, TapTweak},
@@ -9,6 +9,11 @@ use bitcoin::{
     sighash::{Prevouts, SighashCache},
     taproot::Signature,
     transaction::Version,
+};
+use mpc_wallet_core::{
+    ClusterId, KeyId, NodeId, PaymentId, Scheme, Timestamp,
+    tx::{Prevout, Proposal},
+    wallet::{self, Wallet},
 };
 
 pub fn keypair() -> Keypair {
@@ -76,4 +81,37 @@ pub fn payment() -> (Transaction, Vec<TxOut>) {
         payment.input[index].witness = Witness::p2tr_key_spend(&signature);
     }
     (payment, prevouts)
+}
+
+/// A payment of two coins of the key's P2WPKH wallet, finished by the core, with the outputs it spends.
+pub fn segwit_payment() -> (Transaction, Vec<TxOut>) {
+    let key = KeyId { scheme: Scheme::Segwit, epoch: 1 };
+    let ours = Wallet::new(key, keypair().public_key().into(), Network::Regtest);
+    let coin = |sat| TxOut { value: Amount::from_sat(sat), script_pubkey: ours.script() };
+    let prevouts = vec![coin(60_000), coin(50_000)];
+    let inputs = [1, 2].map(|number| OutPoint::new(Txid::from_byte_array([number; 32]), 0));
+    let paid = TxOut { value: Amount::from_sat(100_000), script_pubkey: other_script() };
+    let proposal = Proposal {
+        cluster: ClusterId::from_bytes([1; 32]),
+        key,
+        payment: PaymentId::from_bytes([2; 32]),
+        origin: NodeId::new(1),
+        recipient: other_script(),
+        amount: paid.value,
+        fee: Amount::from_sat(1_000),
+        unsigned_tx: transaction(&inputs, vec![paid, coin(9_000)]),
+        prevouts: prevouts
+            .iter()
+            .map(|o| Prevout { value: o.value, script: o.script_pubkey.clone() })
+            .collect(),
+        metadata: None,
+        created_at: Timestamp(0),
+        expires_at: Timestamp(1),
+    };
+    let secp = Secp256k1::new();
+    let sign = |digest: &[u8; 32]| {
+        secp.sign_ecdsa(&Message::from_digest(*digest), &keypair().secret_key()).serialize_compact()
+    };
+    let signatures: Vec<_> = wallet::sighashes(&proposal).unwrap().iter().map(sign).collect();
+    (wallet::finish(&ours, &proposal, &signatures).unwrap(), prevouts)
 }

@@ -10,7 +10,11 @@ use std::{
     time::{Duration, UNIX_EPOCH},
 };
 
-use bitcoin::{Amount, BlockHash, Network, OutPoint, XOnlyPublicKey, hashes::Hash as _};
+use bitcoin::{
+    Amount, BlockHash, Network, OutPoint, XOnlyPublicKey,
+    hashes::Hash as _,
+    secp256k1::{Parity, PublicKey},
+};
 use mpc_wallet_core::{
     KeyId, LogIndex, Millis, NodeId, PolicyVersion, Scheme, Timestamp,
     overview::{
@@ -37,6 +41,25 @@ pub const INTERNAL_KEY: &str = "d6889cb081036e0faefa3a35157ad71086b123b2b144b649
 
 pub fn now() -> Timestamp {
     Timestamp(u64::try_from(UNIX_EPOCH.elapsed().unwrap().as_millis()).unwrap())
+}
+
+/// The public key of BIP-84's first receiving address.
+pub const SEGWIT_KEY: &str = "0330d54fd0dd420a6e5f8d3624f5f3482cae350f79d5f0753bf5beef9c2d91af3c";
+
+/// [`healthy`] with a second wallet, of P2WPKH.
+pub fn with_segwit() -> Overview {
+    let mut overview = healthy();
+    overview.wallets.push(WalletView {
+        key: KeyId { scheme: Scheme::Segwit, epoch: 1 },
+        public_key: SEGWIT_KEY.parse::<PublicKey>().unwrap().into(),
+        balance: Balance {
+            confirmed: Amount::from_sat(7_000),
+            spendable: Amount::from_sat(7_000),
+            ..Balance::default()
+        },
+        coins: Vec::new(),
+    });
+    overview
 }
 
 /// Five nodes, all online, a key, a fresh chain, some money.
@@ -67,7 +90,7 @@ pub fn healthy() -> Overview {
         members: (1..=5).map(member).collect(),
         wallets: vec![WalletView {
             key,
-            internal_key: INTERNAL_KEY.parse::<XOnlyPublicKey>().unwrap(),
+            public_key: INTERNAL_KEY.parse::<XOnlyPublicKey>().unwrap().public_key(Parity::Even).into(),
             balance: Balance {
                 confirmed: Amount::from_sat(100_000),
                 trusted_pending: Amount::from_sat(20_000),
@@ -180,6 +203,7 @@ impl Queries for Memory {
         let past = self.past()?;
         let wanted = past.rows.iter().rev().filter(|row| {
             (filter.states.is_empty() || filter.states.contains(&row.state))
+                && filter.scheme.is_none_or(|scheme| row.scheme == scheme.name())
                 && filter.before.is_none_or(|before| row.sequence < before)
         });
         Ok(wanted.take(filter.limit).cloned().collect())

@@ -1,7 +1,7 @@
 //! From cold machines to a cluster that can pay, in calm unless the plan wants otherwise; then the plan's events are put
 //! on the queue.
 
-use mpc_wallet_core::{Scheme, step::Command};
+use mpc_wallet_core::{Scheme, WalletKey, step::Command};
 
 use super::{Event, Hosted, Outcome, Phase, defect, stage::locked};
 use crate::parts::{
@@ -47,7 +47,7 @@ impl Hosted {
 
     /// Asks for a key while nobody has one; funds it when so many have.
     fn make_key(&mut self, holders: usize) -> Outcome {
-        let keys: Vec<[u8; 32]> = locked(&self.stage)
+        let keys: Vec<WalletKey> = locked(&self.stage)
             .machines
             .values()
             .filter_map(|machine| machine.shadow.current_key(Scheme::Taproot))

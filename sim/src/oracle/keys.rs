@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use mpc_wallet_core::{KeyId, NodeId, SessionId, record::Fact};
+use mpc_wallet_core::{KeyId, NodeId, SessionId, WalletKey, record::Fact};
 
 use super::{Honest, Observed, Oracle};
 
@@ -10,8 +10,8 @@ use super::{Honest, Observed, Oracle};
 /// a key that too few hold, money does not come back.
 pub struct OneKey {
     honest: Honest,
-    active: BTreeMap<KeyId, (NodeId, [u8; 32])>,
-    sealed: BTreeMap<(SessionId, [u8; 32]), BTreeSet<NodeId>>,
+    active: BTreeMap<KeyId, (NodeId, WalletKey)>,
+    sealed: BTreeMap<(SessionId, WalletKey), BTreeSet<NodeId>>,
 }
 
 impl OneKey {

@@ -1,6 +1,7 @@
 //! The calm before the plan: from cold machines to a wallet that holds its funds.
 
 use bitcoin::{ScriptBuf, XOnlyPublicKey, secp256k1::Secp256k1};
+use mpc_wallet_core::WalletKey;
 
 use super::outcome::defect;
 use crate::oracle::Breach;
@@ -17,13 +18,12 @@ pub(crate) const SWITCH_ON: u64 = 200;
 /// The wallet of the key that every member holds: its script, and the key that spends from it.
 ///
 /// # Errors
-/// Members that hold different keys or none, or a key that is none.
-pub(crate) fn wallet(keys: &[[u8; 32]]) -> Result<(ScriptBuf, XOnlyPublicKey), Breach> {
+/// Members that hold different keys or none.
+pub(crate) fn wallet(keys: &[WalletKey]) -> Result<(ScriptBuf, XOnlyPublicKey), Breach> {
     let first = keys.first().ok_or_else(|| defect("no member holds a key"))?;
     if keys.iter().any(|key| key != first) {
         return Err(defect("the members hold different keys"));
     }
-    let key = XOnlyPublicKey::from_slice(first)
-        .map_err(|_| defect("the wallet's key is not a point on the curve"))?;
+    let key = first.x_only();
     Ok((ScriptBuf::new_p2tr(&Secp256k1::verification_only(), key, None), key))
 }

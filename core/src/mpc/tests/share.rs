@@ -27,7 +27,7 @@ fn damaged_shares_are_refused() {
         assert_eq!(read(&bytes[..bytes.len() - 1]), Some(KeyShareError::Damaged));
         assert_eq!(read(&[bytes.as_slice(), &[0]].concat()), Some(KeyShareError::Damaged));
         assert_eq!(read(&[&[2], &bytes[1..]].concat()), Some(KeyShareError::Version { version: 2 }));
-        assert_eq!(read(&vec![1; 20_000]), Some(KeyShareError::Oversized { bytes: 20_000 }));
+        assert_eq!(read(&vec![1; 80_000]), Some(KeyShareError::Oversized { bytes: 80_000 }));
     }
 }
 

@@ -94,7 +94,9 @@ fn keygen() -> anyhow::Result<Vec<Arc<KeyShare>>> {
     let outputs = run(machines.collect::<anyhow::Result<_>>()?)?;
     let shares = outputs.into_iter().map(|output| match output {
         Output::KeyShare(share) => Ok(Arc::new(share)),
-        Output::Signatures(_) => Err(anyhow::anyhow!("key generation gave a signature")),
+        Output::Presignature(_) | Output::Signatures(_) => {
+            Err(anyhow::anyhow!("key generation gave a signature"))
+        }
     });
     shares.collect()
 }

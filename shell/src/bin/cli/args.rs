@@ -80,13 +80,13 @@ pub(crate) enum Command {
 pub(crate) enum WalletCommand {
     /// Show the balance
     Balance {
-        /// Which wallet
+        /// Which wallet: taproot or segwit
         #[arg(long = "type", default_value = "taproot", value_name = "TYPE")]
         wallet_type: String,
     },
     /// Show the address that receives
     Address {
-        /// Which wallet
+        /// Which wallet: taproot or segwit
         #[arg(long = "type", default_value = "taproot", value_name = "TYPE")]
         wallet_type: String,
     },
@@ -106,6 +106,9 @@ pub(crate) enum TxCommand {
         /// Only these states, comma-separated
         #[arg(long)]
         state: Option<String>,
+        /// Only from this wallet: taproot or segwit
+        #[arg(long = "type", value_name = "TYPE")]
+        wallet_type: Option<String>,
         /// At most so many
         #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..=200))]
         limit: u16,
@@ -132,6 +135,9 @@ pub(crate) struct SendArguments {
     /// Amount with its unit: 50000sat or 0.0005btc
     #[arg(value_parser = parse_amount)]
     pub(crate) amount: Amount,
+    /// Which wallet pays: taproot or segwit
+    #[arg(long = "type", default_value = "taproot", value_name = "TYPE")]
+    pub(crate) wallet_type: String,
     /// Fee rate in sat/vB, at most three decimals; estimated if not given
     #[arg(long, value_parser = parse_fee_rate)]
     pub(crate) fee_rate: Option<String>,
@@ -197,7 +203,7 @@ pub(crate) struct InitArguments {
 pub(crate) enum DkgCommand {
     /// Have the members make a key
     Start {
-        /// Which kind
+        /// Which kind: taproot or segwit
         #[arg(long = "type", default_value = "taproot", value_name = "TYPE")]
         wallet_type: String,
         /// Wait until the key is active

@@ -46,8 +46,9 @@ fn run(arguments: Arguments) -> Result<(), Failure> {
         }
         Command::Tx(TxCommand::Send(send)) => send::run(&node()?, &send, output),
         Command::Tx(TxCommand::Status { txid }) => tx::status(&node()?, &txid, output),
-        Command::Tx(TxCommand::List { state, limit, cursor }) => {
-            tx::list(&node()?, state.as_deref(), limit, cursor.as_deref(), output)
+        Command::Tx(TxCommand::List { state, wallet_type, limit, cursor }) => {
+            let (state, wallet_type) = (state.as_deref(), wallet_type.as_deref());
+            tx::list(&node()?, state, wallet_type, limit, cursor.as_deref(), output)
         }
         Command::Tx(TxCommand::Approve { txid }) => tx::decide(&node()?, &txid, "approve", output),
         Command::Tx(TxCommand::Reject { txid }) => tx::decide(&node()?, &txid, "reject", output),

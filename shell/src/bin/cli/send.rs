@@ -14,7 +14,7 @@ use crate::{
     client::Node,
     failure::{Exit, Failure},
     output::{note, number, pairs, print, text},
-    tx::{describe, path_of},
+    tx::{describe, path_of, query_value},
     wait::follow,
 };
 
@@ -47,7 +47,11 @@ pub(crate) fn run(node: &Node, send: &SendArguments, output: Output) -> Result<(
 
 /// The body of the request.
 fn request(send: &SendArguments) -> Value {
-    let mut body = json!({ "recipient": send.recipient, "amount_sats": send.amount.to_sat() });
+    let mut body = json!({
+        "recipient": send.recipient,
+        "amount_sats": send.amount.to_sat(),
+        "type": send.wallet_type,
+    });
     if let Value::Object(members) = &mut body {
         for (name, value) in [("metadata", &send.metadata), ("fee_rate", &send.fee_rate)] {
             if let Some(value) = value {
@@ -97,6 +101,7 @@ fn summary(cluster: &Value, send: &SendArguments) -> String {
     );
     let fee = send.fee_rate.as_ref().map_or_else(|| "estimated".to_owned(), |rate| format!("{rate} sat/vB"));
     let mut rows = vec![
+        ("from", format!("{} wallet", send.wallet_type)),
         ("to", in_fours(&send.recipient)),
         ("amount", show_amount(send.amount.to_sat())),
         ("fee rate", fee),
@@ -129,7 +134,7 @@ fn confirm() -> Result<(), Failure> {
 
 /// Shows the payment and whether the money for it is there.
 fn dry_run(node: &Node, cluster: &Value, send: &SendArguments, output: Output) -> Result<(), Failure> {
-    let balance = node.get("/api/v1/wallet/balance")?;
+    let balance = node.get(&format!("/api/v1/wallet/balance?type={}", query_value(&send.wallet_type)))?;
     let spendable = number(&balance, "/spendable_sats").unwrap_or_default();
     let enough = spendable > send.amount.to_sat();
     let document = json!({

@@ -18,12 +18,13 @@ pub(crate) fn status(node: &Node, txid: &str, output: Output) -> Result<(), Fail
 pub(crate) fn list(
     node: &Node,
     state: Option<&str>,
+    wallet_type: Option<&str>,
     limit: u16,
     cursor: Option<&str>,
     output: Output,
 ) -> Result<(), Failure> {
     let mut path = format!("/api/v1/transactions?limit={limit}");
-    for (name, value) in [("state", state), ("cursor", cursor)] {
+    for (name, value) in [("state", state), ("type", wallet_type), ("cursor", cursor)] {
         if let Some(value) = value {
             path.push_str(&format!("&{name}={}", query_value(value)));
         }
@@ -75,6 +76,7 @@ pub(crate) fn describe(document: &Value) -> String {
     let mut parts = vec![pairs([
         ("txid", text(document, "/txid")),
         ("state", format!("{} ({})", text(document, "/state"), text(document, "/sub_status"))),
+        ("from", format!("{} wallet", text(document, "/type"))),
         ("recipient", in_fours(&recipient)),
         ("amount", money("/amount_sats")),
         ("fee", money("/fee_sats")),
