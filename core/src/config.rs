@@ -195,6 +195,10 @@ pub struct Timing {
     pub signing_session: Millis,
     /// How long a key generation may take.
     pub key_generation: Millis,
+    /// The same where auxiliary information is exchanged, which costs each member about a minute of processor time.
+    pub ecdsa_key_generation: Millis,
+    /// How long one presigning, or one signing without presignatures, may take.
+    pub presigning: Millis,
     /// After this long without progress a node tells its peers all it knows of a transaction.
     pub stalled: Millis,
     /// How long a client waits for coins before it is told why there are none.
@@ -219,6 +223,8 @@ impl Default for Timing {
             proposal_life: Millis(24 * 3_600_000),
             signing_session: Millis(3_000),
             key_generation: Millis(120_000),
+            ecdsa_key_generation: Millis(30 * 60_000),
+            presigning: Millis(60_000),
             stalled: Millis(1_000),
             coin_wait: Millis(8_000),
             chain_poll: Millis(10_000),
@@ -249,6 +255,14 @@ pub struct Limits {
     pub unconfirmed_chain: usize,
     /// Circumstantial faults of a member before it is banned.
     pub strikes: u32,
+    /// Presignatures of a group of signers below which more are made.
+    pub presignatures_low: usize,
+    /// How many are made then; a group that only stands by has `presignatures_low`.
+    pub presignatures_high: usize,
+    /// Most presignatures of a group that this node holds.
+    pub presignatures_most: usize,
+    /// Presignings of a group that end in a fault before it presigns no more with this key.
+    pub presigning_faults: u32,
 }
 
 impl Default for Limits {
@@ -263,6 +277,10 @@ impl Default for Limits {
             // Nodes before cluster mempools refuse a chain of more than 25; leave room for foreign descendants.
             unconfirmed_chain: 20,
             strikes: 5,
+            presignatures_low: 4,
+            presignatures_high: 16,
+            presignatures_most: 256,
+            presigning_faults: 3,
         }
     }
 }
@@ -282,8 +300,8 @@ pub struct Config {
     pub limits: Limits,
     /// Blocks, the including one counted, before a payment is final enough to be called confirmed.
     pub confirmations_required: u32,
-    /// Which implementation of the threshold schemes runs; simulators may choose the cheap one.
-    pub suite: crate::mpc::Suite,
+    /// Which implementation of the threshold schemes runs; simulators may choose the cheap ones.
+    pub suites: crate::mpc::Suites,
 }
 
 #[cfg(test)]

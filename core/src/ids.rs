@@ -92,6 +92,10 @@ hash_id!(
     SessionId
 );
 hash_id!(
+    /// A presignature: the same at all its signers.
+    PresignatureId
+);
+hash_id!(
     /// Digest of a policy: two nodes with the same one judge alike.
     PolicyVersion
 );

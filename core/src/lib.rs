@@ -21,6 +21,7 @@ mod named;
 pub mod node;
 pub mod overview;
 pub mod policy;
+pub mod pool;
 pub mod record;
 pub mod refusal;
 mod session;
@@ -36,8 +37,8 @@ pub mod wallet_key;
 pub use config::{Cluster, Config, ConfigError, Limits, Timing};
 pub use identity::{VoteKey, VotePublicKey};
 pub use ids::{
-    BootId, Channel, ClusterId, JobId, KeyId, LogIndex, NodeId, PaymentId, PolicyVersion, ProposalDigest,
-    QueryId, RequestId, Scheme, SessionId,
+    BootId, Channel, ClusterId, JobId, KeyId, LogIndex, NodeId, PaymentId, PolicyVersion, PresignatureId,
+    ProposalDigest, QueryId, RequestId, Scheme, SessionId,
 };
 pub use node::Node;
 pub use time::{Millis, Timestamp};

@@ -10,7 +10,10 @@ use serde::{Deserialize, Serialize};
 use crate::{
     codec::{self, CodecError, consensus},
     identity::{Signed, Statement},
-    ids::{BootId, Channel, ClusterId, KeyId, LogIndex, NodeId, PaymentId, PolicyVersion, Scheme, SessionId},
+    ids::{
+        BootId, Channel, ClusterId, KeyId, LogIndex, NodeId, PaymentId, PolicyVersion, PresignatureId,
+        Scheme, SessionId,
+    },
     refusal::Refusal,
     time::Timestamp,
     tx::{Prevout, SignedProposal},
@@ -84,6 +87,13 @@ pub enum Message {
     },
     /// An answer to [`Message::SyncRequest`].
     SyncPage(SyncPage),
+    /// The one-time material that the sender holds.
+    Stock(Stock),
+    /// To the first signer of the group in use: presignatures are wanted, beyond what is kept in stock.
+    PresignOrder {
+        /// How many.
+        count: u16,
+    },
 }
 
 impl Message {
@@ -106,7 +116,11 @@ impl Message {
             | Self::KeygenRequest(_)
             | Self::KeygenConfirm(_)
             | Self::KeyActive(_) => Channel::MpcRounds,
-            Self::Bundle(_) | Self::SyncRequest { .. } | Self::SyncPage(_) => Channel::StateSync,
+            Self::Bundle(_)
+            | Self::SyncRequest { .. }
+            | Self::SyncPage(_)
+            | Self::Stock(_)
+            | Self::PresignOrder { .. } => Channel::StateSync,
         }
     }
 
@@ -273,6 +287,8 @@ pub struct SigningSession {
     /// The boot of each signer, in the same order: whoever has restarted since has forgotten its nonces and its words,
     /// and does not take part again under the same name (I4).
     pub boots: Vec<BootId>,
+    /// The presignatures to use, one for each input; none where the scheme has none or no stock is left.
+    pub presignatures: Vec<PresignatureId>,
 }
 
 impl SigningSession {
@@ -298,6 +314,18 @@ pub enum Subject {
         /// The ceremony that made the key.
         ceremony: SessionId,
     },
+    /// Nothing yet: it makes a presignature.
+    Presigning,
+}
+
+/// What one member holds of things that are used once. The latest replaces all earlier ones; nothing rests on its being
+/// true but time.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stock {
+    /// Whether it has primes for a key generation.
+    pub primes: bool,
+    /// Its presignatures.
+    pub presignatures: Vec<PresignatureId>,
 }
 
 /// A step of a multi-party computation, bound to its session and place in it.

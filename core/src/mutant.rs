@@ -78,6 +78,12 @@ named! {
     SpeaksUnasked,
     /// A key is proven and used before all members have said that they hold their shares of it.
     KeyProvenTooSoon,
+    /// A presignature is still there after its use.
+    PresignatureReused,
+    /// A signature's share leaves before its presignature is on record as used.
+    PresignatureBurntLate,
+    /// Presignatures that come with an older journal are used.
+    RollbackIgnored,
 }
 
 #[cfg(feature = "mutants")]

@@ -6,6 +6,7 @@ use bitcoin::{Amount, OutPoint, Txid};
 
 use crate::{
     ids::{KeyId, LogIndex, NodeId, PolicyVersion, Scheme},
+    mpc::Stage,
     record::BlockRef,
     time::{Millis, Timestamp},
     wallet_key::WalletKey,
@@ -40,6 +41,8 @@ pub struct Overview {
     pub wallets: Vec<WalletView>,
     /// A key generation under way or the last one that ended.
     pub keygen: Option<KeygenView>,
+    /// Presignatures in stock; `None` without a key that uses any.
+    pub presignatures: Option<PoolView>,
     /// The chain as last seen.
     pub chain: Option<ChainTip>,
     /// Transactions by state name that have not ended.
@@ -213,11 +216,61 @@ pub struct KeygenView {
     pub waiting_for: Vec<NodeId>,
     /// When it began.
     pub started: Timestamp,
+    /// Where the protocol stands, if it runs and says so.
+    pub stage: Option<Stage>,
+}
+
+/// Presignatures in stock at one node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PoolView {
+    /// The key they sign for.
+    pub key: KeyId,
+    /// Stock of a group below which more are made.
+    pub low: usize,
+    /// How many are made then.
+    pub high: usize,
+    /// Most of a group.
+    pub most: usize,
+    /// Ordered by a person and not made yet.
+    pub ordered: usize,
+    /// Whether one is being made with this node.
+    pub making: bool,
+    /// Used by this node, ever.
+    pub used: usize,
+    /// By group of signers, the one in use first.
+    pub groups: Vec<GroupView>,
+}
+
+impl PoolView {
+    /// Presignatures that a payment could use now.
+    #[must_use]
+    pub fn available(&self) -> usize {
+        self.groups.iter().filter(|group| group.alive).map(|group| group.ready).sum()
+    }
+}
+
+/// Presignatures of one group of signers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GroupView {
+    /// The signers.
+    pub signers: Vec<NodeId>,
+    /// Those that every signer says it holds.
+    pub ready: usize,
+    /// Those that this node holds.
+    pub held: usize,
+    /// Whether all signers are here.
+    pub alive: bool,
+    /// Whether payments use this group first.
+    pub in_use: bool,
+    /// Presignings of it that ended in a fault.
+    pub faults: u32,
 }
 
 /// How far a key generation is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum KeygenPhase {
+    /// The members find primes; it begins by itself when all have theirs.
+    Preparing,
     /// The members compute.
     Running,
     /// They seal their shares and say so.
@@ -235,6 +288,7 @@ impl KeygenPhase {
     #[must_use]
     pub const fn name(&self) -> &'static str {
         match self {
+            Self::Preparing => "preparing",
             Self::Running => "running",
             Self::Confirming => "confirming",
             Self::Proving => "proving",

@@ -5,9 +5,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     identity::Signed,
-    ids::{BootId, KeyId, LogIndex, NodeId, SessionId},
+    ids::{BootId, KeyId, LogIndex, NodeId, PresignatureId, SessionId},
     message::{FinalTransaction, KeyProof, KeygenRequest, Mark},
-    time::Timestamp,
+    time::{Millis, Timestamp},
     tx::{self, SignedProposal, SubStatus},
     vote::{Evidence, SignedPromise, Violation, Vote},
     wallet_key::WalletKey,
@@ -135,6 +135,35 @@ pub enum Fact {
     },
     /// How much a peer has shown to have done, under its own signature, to be told when it comes back (I7).
     Shown(Signed<Mark>),
+    /// Presignatures are about to be used, and will never be again (I4).
+    PresignaturesUsed {
+        /// For this transaction.
+        txid: Txid,
+        /// In this session.
+        session: SessionId,
+        /// Which, and how they were made.
+        presignatures: Vec<UsedPresignature>,
+    },
+    /// A presigning of these signers ended in a fault. Each may tell a cheat one bit of a secret, so they are counted.
+    PresigningFailed {
+        /// Of this key.
+        key: KeyId,
+        /// Who took part.
+        signers: Vec<NodeId>,
+        /// What went wrong.
+        reason: String,
+    },
+}
+
+/// A presignature at its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UsedPresignature {
+    /// Which.
+    pub id: PresignatureId,
+    /// When it was made.
+    pub made_at: Timestamp,
+    /// How long that took.
+    pub took: Millis,
 }
 
 /// A block.

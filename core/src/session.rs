@@ -11,7 +11,7 @@ use crate::{
     identity::{Signed, VoteKey},
     ids::{BootId, JobId, NodeId, SessionId},
     message::MpcMessage,
-    mpc::{Advance, Machine, Outgoing, Progress, Recipient, Slot},
+    mpc::{Advance, Machine, Outgoing, Progress, Recipient, Slot, Stage},
     sometimes,
     step::Work,
     vote::Evidence,
@@ -29,6 +29,8 @@ pub(crate) struct Run {
     inbox: Vec<(Slot, Vec<u8>)>,
     said: Vec<Signed<MpcMessage>>,
     heard: BTreeMap<(NodeId, Option<NodeId>, u32), Signed<MpcMessage>>,
+    heard_bytes: BTreeMap<NodeId, usize>,
+    stage: Option<Stage>,
 }
 
 /// What a message turned out to be.
@@ -42,8 +44,11 @@ pub(crate) enum Heard {
     Equivocation(Box<Evidence>),
 }
 
-/// Most different places one party may speak in: honest protocols need a handful.
-const MAX_SEQUENCE: u32 = 16;
+/// Most different places one party may speak in: signing without presignatures takes five for each input.
+const MAX_SEQUENCE: u32 = 256;
+
+/// Most bytes kept of what one party said: the longest run, with its retold broadcasts, takes a tenth.
+const MAX_HEARD_BYTES: usize = 16 * 1024 * 1024;
 
 impl Run {
     /// A run of `machine` among `parties`, in slot order.
@@ -64,6 +69,8 @@ impl Run {
             inbox: Vec::new(),
             said: Vec::new(),
             heard: BTreeMap::new(),
+            heard_bytes: BTreeMap::new(),
+            stage: None,
         }
     }
 
@@ -87,6 +94,12 @@ impl Run {
                 second: Box::new(message),
             }));
         }
+        let bytes = self.heard_bytes.entry(body.from).or_default();
+        let more = bytes.saturating_add(body.payload.len());
+        if more > MAX_HEARD_BYTES {
+            return Heard::Nothing;
+        }
+        *bytes = more;
         self.inbox.push((slot, body.payload.clone()));
         self.heard.insert(place, message);
         Heard::New
@@ -115,6 +128,7 @@ impl Run {
             return None;
         }
         self.job = None;
+        self.stage = machine.stage();
         self.machine = Some(machine);
         let mut saying = Vec::with_capacity(advance.outgoing.len());
         for outgoing in advance.outgoing {
@@ -146,6 +160,16 @@ impl Run {
     /// Everything said so far, for whoever may have missed it.
     pub(crate) fn said(&self) -> &[Signed<MpcMessage>] {
         &self.said
+    }
+
+    /// How much that is.
+    pub(crate) fn said_bytes(&self) -> usize {
+        self.said.iter().map(|said| said.body.payload.len()).sum()
+    }
+
+    /// Where the protocol stood when it was last here.
+    pub(crate) const fn stage(&self) -> Option<Stage> {
+        self.stage
     }
 
     /// Who is to hear a message: its addressee, or every other party.
@@ -234,7 +258,7 @@ mod tests {
     }
 
     fn inbox(run: &mut Run) -> Vec<(Slot, Vec<u8>)> {
-        let Work::Advance { inbox, .. } = run.work(JobId(1)).unwrap();
+        let Work::Advance { inbox, .. } = run.work(JobId(1)).unwrap() else { panic!("another job") };
         inbox
     }
 
@@ -321,16 +345,22 @@ mod tests {
     #[test]
     fn there_is_work_at_first_and_then_only_after_news() {
         let mut run = run();
-        let Work::Advance { machine, .. } = run.work(JobId(1)).unwrap();
+        let Work::Advance { machine, .. } = run.work(JobId(1)).unwrap() else { panic!("another job") };
         assert!(run.silent().is_empty(), "it computes, it does not wait");
         run.hear(said(word(4, b"a")));
         assert!(run.work(JobId(2)).is_none(), "the machine is away");
-        let JobResult::Advanced { machine, advance } = (Work::Advance { machine, inbox: vec![] }).run();
+        let JobResult::Advanced { machine, advance } = (Work::Advance { machine, inbox: vec![] }).run()
+        else {
+            panic!("another job")
+        };
         run.returned(JobId(1), machine, advance, &key(2)).unwrap();
         assert_eq!(run.silent(), [NodeId::new(1), NodeId::new(4)]);
-        let Work::Advance { machine, inbox } = run.work(JobId(3)).unwrap();
+        let Work::Advance { machine, inbox } = run.work(JobId(3)).unwrap() else { panic!("another job") };
         assert_eq!(inbox.len(), 1);
-        let JobResult::Advanced { machine, advance } = (Work::Advance { machine, inbox: vec![] }).run();
+        let JobResult::Advanced { machine, advance } = (Work::Advance { machine, inbox: vec![] }).run()
+        else {
+            panic!("another job")
+        };
         run.returned(JobId(3), machine, advance, &key(2)).unwrap();
         assert!(run.work(JobId(4)).is_none(), "nothing new");
     }
@@ -339,7 +369,7 @@ mod tests {
     fn a_result_of_another_job_is_not_taken() {
         let mut run = run();
         let work = run.work(JobId(1)).unwrap();
-        let JobResult::Advanced { machine, advance } = work.run();
+        let JobResult::Advanced { machine, advance } = work.run() else { panic!("another job") };
         assert!(run.returned(JobId(2), machine, advance, &key(2)).is_none());
         assert!(run.said().is_empty());
     }
@@ -349,7 +379,7 @@ mod tests {
         let mut run = run();
         for job in 1..=2 {
             let Some(work) = run.work(JobId(job)) else { panic!("no work for job {job}") };
-            let JobResult::Advanced { machine, advance } = work.run();
+            let JobResult::Advanced { machine, advance } = work.run() else { panic!("another job") };
             let (saying, _) = run.returned(JobId(job), machine, advance, &key(2)).unwrap();
             assert!(saying.iter().all(|message| message.verify(&key(2).public())));
             run.hear(said(word(4, b"a")));

@@ -31,6 +31,10 @@ pub enum Needs {
     Clients,
     /// Members that lie.
     Traitors,
+    /// A wallet whose signatures take presignatures.
+    Presignatures,
+    /// The same, and nodes that are stopped in order and started again.
+    Restarts,
 }
 
 #[cfg(feature = "testing")]
@@ -163,6 +167,18 @@ situations! {
     JobLost: Crashes,
     /// A key generation breaks off.
     CeremonyFails: Crashes,
+    /// Presignatures that an orderly stop kept are back in the pool.
+    KeptPresignaturesReturn: Restarts,
+    /// A node that was restored from a backup drops presignatures.
+    PresignaturesDropped: Backups,
+    /// A presigning ends in a fault, not for the time.
+    PresigningFaults: Traitors,
+    /// A leader names a presignature that a signer does not hold.
+    PresignatureMissing: Crashes,
+    /// A payment is signed although no presignatures are in stock for its signers.
+    SignsWithoutStock: Presignatures,
+    /// Coins are chosen so that the stock of presignatures is enough.
+    FewerInputsForStock: Presignatures,
 }
 
 #[cfg(feature = "testing")]

@@ -12,7 +12,7 @@ use crate::{
     codec,
     config::Cluster,
     identity::Signed,
-    ids::{KeyId, LogIndex, NodeId, PaymentId, ProposalDigest, Scheme, SessionId},
+    ids::{KeyId, LogIndex, NodeId, PaymentId, PresignatureId, ProposalDigest, Scheme, SessionId},
     message::{Bundle, FinalTransaction, KeyProof, KeygenRequest, Mark},
     mutant,
     record::{BlockRef, Fact, Record},
@@ -37,6 +37,9 @@ pub enum ApplyError {
         /// The move.
         source: IllegalTransition,
     },
+    /// It uses a presignature a second time.
+    #[error("presignature {0} was used before")]
+    UsedTwice(PresignatureId),
 }
 
 /// All that this node durably knows.
@@ -55,6 +58,9 @@ pub struct State {
     evidence: BTreeMap<[u8; 32], Evidence>,
     cursors: BTreeMap<NodeId, LogIndex>,
     marks: BTreeMap<NodeId, Signed<Mark>>,
+    /// Presignatures used by this node, ever.
+    used: BTreeSet<PresignatureId>,
+    presigning_faults: BTreeMap<(KeyId, Vec<NodeId>), u32>,
     changes: BTreeMap<LogIndex, Txid>,
 }
 
@@ -245,6 +251,15 @@ impl State {
             Fact::Shown(mark) => {
                 self.marks.insert(mark.body.node, mark.clone());
             }
+            Fact::PresignaturesUsed { presignatures, .. } => {
+                if let Some(again) = presignatures.iter().find(|used| self.used.contains(&used.id)) {
+                    return Err(ApplyError::UsedTwice(again.id));
+                }
+                self.used.extend(presignatures.iter().map(|used| used.id));
+            }
+            Fact::PresigningFailed { key, signers, .. } => {
+                *self.presigning_faults.entry((*key, signers.clone())).or_default() += 1;
+            }
         }
         Ok(())
     }
@@ -340,6 +355,24 @@ impl State {
     #[must_use]
     pub const fn past(&self) -> &Past {
         &self.past
+    }
+
+    /// Whether this node has used a presignature, ever.
+    #[must_use]
+    pub fn is_used(&self, id: &PresignatureId) -> bool {
+        self.used.contains(id)
+    }
+
+    /// Presignatures that this node has used, ever.
+    #[must_use]
+    pub fn used_count(&self) -> usize {
+        self.used.len()
+    }
+
+    /// How many presignings of these signers ended in a fault, as far as this node took part.
+    #[must_use]
+    pub fn presigning_faults(&self, key: KeyId, signers: &[NodeId]) -> u32 {
+        self.presigning_faults.get(&(key, signers.to_vec())).copied().unwrap_or(0)
     }
 
     /// The highest mark of a peer on record.

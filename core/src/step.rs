@@ -8,7 +8,7 @@ use crate::{
     chain::{ChainAnswer, ChainQuery},
     ids::{JobId, KeyId, LogIndex, NodeId, QueryId, RequestId, Scheme, SessionId},
     message::Message,
-    mpc::{Advance, KeyShare, Machine, Slot},
+    mpc::{Advance, KeyShare, Machine, RefusedParams, Slot, Suite, ecdsa::Primes},
     record::Record,
     refusal::Refusal,
     time::Timestamp,
@@ -76,6 +76,11 @@ pub enum Command {
     Pay(PaymentRequest),
     /// Make a key.
     GenerateKey(Scheme),
+    /// Make presignatures, beyond what is kept in stock.
+    Presign {
+        /// How many.
+        count: u16,
+    },
 }
 
 /// A payment as a client asks for it; the address is already a script of the right network.
@@ -109,6 +114,11 @@ pub enum Outcome {
     KeygenStarted {
         /// The key it will make.
         key: KeyId,
+    },
+    /// Presignatures are being made.
+    PresigningOrdered {
+        /// How many of those ordered fit.
+        count: u16,
     },
     /// No, and why. Nothing was changed.
     Refused(Refusal),
@@ -146,6 +156,8 @@ pub enum Effect {
         job: JobId,
         /// What.
         work: Work,
+        /// How much it matters when.
+        priority: Priority,
     },
     /// Seal a key share: encrypted, fsynced, apart from journal and backup.
     SealKeyShare {
@@ -186,6 +198,13 @@ pub enum Alert {
         /// Why.
         detail: String,
     },
+    /// A presigning ended in a fault.
+    Presigning {
+        /// Who took part.
+        signers: Vec<NodeId>,
+        /// What went wrong.
+        detail: String,
+    },
     /// A peer belongs to another cluster or judges by another policy.
     Configuration {
         /// Who.
@@ -193,6 +212,15 @@ pub enum Alert {
         /// What differs.
         detail: String,
     },
+}
+
+/// Whether somebody waits for the result.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Priority {
+    /// A payment does.
+    Urgent,
+    /// Nobody does: may wait for everything urgent, and takes long.
+    Background,
 }
 
 /// Work for a worker thread.
@@ -203,6 +231,13 @@ pub enum Work {
         machine: Box<dyn Machine>,
         /// What arrived since.
         inbox: Vec<(Slot, Vec<u8>)>,
+    },
+    /// Find primes for a key generation.
+    FindPrimes {
+        /// That will use them.
+        suite: Suite,
+        /// Fresh entropy.
+        seed: [u8; 32],
     },
 }
 
@@ -218,6 +253,7 @@ impl Work {
                 let advance = machine.advance();
                 JobResult::Advanced { machine, advance }
             }
+            Self::FindPrimes { suite, seed } => JobResult::Primes(Primes::generate(suite, seed)),
         }
     }
 }
@@ -231,6 +267,8 @@ pub enum JobResult {
         /// What it did.
         advance: Advance,
     },
+    /// Primes.
+    Primes(Result<Primes, RefusedParams>),
 }
 
 /// Proof, given by the journal, that everything up to a position is on disk.

@@ -263,10 +263,10 @@ where
                     let _ = done.send(Input::Chain(answer)).await;
                 });
             }
-            Effect::Compute { job, work } => {
+            Effect::Compute { job, work, priority } => {
                 let (workers, done) = (Arc::clone(&self.ports.workers), self.done.clone());
                 tokio::spawn(async move {
-                    if let Some(result) = workers.run(work).await {
+                    if let Some(result) = workers.run(work, priority).await {
                         let _ = done.send(Input::Computed { job, result }).await;
                     }
                 });
@@ -319,6 +319,9 @@ pub fn log_alert(alert: &Alert) {
             tracing::error!(%node, %violation, detail, "a member misbehaved");
         }
         Alert::Payment { txid, detail } => tracing::warn!(%txid, detail, "a payment needs attention"),
+        Alert::Presigning { signers, detail } => {
+            tracing::error!(?signers, detail, "a presigning ended in a fault");
+        }
         Alert::Configuration { node, detail } => tracing::warn!(%node, detail, "check this node"),
     }
 }

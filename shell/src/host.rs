@@ -7,7 +7,7 @@ use std::{
 
 use mpc_wallet_core::{
     Millis, NodeId, Timestamp,
-    step::{JobResult, Work},
+    step::{JobResult, Priority, Work},
 };
 use tokio::sync::Semaphore;
 
@@ -53,10 +53,11 @@ impl Clock for SystemClock {
     }
 }
 
-/// Runs machines on blocking threads, as many at a time as there are processors.
+/// Runs machines on blocking threads, for each priority as many at a time as there are processors.
 #[derive(Debug, Clone)]
 pub struct ThreadWorkers {
-    permits: Arc<Semaphore>,
+    urgent: Arc<Semaphore>,
+    background: Arc<Semaphore>,
 }
 
 impl ThreadWorkers {
@@ -64,7 +65,10 @@ impl ThreadWorkers {
     #[must_use]
     pub fn new() -> Self {
         let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        Self { permits: Arc::new(Semaphore::new(processors)) }
+        Self {
+            urgent: Arc::new(Semaphore::new(processors)),
+            background: Arc::new(Semaphore::new(processors)),
+        }
     }
 }
 
@@ -75,8 +79,12 @@ impl Default for ThreadWorkers {
 }
 
 impl Workers for ThreadWorkers {
-    async fn run(&self, work: Work) -> Option<JobResult> {
-        let _permit = self.permits.acquire().await.ok()?;
+    async fn run(&self, work: Work, priority: Priority) -> Option<JobResult> {
+        let permits = match priority {
+            Priority::Urgent => &self.urgent,
+            Priority::Background => &self.background,
+        };
+        let _permit = permits.acquire().await.ok()?;
         match tokio::task::spawn_blocking(move || work.run()).await {
             Ok(result) => Some(result),
             Err(error) => {

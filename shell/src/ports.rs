@@ -9,7 +9,7 @@ use mpc_wallet_core::{
     ids::QueryId,
     mpc::KeyShare,
     record::Record,
-    step::{JobResult, Receipt, Work},
+    step::{JobResult, Priority, Receipt, Work},
 };
 
 /// Something a transport noticed.
@@ -106,6 +106,6 @@ pub trait Clock: Send + Sync + 'static {
 
 /// Runs protocol machines off the event loop.
 pub trait Workers: Send + Sync + 'static {
-    /// Does the work and brings the result; `None` if the worker died, which its session survives by its deadline.
-    fn run(&self, work: Work) -> impl Future<Output = Option<JobResult>> + Send;
+    /// Does the work and brings the result, the urgent before all that is not; `None` if the worker died, which its session survives by its deadline.
+    fn run(&self, work: Work, priority: Priority) -> impl Future<Output = Option<JobResult>> + Send;
 }

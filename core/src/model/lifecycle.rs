@@ -194,6 +194,7 @@ impl StateMachineTest for Book {
         let expected = match &done {
             Ok(()) => !["unknown transaction", "illegal move", "move after the end"].contains(&model.met),
             Err(ApplyError::UnknownTransaction(_)) => model.met == "unknown transaction",
+            Err(ApplyError::UsedTwice(_)) => false,
             Err(ApplyError::Illegal { .. }) => ["illegal move", "move after the end"].contains(&model.met),
         };
         assert!(expected, "{step:?} meets with {done:?} instead of {}", model.met);

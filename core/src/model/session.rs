@@ -222,7 +222,8 @@ impl StateMachineTest for Ear {
             Step::Work => {
                 let found = ear.0.work(JobId(model.jobs));
                 reached(if found.is_some() { "work" } else { "no work" });
-                let found = found.map(|Work::Advance { inbox, .. }| {
+                let found = found.map(|work| {
+                    let Work::Advance { inbox, .. } = work else { panic!("another job") };
                     let name = |slot: Slot| PARTIES[slot.index()];
                     inbox.into_iter().map(|(slot, payload)| (name(slot), payload[0])).collect()
                 });

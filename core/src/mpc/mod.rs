@@ -168,6 +168,11 @@ pub trait Machine: Send {
     /// Slots whose message the current round lacks; empty once the run is over.
     fn waiting_for(&self) -> Vec<Slot>;
 
+    /// Whether a share of a signature has been among the messages so far: from then on somebody may hold a signature.
+    fn has_released(&self) -> bool {
+        false
+    }
+
     /// Where the run stands; `None` once it is over, and for protocols that end before anyone could look.
     fn stage(&self) -> Option<Stage> {
         None
@@ -215,6 +220,33 @@ pub enum Suite {
     MockEcdsa,
 }
 
+/// Which suite serves each kind of wallet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Suites {
+    /// For Taproot keys.
+    pub taproot: Suite,
+    /// For SegWit keys.
+    pub segwit: Suite,
+}
+
+impl Suites {
+    /// What holds coins.
+    pub const PRODUCTION: Self = Self { taproot: Suite::Givre, segwit: Suite::Cggmp24 };
+
+    /// Cheap ones without security, for simulators.
+    #[cfg(any(test, feature = "testing"))]
+    pub const MOCK: Self = Self { taproot: Suite::Mock, segwit: Suite::MockEcdsa };
+
+    /// The one for keys of `scheme`.
+    #[must_use]
+    pub const fn of(self, scheme: Scheme) -> Suite {
+        match scheme {
+            Scheme::Taproot => self.taproot,
+            Scheme::Segwit => self.segwit,
+        }
+    }
+}
+
 impl Suite {
     /// Whether this suite has the machines to make and use keys of `scheme`.
     #[must_use]
@@ -226,6 +258,20 @@ impl Suite {
             (Self::Mock, Scheme::Taproot | Scheme::Segwit) | (Self::MockEcdsa, Scheme::Segwit) => true,
             #[cfg(any(test, feature = "testing"))]
             (Self::MockEcdsa, Scheme::Taproot) => false,
+        }
+    }
+
+    /// Whether a key generation of this suite takes primes, found ahead by each party, and single signatures take
+    /// presignatures.
+    #[must_use]
+    pub const fn presigns(self) -> bool {
+        match self {
+            Self::Cggmp24 => true,
+            Self::Givre => false,
+            #[cfg(any(test, feature = "testing"))]
+            Self::Mock => false,
+            #[cfg(any(test, feature = "testing"))]
+            Self::MockEcdsa => true,
         }
     }
 

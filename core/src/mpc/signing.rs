@@ -52,6 +52,7 @@ pub(super) struct Signing<S: Scheme> {
     commitments: Vec<Option<Vec<S::Commitment>>>,
     shares: Vec<Option<Vec<S::Share>>>,
     phase: Phase<S>,
+    released: bool,
 }
 
 enum Phase<S: Scheme> {
@@ -85,6 +86,7 @@ impl<S: Scheme> Signing<S> {
             commitments: vec![None; signers],
             shares: vec![None; signers],
             phase: Phase::Ready { seed: Zeroizing::new(seed) },
+            released: false,
         }
     }
 
@@ -105,6 +107,7 @@ impl<S: Scheme> Signing<S> {
             phase = if self.mailbox.missing(COMMIT).is_empty() {
                 let (sessions, payload) = self.sign(nonces).ok_or(Fault::by_nobody(FaultReason::Library))?;
                 outgoing.push(Outgoing { to: Recipient::All, payload });
+                self.released = true;
                 let checked = vec![false; self.params.signers.len()];
                 Phase::Signed { sessions, checked }
             } else {
@@ -228,6 +231,10 @@ impl<S: Scheme> Machine for Signing<S> {
             self.phase = Phase::Ended;
             Advance { outgoing: Vec::new(), progress: Progress::Failed(fault) }
         })
+    }
+
+    fn has_released(&self) -> bool {
+        self.released
     }
 
     fn waiting_for(&self) -> Vec<Slot> {

@@ -269,7 +269,15 @@ impl Node {
             fee_rate,
             max_inputs: self.config.limits.inputs,
         };
-        let selection = wallet::select(wallet, &candidates, &ask, policy).map_err(|error| match error {
+        // Where each input takes a presignature and stock is low, fewer inputs sign at once and more sign late.
+        let thrifty = self
+            .inputs_in_stock(wallet.key)
+            .filter(|stock| *stock < self.config.limits.presignatures_low)
+            .map(|stock| Ask { max_inputs: stock.clamp(1, ask.max_inputs), ..ask })
+            .and_then(|ask| wallet::select(wallet, &candidates, &ask, policy).ok());
+        sometimes!(FewerInputsForStock, thrifty.is_some());
+        let selection = thrifty.map_or_else(|| wallet::select(wallet, &candidates, &ask, policy), Ok);
+        let selection = selection.map_err(|error| match error {
             SelectionError::TooManyInputs { limit } => refuse(Refusal::TooManyInputs { limit }),
             SelectionError::Insufficient { needed } => self.shortage(wallet, &candidates, needed),
         })?;

@@ -21,14 +21,17 @@ use crate::{
     refusal::Refusal,
     session::{Heard, Run},
     sometimes,
-    step::{Alert, Effect},
+    step::{Alert, Effect, Priority},
     time::{Millis, Timestamp},
     wallet::Wallet,
     wallet_key::WalletKey,
 };
 
-/// Between two repetitions of what was said in a ceremony.
+/// Between two repetitions of what was said in a ceremony, at first.
 const REPEAT: Millis = Millis(500);
+
+/// Longest pause between two repetitions, reached where a ceremony is long and its messages large.
+const LONGEST_REPEAT: Millis = Millis(30_000);
 
 /// Volatile state of key generation.
 #[derive(Default)]
@@ -38,13 +41,19 @@ pub(super) struct Keygen {
     attempts: u64,
     /// The last ceremony begun for each initiator: what broke off is never begun again under the same name.
     begun: BTreeMap<NodeId, (BootId, u64)>,
+    /// A ceremony that waits for every member's primes, since when.
+    wanted: Option<(Scheme, Timestamp)>,
 }
+
+/// What has been said in a ceremony, in bytes, is little up to here: repeating it often costs nothing.
+const LITTLE: usize = 64 * 1024;
 
 struct Ceremony {
     id: SessionId,
     request: Signed<KeygenRequest>,
     run: Run,
     started: Timestamp,
+    pause: Millis,
     share: Option<Arc<KeyShare>>,
     confirm: Option<Signed<KeygenConfirm>>,
     confirms: BTreeMap<NodeId, KeygenConfirm>,
@@ -68,12 +77,13 @@ impl Node {
         scheme: Scheme,
         entropy: &mut dyn CryptoRngCore,
     ) -> Result<KeyId, Refusal> {
-        if !self.config.suite.makes(scheme) {
+        if !self.config.suites.of(scheme).makes(scheme) {
             return Err(Refusal::UnsupportedScheme(scheme));
         }
         if let Some(proof) = self.state.current_key(scheme) {
             return Err(Refusal::KeyExists(proof.request.key));
         }
+        let key = KeyId { scheme, epoch: 1 };
         if let Some(ceremony) = &self.keygen.ceremony {
             return Err(Refusal::KeygenRunning(ceremony.key()));
         }
@@ -84,8 +94,38 @@ impl Node {
         if online < total {
             return Err(Refusal::NotEveryoneOnline { online, total });
         }
+        if self.presigning_suite(scheme).is_some() && !self.without_primes().is_empty() {
+            self.keygen.wanted = Some((scheme, self.now));
+            return Ok(key);
+        }
+        self.initiate(key, entropy);
+        Ok(key)
+    }
+
+    /// Begins the ceremony that waits for primes, once every member has some and is here.
+    pub(super) fn attend_wanted_key(&mut self, entropy: &mut dyn CryptoRngCore) {
+        let Some((scheme, _)) = self.keygen.wanted else { return };
+        if self.state.current_key(scheme).is_some() {
+            self.keygen.wanted = None;
+            return;
+        }
+        let ready = self.without_primes().is_empty() && self.online() >= self.config.cluster.total();
+        if ready && self.is_sound() && self.keygen.ceremony.is_none() {
+            self.keygen.wanted = None;
+            self.initiate(KeyId { scheme, epoch: 1 }, entropy);
+        }
+    }
+
+    /// Whether a ceremony is under way that primes were given to.
+    pub(super) fn is_making_presigning_key(&self) -> bool {
+        self.keygen
+            .ceremony
+            .as_ref()
+            .is_some_and(|ceremony| self.presigning_suite(ceremony.key().scheme).is_some())
+    }
+
+    fn initiate(&mut self, key: KeyId, entropy: &mut dyn CryptoRngCore) {
         self.keygen.attempts = self.keygen.attempts.saturating_add(1);
-        let key = KeyId { scheme, epoch: 1 };
         let request = KeygenRequest {
             cluster: self.config.cluster.id(),
             key,
@@ -97,7 +137,6 @@ impl Node {
         let request = Signed::new(request, &self.identity);
         self.broadcast(Message::KeygenRequest(request.clone()));
         self.begin(request, entropy);
-        Ok(key)
     }
 
     pub(super) fn on_keygen_request(
@@ -109,7 +148,7 @@ impl Node {
         let signed = self.config.cluster.key(body.initiator).is_some_and(|key| request.verify(key));
         let wanted = body.cluster == self.config.cluster.id()
             && body.key.epoch == 1
-            && self.config.suite.makes(body.key.scheme)
+            && self.config.suites.of(body.key.scheme).makes(body.key.scheme)
             && self.state.current_key(body.key.scheme).is_none()
             && self.state.sealed(body.id()).is_none();
         let mine = self.config.cluster.members().position(|node| node == self.config.me);
@@ -148,18 +187,32 @@ impl Node {
         };
         let mut seed = [0; 32];
         entropy.fill_bytes(&mut seed);
-        let Ok(machine) = self.config.suite.keygen(params, seed) else { return };
+        let scheme = request.body.key.scheme;
+        let suite = self.config.suites.of(scheme);
+        let machine = if self.presigning_suite(scheme).is_some() {
+            // Its initiator heard that all have primes; whoever has lost his since sits this one out.
+            let Some(primes) = self.take_primes() else { return };
+            self.stock_changed();
+            suite.keygen_with_primes(params, primes, seed)
+        } else {
+            suite.keygen(params, seed)
+        };
+        let Ok(machine) = machine else { return };
         self.keygen.ceremony = Some(Ceremony {
             id,
             request,
             run: Run::new(id, (self.config.me, self.boot), members, machine),
             started: self.now,
+            pause: REPEAT,
             share: None,
             confirm: None,
             confirms: BTreeMap::new(),
             invited: None,
         });
-        self.timers.set(Timer::Keygen, self.now.plus(self.config.timing.key_generation));
+        let timing = &self.config.timing;
+        let long = self.presigning_suite(scheme).is_some();
+        let life = if long { timing.ecdsa_key_generation } else { timing.key_generation };
+        self.timers.set(Timer::Keygen, self.now.plus(life));
         self.timers.set(Timer::KeygenRepeat, self.now.plus(REPEAT));
         for message in self.take_early(id) {
             self.hear_in_keygen(message);
@@ -186,8 +239,9 @@ impl Node {
 
     fn give_keygen_work(&mut self) {
         let job = self.next_job();
+        let priority = if self.is_making_presigning_key() { Priority::Background } else { Priority::Urgent };
         if let Some(work) = self.keygen.ceremony.as_mut().and_then(|ceremony| ceremony.run.work(job)) {
-            self.effects.push(Effect::Compute { job, work });
+            self.effects.push(Effect::Compute { job, work, priority });
         }
     }
 
@@ -301,7 +355,7 @@ impl Node {
         if let Some(session) = invited {
             self.join(session, entropy);
         }
-        if leads && agreed && !self.has_session_on(subject) {
+        if leads && agreed && !self.any_session(|session| session.subject == subject) {
             let able = self.able_signers(None);
             if able.len() >= usize::from(self.config.cluster.threshold()) {
                 self.lead(subject, key, &able, entropy);
@@ -338,7 +392,8 @@ impl Node {
         }
         let message = KeyProof::message(id, &proof.public_key);
         let wallet = Wallet::new(proof.request.key, proof.public_key, self.config.cluster.network());
-        if !wallet.verifies(self.config.suite, &message, &proof.signature) {
+        let suite = self.config.suites.of(proof.request.key.scheme);
+        if !wallet.verifies(suite, &message, &proof.signature) {
             return;
         }
         if !recorded {
@@ -347,6 +402,7 @@ impl Node {
         }
         self.record(Fact::KeyActivated(proof.clone()));
         self.open_wallets();
+        self.stock_changed();
         if let Some(ceremony) = self.keygen.ceremony.take() {
             self.keygen.ended = Some(view(&ceremony, KeygenPhase::Active, Vec::new()));
         }
@@ -383,7 +439,14 @@ impl Node {
         if let Some(confirm) = confirm {
             self.broadcast(Message::KeygenConfirm(confirm));
         }
-        self.timers.set(Timer::KeygenRepeat, self.now.plus(REPEAT));
+        if let Some(ceremony) = &mut self.keygen.ceremony {
+            let long = ceremony.run.said_bytes() > LITTLE;
+            if long {
+                ceremony.pause = Millis(ceremony.pause.0.saturating_mul(2)).min(LONGEST_REPEAT);
+            }
+            let next = self.now.plus(ceremony.pause);
+            self.timers.set(Timer::KeygenRepeat, next);
+        }
     }
 
     pub(super) fn on_keygen_timeout(&mut self) {
@@ -411,11 +474,24 @@ impl Node {
         self.timers.clear(Timer::KeygenRepeat);
         self.record(Fact::KeygenFailed { key: ceremony.key(), reason: reason.to_owned() });
         self.keygen.ended = Some(view(&ceremony, KeygenPhase::Failed(reason.to_owned()), Vec::new()));
+        // Its primes are gone with it.
+        self.timers.set_by(Timer::Primes, self.now);
     }
 
     /// The ceremony under way, or the last one that ended in this boot.
     pub(super) fn keygen_view(&self) -> Option<KeygenView> {
-        let Some(ceremony) = &self.keygen.ceremony else { return self.keygen.ended.clone() };
+        let Some(ceremony) = &self.keygen.ceremony else {
+            return match self.keygen.wanted {
+                Some((scheme, started)) => Some(KeygenView {
+                    key: KeyId { scheme, epoch: 1 },
+                    phase: KeygenPhase::Preparing,
+                    waiting_for: self.without_primes(),
+                    started,
+                    stage: None,
+                }),
+                None => self.keygen.ended.clone(),
+            };
+        };
         let (phase, waiting_for) = if ceremony.confirm.is_none() {
             (KeygenPhase::Running, ceremony.run.silent())
         } else if self.key_to_prove(ceremony.id).is_none() {
@@ -430,5 +506,6 @@ impl Node {
 }
 
 fn view(ceremony: &Ceremony, phase: KeygenPhase, waiting_for: Vec<NodeId>) -> KeygenView {
-    KeygenView { key: ceremony.key(), phase, waiting_for, started: ceremony.started }
+    let stage = ceremony.run.stage().filter(|_| phase == KeygenPhase::Running);
+    KeygenView { key: ceremony.key(), phase, waiting_for, started: ceremony.started, stage }
 }

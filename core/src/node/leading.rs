@@ -7,9 +7,11 @@ use rand_core::CryptoRngCore;
 
 use super::{Node, timers::Timer};
 use crate::{
-    ids::{KeyId, NodeId},
+    ids::{KeyId, NodeId, PresignatureId},
     message::{Message, SignRequest, SigningSession, Subject},
+    sometimes,
     time::Millis,
+    tx::SubStatus,
     vote::Certificate,
 };
 
@@ -44,8 +46,10 @@ impl Node {
         let mut line: Vec<NodeId> = vec![coordinator];
         line.extend(self.live().into_iter().filter(|node| *node != coordinator));
         let rank = line.iter().position(|node| *node == self.config.me).unwrap_or(line.len());
-        let patience =
-            self.config.timing.signing_session.0.saturating_mul(u64::try_from(rank).unwrap_or(u64::MAX));
+        let slow = self
+            .choose_signers_and_stock(subject, key, able)
+            .is_some_and(|(_, stock)| stock.is_empty() && self.presigning_suite(key.scheme).is_some());
+        let patience = self.session_life(slow).0.saturating_mul(u64::try_from(rank).unwrap_or(u64::MAX));
         let pause = RETRY_PAUSE.0.saturating_mul(u64::from(self.tries(subject))).min(LONGEST_RETRY_PAUSE.0);
         let last = *self.signing.last_try.entry(subject).or_insert(self.now);
         let due = last.plus(Millis(patience.saturating_add(pause)));
@@ -68,18 +72,13 @@ impl Node {
         if !self.is_sound() || self.signing.sessions.len() >= self.config.limits.sessions {
             return;
         }
-        self.signing.attempts = self.signing.attempts.saturating_add(1);
-        let signers = self.choose_signers(subject, able);
-        let session = SigningSession {
-            cluster: self.config.cluster.id(),
-            key,
-            subject,
-            leader: self.config.me,
-            leader_boot: self.boot,
-            attempt: self.signing.attempts,
-            boots: signers.iter().map(|signer| self.boot_of(*signer)).collect(),
-            signers,
+        let Some((signers, presignatures)) = self.choose_signers_and_stock(subject, key, able) else {
+            if let Subject::Payment { txid, .. } = subject {
+                self.set_sub_status(txid, SubStatus::WaitingForPresignatures);
+            }
+            return;
         };
+        let session = self.new_session(key, subject, signers, presignatures);
         let certificate = self.certificate_of(&session);
         if certificate.is_none() && matches!(subject, Subject::Payment { .. }) {
             return;
@@ -94,13 +93,60 @@ impl Node {
         }
     }
 
+    /// The next session that this node leads.
+    pub(super) fn new_session(
+        &mut self,
+        key: KeyId,
+        subject: Subject,
+        signers: Vec<NodeId>,
+        presignatures: Vec<PresignatureId>,
+    ) -> SigningSession {
+        self.signing.attempts = self.signing.attempts.saturating_add(1);
+        SigningSession {
+            cluster: self.config.cluster.id(),
+            key,
+            subject,
+            leader: self.config.me,
+            leader_boot: self.boot,
+            attempt: self.signing.attempts,
+            boots: signers.iter().map(|signer| self.boot_of(*signer)).collect(),
+            signers,
+            presignatures,
+        }
+    }
+
+    /// Who signs, and with which presignatures: with those in stock, if some group has enough; else they are made in the
+    /// session itself, by a group that may. `None` if none may.
+    fn choose_signers_and_stock(
+        &self,
+        subject: Subject,
+        key: KeyId,
+        able: &[NodeId],
+    ) -> Option<(Vec<NodeId>, Vec<PresignatureId>)> {
+        let signers = self.choose_signers(subject, able);
+        let Subject::Payment { txid, .. } = subject else { return Some((signers, Vec::new())) };
+        if self.presigning_suite(key.scheme).is_none() {
+            return Some((signers, Vec::new()));
+        }
+        let inputs = self.state.transaction(txid)?.proposal.body.unsigned_tx.input.len();
+        if let Some(stocked) = self.choose_stock(key, able, inputs) {
+            return Some(stocked);
+        }
+        sometimes!(SignsWithoutStock);
+        let groups = std::iter::once(signers).chain(self.signing_groups(key));
+        groups
+            .filter(|group| group.iter().all(|node| able.contains(node)))
+            .find(|group| !self.is_halted(key, group))
+            .map(|group| (group, Vec::new()))
+    }
+
     /// Consent to what a session signs; a key proof needs none.
     pub(super) fn certificate_of(&self, session: &SigningSession) -> Option<Certificate> {
         match session.subject {
             Subject::Payment { txid, .. } => {
                 self.state.transaction(txid).and_then(|tx| tx.tally.certificate(&self.config.cluster))
             }
-            Subject::KeyProof { .. } => None,
+            Subject::KeyProof { .. } | Subject::Presigning => None,
         }
     }
 

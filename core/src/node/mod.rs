@@ -3,7 +3,7 @@
 //! Each file is one duty: [`peers`] who is here and who coordinates, [`payments`] from a client's wish to a proposal,
 //! [`granting`] the coordinator's coins,
 //! [`voting`] from a proposal to consent, [`signing`] and [`leading`] from consent to a signature, [`settling`] from a signature to a
-//! confirmation, [`keygen`] making keys, [`sync`] catching up, [`standing`] whether this node may speak, [`conduct`] what
+//! confirmation, [`keygen`] making keys, [`stock`] and [`presigning`] what is made ahead and used once, [`sync`] catching up, [`standing`] whether this node may speak, [`conduct`] what
 //! members did wrong.
 //!
 //! Progress is level-triggered: [`Node::attend`] looks at where a transaction stands and does what that asks for. It
@@ -17,10 +17,12 @@ mod leading;
 mod overview;
 mod payments;
 mod peers;
+mod presigning;
 mod settling;
 mod signing;
 mod spendable;
 mod standing;
+mod stock;
 mod sync;
 mod timers;
 mod voting;
@@ -98,6 +100,8 @@ pub struct Node {
     signing: signing::Signing,
     settling: settling::Settling,
     keygen: keygen::Keygen,
+    stock: stock::Stock,
+    presigning: presigning::Presigning,
     sync: sync::Sync,
     standing: standing::Standing,
 }
@@ -146,6 +150,8 @@ impl Node {
             signing: signing::Signing::default(),
             settling: settling::Settling::default(),
             keygen: keygen::Keygen::default(),
+            stock: stock::Stock::default(),
+            presigning: presigning::Presigning::default(),
             sync: sync::Sync::default(),
             standing: standing::Standing::default(),
             config,
@@ -219,8 +225,10 @@ impl Node {
     fn start(&mut self, entropy: &mut dyn CryptoRngCore) {
         self.started = Some(self.now);
         let boot = self.boot;
+        self.check_kept();
         self.record(Fact::Booted { boot });
         self.start_peers();
+        self.start_stock(entropy);
         self.start_standing(entropy);
         self.timers.set(Timer::ChainPoll, self.now);
         self.timers.set(Timer::Sync, self.now.plus(sync::REPAIR_INTERVAL));
@@ -274,6 +282,8 @@ impl Node {
             Message::Bundle(bundle) => self.on_bundle(from, *bundle, entropy),
             Message::SyncRequest { since, challenge } => self.on_sync_request(from, since, challenge),
             Message::SyncPage(page) => self.on_sync_page(from, page, entropy),
+            Message::Stock(told) => self.on_stock(from, told, entropy),
+            Message::PresignOrder { count } => self.on_presign_order(count),
         }
     }
 
@@ -293,6 +303,9 @@ impl Node {
             Timer::KeygenRepeat => self.repeat_keygen(),
             Timer::Sync => self.repair(),
             Timer::Standing => self.on_standing_timer(entropy),
+            Timer::Primes => self.find_primes(entropy),
+            Timer::Stock => self.tell_stock(),
+            Timer::Presigning => self.attend_presigning(entropy),
         }
     }
 

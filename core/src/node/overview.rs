@@ -29,6 +29,7 @@ impl Node {
             members: cluster.members().map(|node| self.member_view(node)).collect(),
             wallets: self.wallet_views(),
             keygen: self.keygen_view(),
+            presignatures: self.pool_view(),
             chain: self.settling.view().map(|(view, at)| ChainTip {
                 tip: view.tip,
                 tip_time: view.tip_time,

@@ -84,6 +84,13 @@ impl Node {
                 };
                 self.reply(client, outcome);
             }
+            Command::Presign { count } => {
+                let outcome = match self.order_presignatures(count) {
+                    Ok(count) => Outcome::PresigningOrdered { count },
+                    Err(refusal) => Outcome::Refused(refusal),
+                };
+                self.reply(client, outcome);
+            }
         }
     }
 
@@ -171,7 +178,7 @@ impl Node {
         Ok(())
     }
 
-    fn no_quorum(&self) -> Refusal {
+    pub(super) fn no_quorum(&self) -> Refusal {
         let cluster = &self.config.cluster;
         Refusal::NoQuorum { online: self.online(), total: cluster.total(), needed: cluster.threshold() }
     }

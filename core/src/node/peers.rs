@@ -113,6 +113,7 @@ impl Node {
             return;
         }
         let rebooted = boot > peer.boot;
+        let first = peer.heard_at.is_none();
         // What it numbers now is another journal.
         let another = position < peer.position || boot.era() > peer.boot.era();
         peer.connected = true;
@@ -133,8 +134,12 @@ impl Node {
         if let Standing::Sound(mark) = heartbeat.standing {
             self.see_mark(from, mark, rebooted);
         }
+        if rebooted && !first {
+            self.forget_stock_of(from);
+        }
         if (sound && !was_live) || rebooted {
             self.ask_for_changes(from);
+            self.tell_stock_to(from);
         }
         if sound != was_live || rebooted {
             self.on_membership_change(entropy);
@@ -241,6 +246,7 @@ impl Node {
         }
         self.ask_coordinator_again();
         self.timers.set_by(Timer::CoinQueue, self.now);
+        self.timers.set_by(Timer::Presigning, self.now);
         for txid in self.open_transactions() {
             self.attend(txid, entropy);
         }

@@ -243,7 +243,12 @@ impl Node {
             matches!(tx.state, tx::State::Rejected | tx::State::Failed | tx::State::AbortedByzantine);
         let valid = tx.finished.is_none()
             && self.wallets.get(&proposal.key).is_some_and(|wallet| {
-                wallet::verify_finished(wallet, self.config.suite, proposal, &finished.0)
+                wallet::verify_finished(
+                    wallet,
+                    self.config.suites.of(wallet.key.scheme),
+                    proposal,
+                    &finished.0,
+                )
             });
         if !valid {
             return false;

@@ -6,7 +6,7 @@
 //! is about to leave before it leaves (I3, I4, I6). A session that fails is forgotten with its nonces, and another one
 //! begins with other signers. Sessions that overlap are harmless: they sign the same message under their own nonces.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use bitcoin::Txid;
 use rand_core::CryptoRngCore;
@@ -16,12 +16,13 @@ use crate::{
     identity::Signed,
     ids::{BootId, JobId, NodeId, SessionId},
     message::{FinalTransaction, KeyProof, Message, MpcMessage, SignRequest, SigningSession, Subject},
-    mpc::{Fault, Output, Progress, SigningParams, Slot, Suite},
+    mpc::{Fault, KeyShare, Machine, Output, Progress, SigningParams, Slot, Suite, ecdsa},
     mutant,
-    record::Fact,
+    pool::Stocked,
+    record::{Fact, UsedPresignature},
     session::{Heard, Run},
     sometimes,
-    step::{Alert, Effect, JobResult},
+    step::{Alert, Effect, JobResult, Priority},
     time::{Millis, Timestamp},
     tx::{self, SubStatus},
     vote::Violation,
@@ -31,8 +32,9 @@ use crate::{
 /// How long a member that was silent in a session is chosen last.
 const SUSPICION: Millis = Millis(15_000);
 
-/// Longest message kept for a session that has not begun here; honest ones have at most a few kilobytes.
-const EARLY_BYTES: usize = 16 * 1024;
+/// Most bytes kept of one sender for a session that has not begun here: what the auxiliary protocol of a key generation
+/// says before it must have heard this node.
+const EARLY_BYTES: usize = 1024 * 1024;
 
 /// Most such messages of one sender for one session: a protocol's rounds, to everyone and to this node.
 const EARLY_OF_SENDER: usize = 8;
@@ -63,6 +65,19 @@ pub(super) struct Signing {
 pub(super) struct Session {
     what: SigningSession,
     run: Run,
+    began: Timestamp,
+    /// Whether a share of a signature has left.
+    released: bool,
+    /// Presignatures that were moved into it.
+    used: Vec<UsedPresignature>,
+    /// Whether it computes for seconds rather than milliseconds.
+    slow: bool,
+}
+
+/// What a session runs.
+struct Part {
+    machine: Box<dyn Machine>,
+    used: Vec<UsedPresignature>,
 }
 
 impl Node {
@@ -84,7 +99,9 @@ impl Node {
         // Only an own session holds this node back: whoever leads and gets nowhere must not keep others from leading.
         let leads =
             |session: &Session| session.what.subject == subject && session.what.leader == self.config.me;
-        if self.signing.sessions.values().any(leads) {
+        // Presignings under way are not begun anew while they may succeed: each costs every signer seconds.
+        let slow = |session: &Session| session.slow && session.what.subject == subject;
+        if self.signing.sessions.values().any(|session| leads(session) || slow(session)) {
             self.watch(txid);
             return;
         }
@@ -146,6 +163,11 @@ impl Node {
                 self.keep_invitation(ceremony, request.session);
                 self.attend_keygen(entropy);
             }
+            Subject::Presigning => {
+                if self.would_presign(session) {
+                    self.join(request.session, entropy);
+                }
+            }
         }
     }
 
@@ -164,27 +186,27 @@ impl Node {
             sometimes!(SessionNamesOldBoot);
             return;
         }
-        let Some(messages) = self.consent(&session) else { return };
         let Some(share) = self.share_for(&session) else { return };
         let (Ok(me), Some(signers)) = (u16::try_from(me), slots(&session.signers)) else { return };
-        let params = SigningParams { execution_id: *id.as_bytes(), me: Slot(me), signers, messages };
-        let mut seed = [0; 32];
-        entropy.fill_bytes(&mut seed);
-        let Ok(machine) = Suite::signing(share, params, seed) else { return };
+        let Some(part) = self.part_in(&session, &share, (Slot(me), signers), entropy) else { return };
+        let Part { machine, used } = part;
+        let slow = share.suite().presigns() && used.is_empty();
         let tries = self.tries(subject).saturating_add(1);
         self.signing.tries.insert(subject, tries);
         self.end_older_sessions(&session);
         self.signing.joined.insert(place, mark);
         let run = Run::new(id, (self.config.me, self.boot), session.signers.clone(), machine);
         if let Subject::Payment { txid, .. } = subject {
-            let attempt = SubStatus::SigningAttempt(tries);
+            let attempt =
+                if slow { SubStatus::PresigningAttempt(tries) } else { SubStatus::SigningAttempt(tries) };
             let cause = format!("session led by {} with {:?}", session.leader, session.signers);
             if !self.transition(txid, tx::State::Signing, attempt.clone(), &cause) {
                 self.set_sub_status(txid, attempt);
             }
         }
-        self.signing.sessions.insert(id, Session { what: session, run });
-        let life = self.config.timing.signing_session;
+        let began = self.now;
+        self.signing.sessions.insert(id, Session { what: session, run, began, released: false, used, slow });
+        let life = self.session_life(slow);
         self.timers.set(Timer::Session(id), self.now.plus(life));
         self.timers.set(Timer::SessionRepeat(id), self.now.plus(Millis(life.0 / REPETITIONS)));
         for message in self.signing.early.remove(&id).unwrap_or_default() {
@@ -192,6 +214,56 @@ impl Node {
             self.hear_in_session(id, message);
         }
         self.give_work(id);
+    }
+
+    pub(super) const fn session_life(&self, slow: bool) -> Millis {
+        if slow { self.config.timing.presigning } else { self.config.timing.signing_session }
+    }
+
+    /// This node's part in a session, if its own books consent to it. Presignatures are moved out of the pool for good,
+    /// whatever becomes of the session.
+    fn part_in(
+        &mut self,
+        session: &SigningSession,
+        share: &Arc<KeyShare>,
+        (me, signers): (Slot, Vec<Slot>),
+        entropy: &mut dyn CryptoRngCore,
+    ) -> Option<Part> {
+        let mut seed = [0; 32];
+        let execution_id = *session.id().as_bytes();
+        if session.subject == Subject::Presigning {
+            entropy.fill_bytes(&mut seed);
+            let params = ecdsa::PresigningParams { execution_id, me, signers };
+            let machine = Suite::presigning(Arc::clone(share), &params, seed).ok()?;
+            return Some(Part { machine, used: Vec::new() });
+        }
+        let messages = self.consent(session)?;
+        if session.presignatures.is_empty() {
+            if share.suite().presigns() && self.is_halted(session.key, &session.signers) {
+                return None;
+            }
+            entropy.fill_bytes(&mut seed);
+            let params = SigningParams { execution_id, me, signers, messages };
+            let machine = Suite::signing(Arc::clone(share), params, seed).ok()?;
+            return Some(Part { machine, used: Vec::new() });
+        }
+        let Subject::Payment { txid, .. } = session.subject else { return None };
+        let preimages = wallet::key_hash_preimages(&self.state.transaction(txid)?.proposal.body).ok()?;
+        if preimages.len() != session.presignatures.len() {
+            return None;
+        }
+        let Some(stock) = self.take_presignatures(session) else {
+            sometimes!(PresignatureMissing);
+            let reason = "a presignature is not in stock here".to_owned();
+            self.send(session.leader, Message::SessionAbort { session: session.id(), reason });
+            return None;
+        };
+        self.stock_changed();
+        let used = stock.iter().map(Stocked::as_used).collect();
+        let presignatures = stock.into_iter().map(|stocked| stocked.presignature).collect();
+        let params = ecdsa::OnlineParams { execution_id, me, signers, preimages };
+        let machine = Suite::online(share, presignatures, &params).ok()?;
+        Some(Part { machine, used })
     }
 
     /// A leader that starts anew has given up its earlier sessions on the subject; so nobody can pile them up.
@@ -233,12 +305,13 @@ impl Node {
             Subject::KeyProof { ceremony } => {
                 self.key_to_prove(ceremony).map(|public_key| vec![KeyProof::message(ceremony, &public_key)])
             }
+            Subject::Presigning => None,
         }
     }
 
-    fn share_for(&self, session: &SigningSession) -> Option<std::sync::Arc<crate::mpc::KeyShare>> {
+    fn share_for(&self, session: &SigningSession) -> Option<Arc<KeyShare>> {
         match session.subject {
-            Subject::Payment { .. } => self.share_of(session.key),
+            Subject::Payment { .. } | Subject::Presigning => self.share_of(session.key),
             Subject::KeyProof { ceremony } => self.shares.get(&ceremony).cloned(),
         }
     }
@@ -266,8 +339,7 @@ impl Node {
         sometimes!(ShareWithoutSession, message.body.sequence > 0);
         let limit = self.config.limits.early_messages;
         let early = &mut self.signing.early;
-        if message.body.payload.len() > EARLY_BYTES || message.body.to.is_some_and(|to| to != self.config.me)
-        {
+        if message.body.to.is_some_and(|to| to != self.config.me) {
             return;
         }
         if early.len() >= self.config.limits.sessions && !early.contains_key(&message.body.session) {
@@ -275,8 +347,11 @@ impl Node {
             early.pop_first();
         }
         let kept = early.entry(message.body.session).or_default();
-        let of_sender = kept.iter().filter(|kept| kept.body.from == message.body.from).count();
-        if kept.len() < limit && of_sender < EARLY_OF_SENDER && !kept.contains(&message) {
+        let of_sender = || kept.iter().filter(|kept| kept.body.from == message.body.from);
+        let bytes = of_sender().map(|kept| kept.body.payload.len()).sum::<usize>();
+        let fits = of_sender().count() < EARLY_OF_SENDER
+            && bytes.saturating_add(message.body.payload.len()) <= EARLY_BYTES;
+        if kept.len() < limit && fits && !kept.contains(&message) {
             kept.push(message);
         }
     }
@@ -296,29 +371,45 @@ impl Node {
     fn give_work(&mut self, id: SessionId) {
         let job = self.next_job();
         let Some(session) = self.signing.sessions.get_mut(&id) else { return };
+        let priority = match session.what.subject {
+            Subject::Payment { .. } => Priority::Urgent,
+            Subject::KeyProof { .. } if !session.slow => Priority::Urgent,
+            Subject::KeyProof { .. } | Subject::Presigning => Priority::Background,
+        };
         if let Some(work) = session.run.work(job) {
             self.signing.jobs.insert(job, id);
-            self.effects.push(Effect::Compute { job, work });
+            self.effects.push(Effect::Compute { job, work, priority });
         }
     }
 
     pub(super) fn on_computed(&mut self, job: JobId, result: JobResult, entropy: &mut dyn CryptoRngCore) {
-        let JobResult::Advanced { machine, advance } = result;
+        let (machine, advance) = match result {
+            JobResult::Advanced { machine, advance } => (machine, advance),
+            JobResult::Primes(primes) => {
+                self.on_primes(job, primes, entropy);
+                return;
+            }
+        };
         let Some(id) = self.signing.jobs.remove(&job) else {
             self.on_keygen_computed(job, machine, advance);
             return;
         };
         let Some(session) = self.signing.sessions.get_mut(&id) else { return };
+        let has_released = machine.has_released();
         let Some((saying, progress)) = session.run.returned(job, machine, advance, &self.identity) else {
             return;
         };
         let subject = session.what.subject;
-        let releases_share = saying.iter().any(|message| message.body.sequence > 0);
+        let releases_share = has_released && !std::mem::replace(&mut session.released, has_released);
+        let presignatures = if releases_share { std::mem::take(&mut session.used) } else { Vec::new() };
         if releases_share && let Subject::Payment { txid, .. } = subject {
             // The last look before the share leaves, and the mark that it has left.
             if !self.may_sign(txid) {
                 self.end_session(id);
                 return;
+            }
+            if !presignatures.is_empty() && !mutant!(PresignatureBurntLate) {
+                self.record(Fact::PresignaturesUsed { txid, session: id, presignatures });
             }
             if !mutant!(ShareWithoutRecord) {
                 self.record(Fact::ShareReleased { txid, session: id });
@@ -334,7 +425,15 @@ impl Node {
                 self.end_session(id);
                 self.on_signatures(subject, &signatures, entropy);
             }
-            Progress::Finished(Output::KeyShare(_) | Output::Presignature(_)) => self.end_session(id),
+            Progress::Finished(Output::Presignature(presignature)) => {
+                let ended =
+                    self.signing.sessions.get(&id).map(|session| (session.what.clone(), session.began));
+                self.end_session(id);
+                if let Some((what, began)) = ended.filter(|(what, _)| what.subject == Subject::Presigning) {
+                    self.on_presignature(&what, began, presignature, entropy);
+                }
+            }
+            Progress::Finished(Output::KeyShare(_)) => self.end_session(id),
             Progress::Failed(fault) => self.on_fault(id, subject, &fault, entropy),
         }
     }
@@ -353,7 +452,7 @@ impl Node {
 
     pub(super) fn repeat_session(&mut self, id: SessionId) {
         let Some(session) = self.signing.sessions.get(&id) else { return };
-        let (said, silent) = (session.run.said().to_vec(), session.run.silent());
+        let (said, silent, slow) = (session.run.said().to_vec(), session.run.silent(), session.slow);
         if session.what.leader == self.config.me {
             // The request itself may have been lost.
             let request = SignRequest {
@@ -367,7 +466,7 @@ impl Node {
         for message in said {
             self.say(id, message);
         }
-        let pause = Millis(self.config.timing.signing_session.0 / REPETITIONS);
+        let pause = Millis(self.session_life(slow).0 / REPETITIONS);
         self.timers.set(Timer::SessionRepeat(id), self.now.plus(pause));
     }
 
@@ -393,6 +492,7 @@ impl Node {
                     self.on_key_signature(ceremony, *signature);
                 }
             }
+            Subject::Presigning => {}
         }
     }
 
@@ -402,9 +502,10 @@ impl Node {
         let suspects = session.run.nodes(&fault.suspects());
         let peers: Vec<NodeId> =
             session.what.signers.iter().copied().filter(|node| *node != self.config.me).collect();
+        let (what, slow) = (session.what.clone(), session.slow);
         let txid = match subject {
             Subject::Payment { txid, .. } => Some(txid),
-            Subject::KeyProof { .. } => None,
+            Subject::KeyProof { .. } | Subject::Presigning => None,
         };
         for culprit in culprits {
             sometimes!(BadShareBlamed);
@@ -416,7 +517,17 @@ impl Node {
         for peer in peers {
             self.send(peer, Message::SessionAbort { session: id, reason: fault.reason.to_string() });
         }
+        self.fail_slow_session(&what, slow, &fault.reason.to_string());
         self.fail_session(id, subject, entropy);
+    }
+
+    /// A fault where presignatures are made, in stock or for one payment, is counted.
+    fn fail_slow_session(&mut self, what: &SigningSession, slow: bool, reason: &str) {
+        match what.subject {
+            Subject::Presigning => self.on_presigning_failed(what, Some(reason)),
+            Subject::Payment { .. } if slow => self.count_presigning_fault(what, reason),
+            Subject::Payment { .. } | Subject::KeyProof { .. } => {}
+        }
     }
 
     pub(super) fn on_session_abort(
@@ -432,10 +543,11 @@ impl Node {
         };
         // Only a signer may end it, and only by words: nobody is blamed for a complaint alone.
         if session.what.signers.contains(&from) {
-            let subject = session.what.subject;
+            let (what, slow) = (session.what.clone(), session.slow);
             let detail = format!("{from} left a signing session: {reason}");
             self.effects.push(Effect::Alert(Alert::Configuration { node: from, detail }));
-            self.fail_session(id, subject, entropy);
+            self.fail_slow_session(&what, slow, &format!("{from} left: {reason}"));
+            self.fail_session(id, what.subject, entropy);
         }
     }
 
@@ -451,7 +563,7 @@ impl Node {
             if leads && !known && self.is_live(node) {
                 let txid = match subject {
                     Subject::Payment { txid, .. } => Some(txid),
-                    Subject::KeyProof { .. } => None,
+                    Subject::KeyProof { .. } | Subject::Presigning => None,
                 };
                 let kind = if mutant!(SilenceHeldAgainst) {
                     Violation::ProtocolViolation
@@ -465,8 +577,14 @@ impl Node {
     }
 
     fn fail_session(&mut self, id: SessionId, subject: Subject, entropy: &mut dyn CryptoRngCore) {
+        let what = self.signing.sessions.get(&id).map(|session| session.what.clone());
         self.end_session(id);
         match subject {
+            Subject::Presigning => {
+                if let Some(what) = what {
+                    self.on_presigning_failed(&what, None);
+                }
+            }
             Subject::Payment { txid, .. } => {
                 if self.state.transaction(txid).is_some_and(|tx| tx.state == tx::State::Signing) {
                     self.set_sub_status(txid, SubStatus::RetryingOtherSubset);
@@ -521,9 +639,22 @@ impl Node {
         self.signing.sessions.len()
     }
 
-    /// Whether a session on this subject is running here.
-    pub(super) fn has_session_on(&self, subject: Subject) -> bool {
-        self.signing.sessions.values().any(|session| session.what.subject == subject)
+    /// Whether such a session is running here.
+    pub(super) fn any_session(&self, is_it: impl Fn(&SigningSession) -> bool) -> bool {
+        self.signing.sessions.values().any(|session| is_it(&session.what))
+    }
+
+    /// A change of stock may be what open payments wait for.
+    pub(super) fn attend_those_without_presignatures(&mut self, entropy: &mut dyn CryptoRngCore) {
+        let waiting: Vec<Txid> = self
+            .state
+            .open()
+            .filter(|(_, tx)| tx.sub_status == SubStatus::WaitingForPresignatures)
+            .map(|(txid, _)| txid)
+            .collect();
+        for txid in waiting {
+            self.attend(txid, entropy);
+        }
     }
 }
 

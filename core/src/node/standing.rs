@@ -205,6 +205,7 @@ impl Node {
         self.standing.asked.clear();
         self.forget_peers_journals();
         self.drop_all_sessions();
+        self.drop_presignatures("this node's journal is behind what it has shown");
         self.fail_keygen("this node's journal is behind");
         self.refuse_waiting_clients(&Refusal::Quarantined);
         self.resign_as_coordinator();
@@ -260,7 +261,10 @@ impl Node {
     fn review_standing(&mut self, entropy: &mut dyn CryptoRngCore) {
         match self.inquiry().rule() {
             Ruling::Wait => return,
-            Ruling::Speak => self.record(Fact::Confirmed),
+            Ruling::Speak => {
+                self.record(Fact::Confirmed);
+                self.release_kept();
+            }
             Ruling::Rejoin => {
                 let past = self.state.past();
                 let shown = past.boot().max(self.standing.highest).max(past.quarantine().unwrap_or_default());

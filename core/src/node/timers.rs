@@ -27,6 +27,9 @@ pub(super) enum Timer {
     KeygenRepeat,
     Sync,
     Standing,
+    Stock,
+    Primes,
+    Presigning,
 }
 
 impl Timer {
@@ -46,6 +49,9 @@ impl Timer {
             Self::KeygenRepeat => "repeat what was said in a key generation",
             Self::Sync => "ask peers what changed",
             Self::Standing => "ask peers what they saw of this node",
+            Self::Primes => "primes may be missing",
+            Self::Stock => "tell what is in stock",
+            Self::Presigning => "presignatures may be missing",
         }
     }
 }

@@ -186,6 +186,10 @@ pub enum SubStatus {
     Abandoned,
     /// `aborted_byzantine`: what was proven.
     Misbehaviour(String),
+    /// `signing`: no presignatures are left for these signers; they make what they need, which takes seconds.
+    PresigningAttempt(u32),
+    /// `approved`, `signing`: no group of signers may presign any more, and none has stock; it goes on when one has.
+    WaitingForPresignatures,
 }
 
 impl fmt::Display for SubStatus {
@@ -212,6 +216,8 @@ impl fmt::Display for SubStatus {
             Self::BroadcastRejected(code) => write!(f, "broadcast_rejected:{code}"),
             Self::Abandoned => f.write_str("abandoned"),
             Self::Misbehaviour(what) => write!(f, "{what}"),
+            Self::PresigningAttempt(n) => write!(f, "attempt_{n}_without_presignatures"),
+            Self::WaitingForPresignatures => f.write_str("waiting_for_presignatures"),
         }
     }
 }

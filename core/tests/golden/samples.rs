@@ -7,16 +7,16 @@ use bitcoin::{
     absolute::LockTime, hashes::Hash, hex::FromHex, transaction::Version,
 };
 use mpc_wallet_core::{
-    BootId, Cluster, ClusterId, KeyId, LogIndex, NodeId, PaymentId, PolicyVersion, ProposalDigest, Scheme,
-    SessionId, Timestamp, VoteKey, WalletKey,
+    BootId, Cluster, ClusterId, KeyId, LogIndex, Millis, NodeId, PaymentId, PolicyVersion, PresignatureId,
+    ProposalDigest, Scheme, SessionId, Timestamp, VoteKey, WalletKey,
     identity::Signed,
     message::{
         Bundle, CoinGrant, CoinRequest, FinalTransaction, GrantedCoin, Heartbeat, KeyProof, KeygenConfirm,
-        KeygenRequest, Mark, Message, MpcMessage, Place, SignRequest, SigningSession, Standing, Subject,
-        SyncPage,
+        KeygenRequest, Mark, Message, MpcMessage, Place, SignRequest, SigningSession, Standing, Stock,
+        Subject, SyncPage,
     },
     policy::PolicyBreach,
-    record::{BlockRef, Fact},
+    record::{BlockRef, Fact, UsedPresignature},
     refusal::Refusal,
     tx::{Prevout, Proposal, SignedProposal, State, SubStatus},
     vote::{
@@ -30,6 +30,7 @@ const KEY: KeyId = KeyId { scheme: Scheme::Taproot, epoch: 1 };
 const POLICY: PolicyVersion = PolicyVersion::from_bytes([0x90; 32]);
 const PAYMENT: PaymentId = PaymentId::from_bytes([0x9a; 32]);
 const SESSION: SessionId = SessionId::from_bytes([0x5e; 32]);
+const PRESIGNATURE: PresignatureId = PresignatureId::from_bytes([0x9e; 32]);
 
 fn key(node: u16) -> VoteKey {
     VoteKey::from_bytes(&[u8::try_from(node).unwrap(); 32]).unwrap()
@@ -177,6 +178,7 @@ pub(crate) fn session() -> SigningSession {
         attempt: 7,
         signers: [1, 2, 4, 5].map(NodeId::new).to_vec(),
         boots: [2, 1, 1, 4].map(BootId).to_vec(),
+        presignatures: vec![PRESIGNATURE],
     }
 }
 
@@ -198,6 +200,7 @@ pub(crate) fn subjects() -> Vec<Subject> {
     vec![
         Subject::Payment { txid: proposal().txid(), digest: ProposalDigest::from_bytes([0xd1; 32]) },
         Subject::KeyProof { ceremony: SESSION },
+        Subject::Presigning,
     ]
 }
 
@@ -260,6 +263,8 @@ pub(crate) fn messages() -> Vec<Message> {
             challenge: 0x0123_4567_89ab_cdef,
             shown: Some(mark()),
         }),
+        Message::Stock(Stock { primes: true, presignatures: vec![PRESIGNATURE] }),
+        Message::PresignOrder { count: 10 },
     ]
 }
 
@@ -305,6 +310,20 @@ pub(crate) fn facts() -> Vec<Fact> {
         Fact::Quarantined { shown: BootId(6) },
         Fact::Rejoined { boot: BootId(1 << 32) },
         Fact::Shown(mark()),
+        Fact::PresignaturesUsed {
+            txid: proposal().txid(),
+            session: SESSION,
+            presignatures: vec![UsedPresignature {
+                id: PRESIGNATURE,
+                made_at: Timestamp(1_700_000_000_000),
+                took: Millis(2_900),
+            }],
+        },
+        Fact::PresigningFailed {
+            key: KEY,
+            signers: [1, 2, 3, 4].map(NodeId::new).to_vec(),
+            reason: "a proof does not hold".to_owned(),
+        },
     ]
 }
 
@@ -383,6 +402,8 @@ pub(crate) fn sub_statuses() -> Vec<SubStatus> {
         SubStatus::BroadcastRejected("bad-txns".to_owned()),
         SubStatus::Abandoned,
         SubStatus::Misbehaviour("node-5 is banned".to_owned()),
+        SubStatus::PresigningAttempt(2),
+        SubStatus::WaitingForPresignatures,
     ]
 }
 

@@ -19,7 +19,7 @@ use mpc_wallet_core::{
         BroadcastOutcome, ChainAnswer, ChainObservation, ChainQuery, ChainView, Coin, CoinStatus, TxPresence,
     },
     message::Message,
-    mpc::{KeyShare, Suite},
+    mpc::{KeyShare, Suite, Suites},
     node::SealedShare,
     policy::Policy,
     record::{BlockRef, Record},
@@ -141,7 +141,12 @@ pub(crate) struct World {
 }
 
 impl World {
+    /// A cluster whose wallets, of either kind, are served by one suite.
     pub(crate) fn new(suite: Suite) -> Self {
+        Self::of(Suites { taproot: suite, segwit: suite }, Limits::default())
+    }
+
+    pub(crate) fn of(suites: Suites, limits: Limits) -> Self {
         let members = (1..=5).map(|i| (NodeId::new(i), key(i).public())).collect();
         let cluster = Cluster::new(Network::Regtest, 4, members).unwrap();
         let nodes = (1..=5)
@@ -151,9 +156,9 @@ impl World {
                     cluster: cluster.clone(),
                     policy: Policy::default(),
                     timing: Timing { chain_poll: Millis(1_000), ..Timing::default() },
-                    limits: Limits::default(),
+                    limits: limits.clone(),
                     confirmations_required: 1,
-                    suite,
+                    suites,
                 };
                 (NodeId::new(i), Node::replay(config, key(i), [], vec![]).unwrap())
             })
@@ -261,7 +266,7 @@ impl World {
                     let observation = self.ledger.answer(question);
                     self.queue.push_back((id, Input::Chain(ChainAnswer { query, observation })));
                 }
-                Effect::Compute { job, work } => {
+                Effect::Compute { job, work, .. } => {
                     self.queue.push_back((id, Input::Computed { job, result: work.run() }));
                 }
                 Effect::SealKeyShare { ceremony, key, share } => {

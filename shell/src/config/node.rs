@@ -9,7 +9,7 @@ use std::{
 
 use axum::http::Uri;
 use bitcoin::Network;
-use mpc_wallet_core::{Config, Millis, NodeId, VoteKey, config::ConfigError, mpc::Suite};
+use mpc_wallet_core::{Config, Millis, NodeId, VoteKey, config::ConfigError, mpc::Suites};
 
 use super::{
     keys::{read_identity, read_secret},
@@ -172,7 +172,7 @@ impl Settings {
                     timing: chain.timing,
                     limits,
                     confirmations_required: confirmations,
-                    suite: Suite::Givre,
+                    suites: Suites::PRODUCTION,
                 },
                 identity: node.identity,
                 peers: addresses,

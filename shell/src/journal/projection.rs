@@ -151,7 +151,9 @@ pub(super) fn apply(db: &Connection, at: LogIndex, record: &Record) -> Result<()
         | Fact::Confirmed
         | Fact::Quarantined { .. }
         | Fact::Rejoined { .. }
-        | Fact::Shown(_) => Ok(()),
+        | Fact::Shown(_)
+        | Fact::PresignaturesUsed { .. }
+        | Fact::PresigningFailed { .. } => Ok(()),
     }
 }
 

@@ -35,7 +35,7 @@ pub(super) async fn start(
             Ok((StatusCode::ACCEPTED, location, Json(document)).into_response())
         }
         Outcome::Refused(refusal) => Err(refusal.into()),
-        Outcome::Proposed { .. } => Err(Problem::internal()),
+        Outcome::Proposed { .. } | Outcome::PresigningOrdered { .. } => Err(Problem::internal()),
     }
 }
 
@@ -54,7 +54,11 @@ pub(super) async fn follow(
 fn keygen(view: &KeygenView) -> Value {
     let error = match &view.phase {
         KeygenPhase::Failed(reason) => Some(reason),
-        KeygenPhase::Running | KeygenPhase::Confirming | KeygenPhase::Proving | KeygenPhase::Active => None,
+        KeygenPhase::Preparing
+        | KeygenPhase::Running
+        | KeygenPhase::Confirming
+        | KeygenPhase::Proving
+        | KeygenPhase::Active => None,
     };
     json!({
         "key": view.key.to_string(),

@@ -67,7 +67,9 @@ impl Twin {
                 let observation = self.believe(question);
                 inputs.push_back(Input::Chain(ChainAnswer { query, observation }));
             }
-            Effect::Compute { job, work } => inputs.push_back(Input::Computed { job, result: work.run() }),
+            Effect::Compute { job, work, .. } => {
+                inputs.push_back(Input::Computed { job, result: work.run() })
+            }
             Effect::Send { .. }
             | Effect::Reply { .. }
             | Effect::SealKeyShare { .. }

@@ -346,7 +346,7 @@ impl Hosted {
                 let violation = Some(violation);
                 self.oracles.observe(&Observed::Accused { by: node, node: accused, violation })
             }
-            Seen::Alert(Alert::Payment { .. }) => Ok(()),
+            Seen::Alert(Alert::Payment { .. } | Alert::Presigning { .. }) => Ok(()),
             Seen::Alert(Alert::Configuration { .. }) => {
                 self.tally.alarms += 1;
                 Ok(())

@@ -12,7 +12,7 @@ use mpc_wallet_core::{
     chain::{ChainAnswer, ChainObservation, ChainQuery},
     ids::QueryId,
     mpc::KeyShare,
-    step::{JobResult, Work},
+    step::{JobResult, Priority, Work},
 };
 use mpc_wallet_shell::ports::{Chain, Clock, Coordination, JournalFailure, SecretStore, Workers};
 use rand_core::{CryptoRng, RngCore};
@@ -55,7 +55,7 @@ impl Clock for HostClock {
 pub(super) struct HostWorkers(pub(super) Hand);
 
 impl Workers for HostWorkers {
-    async fn run(&self, work: Work) -> Option<JobResult> {
+    async fn run(&self, work: Work, _: Priority) -> Option<JobResult> {
         let done = self.0.machine(|machine| {
             // A panic in a task of its own would be lost with the task.
             catch_unwind(AssertUnwindSafe(|| machine.workers.run(work)))

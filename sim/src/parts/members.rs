@@ -38,6 +38,11 @@ pub(crate) fn of(plan: &FaultPlan) -> anyhow::Result<Members> {
     Ok(Members { cluster, identities })
 }
 
+/// What serves the wallets of a plan.
+const fn suites(plan: &FaultPlan) -> mpc::Suites {
+    mpc::Suites { taproot: suite(plan), segwit: suite(plan) }
+}
+
 /// The schemes' implementation that a plan means.
 pub(crate) const fn suite(plan: &FaultPlan) -> mpc::Suite {
     match plan.suite {
@@ -55,6 +60,6 @@ pub(crate) fn config(plan: &FaultPlan, cluster: &Cluster, me: NodeId) -> Config 
         timing: Timing::default(),
         limits: Limits::default(),
         confirmations_required: CONFIRMATIONS,
-        suite: suite(plan),
+        suites: suites(plan),
     }
 }

@@ -221,7 +221,7 @@ impl World {
                 }
                 Ok(())
             }
-            Effect::Compute { job, work } => {
+            Effect::Compute { job, work, .. } => {
                 if let Some(host) = self.hosts.get_mut(&node)
                     && let Some(boot) = host.boot_number()
                 {
@@ -261,6 +261,11 @@ impl World {
             }
             Effect::Alert(Alert::Payment { txid, detail }) => {
                 self.note(node, format_args!("alert {txid}: {detail}"));
+                Ok(())
+            }
+            Effect::Alert(Alert::Presigning { signers, detail }) => {
+                self.note(node, format_args!("alert on {signers:?}: {detail}"));
+                self.tally.alarms += 1;
                 Ok(())
             }
             Effect::Alert(Alert::Configuration { node: peer, detail }) => {

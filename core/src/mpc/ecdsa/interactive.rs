@@ -105,6 +105,10 @@ impl Machine for Interactive {
         Advance { outgoing, progress }
     }
 
+    fn has_released(&self) -> bool {
+        self.online.has_released()
+    }
+
     fn waiting_for(&self) -> Vec<Slot> {
         let mut slots: Vec<Slot> = match self.state {
             State::Presigning => {

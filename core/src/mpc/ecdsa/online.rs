@@ -227,6 +227,10 @@ impl Machine for Online {
         Advance { outgoing, progress }
     }
 
+    fn has_released(&self) -> bool {
+        self.bodies.get(self.me.index()).is_some_and(Option::is_some)
+    }
+
     fn waiting_for(&self) -> Vec<Slot> {
         match self.phase {
             Phase::Waiting { .. } | Phase::Ready { .. } | Phase::Sent { .. } => self.mailbox.missing(COMMIT),

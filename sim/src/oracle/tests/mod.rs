@@ -131,6 +131,7 @@ fn session(proposal: &Proposal) -> SigningSession {
         attempt: 1,
         signers: (1..=T).map(node).collect(),
         boots: (1..=T).map(|_| BootId(1)).collect(),
+        presignatures: vec![],
     }
 }
 
