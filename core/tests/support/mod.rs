@@ -22,6 +22,7 @@ use mpc_wallet_core::{
     mpc::{KeyShare, Suite, Suites},
     node::SealedShare,
     policy::Policy,
+    pool::KeptPresignatures,
     record::{BlockRef, Record},
     step::{Alert, Command, Effect, Input, Outcome, PaymentRequest, Receipt},
     tx::State,
@@ -181,6 +182,16 @@ impl World {
 
     /// Starts a node anew on the first `keep` records of its journal; what was on its way to it is lost.
     pub(crate) fn restart(&mut self, node: u16, keep: usize) {
+        self.restart_with(node, keep, None);
+    }
+
+    /// Stops a node in order as far as its presignatures go.
+    pub(crate) fn keep_presignatures(&mut self, node: u16) -> Option<KeptPresignatures> {
+        self.nodes.get_mut(&NodeId::new(node)).unwrap().keep_presignatures()
+    }
+
+    /// The same with what the last orderly stop kept.
+    pub(crate) fn restart_with(&mut self, node: u16, keep: usize, kept: Option<KeptPresignatures>) {
         let id = NodeId::new(node);
         let config = self.nodes[&id].config().clone();
         let records = self.disks.entry(id).or_default();
@@ -195,7 +206,10 @@ impl World {
                 share: Arc::clone(share),
             })
             .collect();
-        let replayed = Node::replay(config, key(node), records.clone(), shares).unwrap();
+        let mut replayed = Node::replay(config, key(node), records.clone(), shares).unwrap();
+        if let Some(kept) = kept {
+            replayed = replayed.with_presignatures(kept);
+        }
         self.nodes.insert(id, replayed);
         self.queue.retain(|(to, _)| *to != id);
         self.down.remove(&id);
