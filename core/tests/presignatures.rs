@@ -8,7 +8,7 @@ use mpc_wallet_core::{
     Limits, NodeId, PresignatureId, Scheme,
     identity::Signed,
     message::{Message, Stock, Subject},
-    mpc::Suites,
+    mpc::{Suite, Suites},
     overview::{KeygenPhase, PoolView},
     pool::{KeptPresignatures, Stocked},
     record::Fact,
@@ -311,4 +311,24 @@ fn faults_in_presigning_stop_the_group_and_a_group_without_the_cheat_goes_on() {
     world.ask(1, segwit_payment(100_000));
     world.run_until("a confirmed payment", |world| world.have(&[1, 2, 3, 5], 1, State::Confirmed));
     assert_used_once(&world);
+}
+
+#[test]
+fn the_library_makes_the_key_the_stock_and_the_signatures() {
+    let suites = Suites { taproot: Suite::Mock, segwit: Suite::Cggmp24 };
+    let limits = Limits { presignatures_low: 0, ..Limits::default() };
+    let mut world = World::of(suites, limits);
+    world.give_toy_primes();
+    world.run_until("everybody online", all_speak);
+    make_wallet(&mut world, Scheme::Segwit);
+    // Without stock, then with it.
+    world.ask(3, segwit_payment(100_000));
+    world.run_until("a confirmed payment", |world| world.all_have(1, State::Confirmed));
+    assert_eq!(used(&world), []);
+    world.ask(1, Command::Presign { count: 1 });
+    world.run_until("a presignature", |world| ready(world) == 1);
+    world.ask(3, segwit_payment(100_000));
+    world.run_until("another one", |world| world.all_have(2, State::Confirmed));
+    assert_eq!(used(&world).len(), 4);
+    world.assert_peace();
 }

@@ -19,7 +19,7 @@ use mpc_wallet_core::{
         BroadcastOutcome, ChainAnswer, ChainObservation, ChainQuery, ChainView, Coin, CoinStatus, TxPresence,
     },
     message::Message,
-    mpc::{KeyShare, Suite, Suites},
+    mpc::{KeyShare, Slot, Suite, Suites, ecdsa::Primes},
     node::SealedShare,
     policy::Policy,
     pool::KeptPresignatures,
@@ -178,6 +178,14 @@ impl World {
             entropy: ChaCha20Rng::seed_from_u64(7),
             now: Timestamp(1_000_000),
         }
+    }
+
+    /// Gives every member primes without security, ready made.
+    pub(crate) fn give_toy_primes(&mut self) {
+        self.nodes = std::mem::take(&mut self.nodes)
+            .into_iter()
+            .map(|(id, node)| (id, node.with_primes(Primes::toy(Slot(id.get() - 1)).unwrap())))
+            .collect();
     }
 
     /// Starts a node anew on the first `keep` records of its journal; what was on its way to it is lost.
