@@ -2,7 +2,7 @@
 //! get their payments all the same.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
-use std::{cell::RefCell, rc::Rc};
+use std::sync::mpsc;
 
 use bitcoin::{Amount, OutPoint, ScriptBuf, Txid, hashes::Hash};
 use mpc_wallet_core::{
@@ -113,17 +113,16 @@ fn a_member_that_hoards_coins_comes_after_all_others() {
 
 #[test]
 fn a_grant_that_is_over_is_not_handed_out_again() {
-    let granted = Rc::new(RefCell::new(Vec::new()));
+    let (seen, granted) = mpsc::channel();
     let mut world = cluster_with_key(Suite::Mock);
-    let seen = Rc::clone(&granted);
     world.tamper = Some(Box::new(move |_, to, message| {
         if let Message::CoinGrant(_) = message {
-            seen.borrow_mut().push(to);
+            seen.send(to).unwrap();
         }
         vec![message]
     }));
     hoard(&mut world, 0);
-    world.run_until("a grant", |_| !granted.borrow().is_empty());
+    world.run_until("a grant", |_| granted.try_recv() == Ok(NodeId::new(5)));
     let end = world.now.plus(Millis(10_000));
     let comes_near = |world: &World| world.queue.is_empty() && end.since(world.now) <= Millis(3_000);
     world.run_until("almost its end", comes_near);
@@ -134,7 +133,7 @@ fn a_grant_that_is_over_is_not_handed_out_again() {
     world.now = end;
     hoard(&mut world, 0);
     world.run_until("a confirmed payment", |world| world.all_have(1, State::Confirmed));
-    assert_eq!(granted.borrow()[..2], [NodeId::new(5), NodeId::new(2)]);
+    assert_eq!(granted.try_recv(), Ok(NodeId::new(2)));
 }
 
 #[test]

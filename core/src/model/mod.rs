@@ -7,6 +7,7 @@
 
 mod coins;
 mod lifecycle;
+mod pool;
 mod session;
 mod tally;
 

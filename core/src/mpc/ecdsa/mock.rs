@@ -268,6 +268,13 @@ impl MockPresignature {
         Session::new(*message, signers, &self.agreed)
     }
 
+    /// One of a key that nobody has.
+    #[cfg(test)]
+    #[allow(clippy::unwrap_used)]
+    pub(super) fn fixture(number: u8) -> Self {
+        Self { secret: [number; 32], agreed: [number; 32], key: MockKey::new([0; _], 2, 3).unwrap() }
+    }
+
     pub(super) fn to_bytes(&self) -> Zeroizing<Vec<u8>> {
         Zeroizing::new([self.secret.as_slice(), &self.agreed, &self.key.to_bytes()].concat())
     }

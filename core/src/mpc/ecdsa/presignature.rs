@@ -164,6 +164,13 @@ impl Presignature {
         Self { terms, id, secret: Box::new(Secret::Mock(mock)) }
     }
 
+    /// The mock presignature with this number, as the first of its signers holds it.
+    #[cfg(test)]
+    pub(crate) fn fixture(number: u8, signers: Vec<Slot>) -> Self {
+        let terms = Terms { key: [0; 32], me: Slot(0), signers };
+        Self::mock(super::mock::MockPresignature::fixture(number), terms)
+    }
+
     /// The same at all its signers, and at no other presignature. Public.
     #[must_use]
     pub fn id(&self) -> [u8; ID] {
