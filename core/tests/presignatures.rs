@@ -1,5 +1,11 @@
 //! The stock of presignatures: made ahead, used once, dropped with a restored journal, never in a payment's way.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::wildcard_enum_match_arm
+)]
 
 use std::{cell::Cell, collections::BTreeSet, rc::Rc};
 
