@@ -44,7 +44,7 @@ enum Deed {
 }
 
 const fn group_of(number: u8) -> usize {
-    if number % 2 == 0 { 0 } else { 1 }
+    if number.is_multiple_of(2) { 0 } else { 1 }
 }
 
 const fn key_of(number: u8) -> KeyId {
@@ -240,8 +240,8 @@ impl StateMachineTest for Shop {
         let ids: BTreeSet<_> = shop.pool.ids().collect();
         assert_eq!(ids, held.keys().map(|number| id(*number)).collect());
         assert_eq!(shop.pool.is_empty(), held.is_empty());
-        for group in 0..GROUPS.len() {
-            let signers = GROUPS[group].map(NodeId::new);
+        for (group, signers) in GROUPS.iter().enumerate() {
+            let signers = signers.map(NodeId::new);
             let of_group =
                 held.keys().filter(|number| group_of(**number) == group && key_of(**number) == KEY);
             assert_eq!(shop.pool.held(KEY, &signers), of_group.count());
