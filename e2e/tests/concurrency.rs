@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use mpc_wallet_e2e::cluster::Cluster;
+use mpc_wallet_e2e::cluster::{Cluster, Kind};
 use mpc_wallet_e2e::suite::{Expected, check_books, check_timeline, mining_options, pay_at_once};
 
 /// Far beyond what twenty payments take; a busy machine may need some of it.
@@ -42,7 +42,7 @@ fn twenty_payments_from_five_nodes_with_ample_coins_all_confirm() {
     check_confirmed(&cluster, &payments);
     let fees = check_books(&cluster, 40 * 50_000, &payments).unwrap();
     let paid: u64 = payments.iter().map(|payment| payment.sats).sum();
-    cluster.wait_for_balance(40 * 50_000 - paid - fees).unwrap();
+    cluster.wait_for_balance(Kind::Taproot, 40 * 50_000 - paid - fees).unwrap();
 }
 
 #[test]

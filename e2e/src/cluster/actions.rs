@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use bitcoin::address::NetworkUnchecked;
 use bitcoin::{Address, Amount, Network, Txid};
 
-use super::view::{AddressView, PaymentView, TransactionView};
+use super::view::{AddressView, KeygenRun, Kind, PaymentView, TransactionView};
 use super::wait::wait_for;
 use super::{Cluster, NodeProcess};
 
@@ -14,6 +14,8 @@ use super::{Cluster, NodeProcess};
 const CONNECT_WITHIN: Duration = Duration::from_secs(20);
 /// Until a key is made; seconds on an idle machine.
 const DKG_WITHIN: Duration = Duration::from_secs(90);
+/// Until an ECDSA key is made: about a minute of processor time at each node, of which five may share two processors.
+const ECDSA_DKG_WITHIN: Duration = Duration::from_secs(900);
 /// Until the nodes have looked at the chain.
 const SEE_WITHIN: Duration = Duration::from_secs(20);
 
@@ -42,26 +44,43 @@ impl Cluster {
         })
     }
 
-    /// Makes the wallet's key and waits until every node shows the same address.
+    /// Makes the Taproot wallet's key and waits until every node shows the same address.
     pub fn run_dkg(&self) -> anyhow::Result<Address> {
-        self.wait_until_connected()?;
-        let node = self.node(1)?;
-        let started = node.api().start_dkg()?;
-        anyhow::ensure!((200..300).contains(&started.status), "DKG: {} {}", started.status, started.text);
-        wait_for("the key to be active", DKG_WITHIN, || {
-            let dkg = node.api().dkg()?;
-            anyhow::ensure!(!dkg.active_keys.is_empty(), "node 1 says {:?}", dkg.keygen);
-            Ok(())
-        })?;
-        self.address()
+        self.make_key(Kind::Taproot, |_| {})
     }
 
-    /// The wallet's address, once every running node shows the same. Errors before key generation.
+    /// Makes the key of a wallet and waits until every node shows the same address; `progress` is told how far it is.
+    pub fn make_key(&self, kind: Kind, progress: impl Fn(&KeygenRun)) -> anyhow::Result<Address> {
+        self.wait_until_connected()?;
+        let node = self.node(1)?;
+        let started = node.api().start_dkg(kind)?;
+        anyhow::ensure!((200..300).contains(&started.status), "DKG: {} {}", started.status, started.text);
+        let within = match kind {
+            Kind::Taproot => DKG_WITHIN,
+            Kind::Segwit => ECDSA_DKG_WITHIN,
+        };
+        wait_for(&format!("the {} key to be active", kind.name()), within, || {
+            let dkg = node.api().dkg()?;
+            if let Some(run) = &dkg.keygen {
+                progress(run);
+            }
+            anyhow::ensure!(dkg.has(kind), "node 1 says {:?}", dkg.keygen);
+            Ok(())
+        })?;
+        self.address_of(kind)
+    }
+
+    /// The Taproot wallet's address, once every running node shows the same. Errors before key generation.
     pub fn address(&self) -> anyhow::Result<Address> {
+        self.address_of(Kind::Taproot)
+    }
+
+    /// A wallet's address, once every running node shows the same. Errors before key generation.
+    pub fn address_of(&self, kind: Kind) -> anyhow::Result<Address> {
         let address = wait_for("one address at all nodes", SEE_WITHIN, || {
             let mut shown: Vec<String> = Vec::new();
             for node in self.nodes().iter().filter(|node| node.is_running()) {
-                let AddressView { address } = node.api().address()?;
+                let AddressView { address } = node.api().address(kind)?;
                 shown.push(address);
             }
             shown.dedup();
@@ -73,19 +92,24 @@ impl Cluster {
         Ok(address.parse::<Address<NetworkUnchecked>>()?.require_network(Network::Regtest)?)
     }
 
-    /// Gives the wallet `count` confirmed coins of `sats` each, and waits until every running node sees them.
+    /// Gives the Taproot wallet `count` confirmed coins of `sats` each, and waits until every running node sees them.
     pub fn fund(&self, sats: u64, count: u32) -> anyhow::Result<()> {
-        let address = self.address()?;
+        self.fund_wallet(Kind::Taproot, sats, count)
+    }
+
+    /// Gives a wallet `count` confirmed coins of `sats` each, and waits until every running node sees them.
+    pub fn fund_wallet(&self, kind: Kind, sats: u64, count: u32) -> anyhow::Result<()> {
+        let address = self.address_of(kind)?;
         self.chain().fund_many(&address, Amount::from_sat(sats), count)?;
         let expected = self.chain().balance(&address.script_pubkey())?.to_sat();
-        self.wait_for_balance(expected)
+        self.wait_for_balance(kind, expected)
     }
 
     /// Waits until every running node shows this confirmed balance, and nothing unconfirmed.
-    pub fn wait_for_balance(&self, sats: u64) -> anyhow::Result<()> {
+    pub fn wait_for_balance(&self, kind: Kind, sats: u64) -> anyhow::Result<()> {
         wait_for(&format!("a balance of {sats} sat at every node"), SEE_WITHIN, || {
             for node in self.nodes().iter().filter(|node| node.is_running()) {
-                let balance = node.api().balance()?;
+                let balance = node.api().balance(kind)?;
                 anyhow::ensure!(
                     (balance.confirmed_balance_sats, balance.total_balance_sats) == (sats, sats),
                     "node {} shows {balance:?}",
@@ -96,9 +120,31 @@ impl Cluster {
         })
     }
 
-    /// Has a node propose a payment.
+    /// Has a node propose a payment from the Taproot wallet.
     pub fn pay(&self, node: u16, address: &Address, sats: u64) -> anyhow::Result<PaymentView> {
-        self.node(node)?.api().pay(&address.to_string(), sats)
+        self.pay_from(Kind::Taproot, node, address, sats)
+    }
+
+    /// Has a node propose a payment.
+    pub fn pay_from(
+        &self,
+        kind: Kind,
+        node: u16,
+        address: &Address,
+        sats: u64,
+    ) -> anyhow::Result<PaymentView> {
+        self.node(node)?.api().pay(kind, &address.to_string(), sats)
+    }
+
+    /// Waits until every running node has this many presignatures that a payment could use.
+    pub fn wait_for_stock(&self, count: usize, within: Duration) -> anyhow::Result<()> {
+        wait_for(&format!("{count} presignatures in stock"), within, || {
+            for node in self.nodes().iter().filter(|node| node.is_running()) {
+                let stock = node.api().presignatures()?;
+                anyhow::ensure!(stock.available >= count, "node {} has {}", node.id(), stock.available);
+            }
+            Ok(())
+        })
     }
 
     /// A transaction as a node sees it.

@@ -7,8 +7,8 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::view::{
-    AddressView, BalanceView, ClusterView, KeygenView, NodesView, PaymentView, TransactionView,
-    TransactionsView,
+    AddressView, BalanceView, ClusterView, KeygenView, Kind, NodesView, PaymentView, StockView,
+    TransactionView, TransactionsView,
 };
 
 /// Longer than any request may take by the server's own limit.
@@ -96,9 +96,9 @@ impl Api {
     }
 
     /// Asks for a payment.
-    pub fn pay(&self, recipient: &str, amount_sats: u64) -> anyhow::Result<PaymentView> {
-        self.post("/api/v1/transactions", &json!({ "recipient": recipient, "amount_sats": amount_sats }))?
-            .read()
+    pub fn pay(&self, kind: Kind, recipient: &str, amount_sats: u64) -> anyhow::Result<PaymentView> {
+        let body = json!({ "type": kind.name(), "recipient": recipient, "amount_sats": amount_sats });
+        self.post("/api/v1/transactions", &body)?.read()
     }
 
     /// Asks for a payment under an idempotency key; the reply may be of any status.
@@ -140,19 +140,29 @@ impl Api {
         Ok(page.get("items").and_then(Value::as_array).cloned().unwrap_or_default())
     }
 
-    /// The wallet's money.
-    pub fn balance(&self) -> anyhow::Result<BalanceView> {
-        self.get("/api/v1/wallet/balance")?.read()
+    /// A wallet's money.
+    pub fn balance(&self, kind: Kind) -> anyhow::Result<BalanceView> {
+        self.get(&format!("/api/v1/wallet/balance?type={}", kind.name()))?.read()
     }
 
-    /// Where the wallet is paid. Errors before key generation.
-    pub fn address(&self) -> anyhow::Result<AddressView> {
-        self.get("/api/v1/wallet/address?type=taproot")?.read()
+    /// Where a wallet is paid. Errors before key generation.
+    pub fn address(&self, kind: Kind) -> anyhow::Result<AddressView> {
+        self.get(&format!("/api/v1/wallet/address?type={}", kind.name()))?.read()
     }
 
     /// Starts key generation; the reply may be of any status.
-    pub fn start_dkg(&self) -> anyhow::Result<Reply> {
-        self.post("/api/v1/dkg", &json!({ "type": "taproot" }))
+    pub fn start_dkg(&self, kind: Kind) -> anyhow::Result<Reply> {
+        self.post("/api/v1/dkg", &json!({ "type": kind.name() }))
+    }
+
+    /// The presignatures in stock. Errors before key generation.
+    pub fn presignatures(&self) -> anyhow::Result<StockView> {
+        self.get("/api/v1/presignatures")?.read()
+    }
+
+    /// Has presignatures made beyond what is kept in stock.
+    pub fn presign(&self, count: u16) -> anyhow::Result<Reply> {
+        self.post("/api/v1/presignatures", &json!({ "count": count }))
     }
 
     /// How key generation is getting on.

@@ -35,8 +35,8 @@ pub use binary::{repository, server_binary};
 pub use node::NodeProcess;
 pub use options::{ClusterOptions, Place, Ports};
 pub use view::{
-    AddressView, BalanceView, ClusterView, KeygenRun, KeygenView, NodeView, NodesView, PaymentView,
-    TransactionView, TransitionView, VoteView,
+    AddressView, BalanceView, ClusterView, KeygenRun, KeygenView, Kind, NodeView, NodesView, PaymentView,
+    StageView, StockView, TransactionView, TransitionView, VoteView,
 };
 pub use wait::{hold_for, wait_for};
 
@@ -123,7 +123,7 @@ impl Cluster {
         environment.push(("MPC_WALLET_CHAIN_ESPLORA".into(), chain.url()));
         environment.push(("MPC_WALLET_NODE_LOG_FORMAT".into(), "json".into()));
         let nodes = (1..=options.nodes)
-            .map(|id| NodeProcess::new(id, &dir, &binary, rest, quic, environment.clone()))
+            .map(|id| NodeProcess::new(id, &dir, &binary, (rest, quic), with_primes(&environment, id)))
             .collect();
         let cluster = Self { nodes, chain, folder, threshold: options.threshold, _ports: reservation };
         progress("starting the nodes");
@@ -208,6 +208,14 @@ impl Drop for Cluster {
             }
         }
     }
+}
+
+/// Primes found once and public ever since save each cluster minutes of search. Keys made with them protect nothing, and
+/// a node of a network with money takes none.
+fn with_primes(environment: &[(String, String)], id: u16) -> Vec<(String, String)> {
+    let file = repository().join(format!("e2e/data/primes/node-{id}.hex"));
+    let primes = file.exists().then(|| ("MPC_WALLET_DKG_PRIMES_FILE".to_owned(), file.display().to_string()));
+    environment.iter().cloned().chain(primes).collect()
 }
 
 /// Writes configuration and certificates, or checks that what is there fits the options.

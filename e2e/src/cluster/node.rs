@@ -28,8 +28,7 @@ impl NodeProcess {
         id: u16,
         dir: &Path,
         binary: &Path,
-        rest: u16,
-        quic: u16,
+        (rest, quic): (u16, u16),
         environment: Vec<(String, String)>,
     ) -> Self {
         Self {

@@ -3,6 +3,25 @@
 
 use serde::Deserialize;
 
+/// A kind of wallet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// P2TR, signed with FROST.
+    Taproot,
+    /// P2WPKH, signed with threshold ECDSA.
+    Segwit,
+}
+
+impl Kind {
+    /// Its name in the API.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Taproot => "taproot",
+            Self::Segwit => "segwit",
+        }
+    }
+}
+
 /// `POST /api/v1/transactions`
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct PaymentView {
@@ -160,11 +179,42 @@ pub struct KeygenView {
     pub active_keys: Vec<String>,
 }
 
+impl KeygenView {
+    /// Whether the key of a kind of wallet can be used.
+    pub fn has(&self, kind: Kind) -> bool {
+        self.active_keys.iter().any(|key| key.starts_with(kind.name()))
+    }
+}
+
 /// One key generation.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct KeygenRun {
-    /// `running`, `confirming`, `proving`, `active` or `failed`.
+    /// `preparing`, `running`, `confirming`, `proving`, `active` or `failed`.
     pub status: String,
+    /// Who has not spoken yet in this phase.
+    pub waiting_for: Vec<u16>,
+    /// Where the protocol stands, while it runs.
+    pub stage: Option<StageView>,
     /// Why it failed.
     pub error: Option<String>,
+}
+
+/// Where a protocol stands.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct StageView {
+    /// What is being done.
+    pub name: String,
+    /// The round that is awaited, from 1.
+    pub round: u8,
+    /// How many there are.
+    pub rounds: u8,
+}
+
+/// `GET /api/v1/presignatures`
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct StockView {
+    /// What a payment could use now.
+    pub available: usize,
+    /// Used by this node, ever.
+    pub used: usize,
 }

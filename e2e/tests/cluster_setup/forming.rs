@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use mpc_wallet_e2e::cluster::{Cluster, wait_for};
+use mpc_wallet_e2e::cluster::{Cluster, Kind, wait_for};
 use mpc_wallet_e2e::suite::options;
 
 #[test]
@@ -37,7 +37,7 @@ fn key_generation_gives_one_address_at_all_nodes_and_runs_once() {
     let address = cluster.run_dkg().unwrap();
     assert!(address.script_pubkey().is_p2tr());
     for node in cluster.nodes() {
-        let second = node.api().start_dkg().unwrap();
+        let second = node.api().start_dkg(Kind::Taproot).unwrap();
         assert_eq!((second.status, second.code()), (409, "key_exists"), "{}", second.text);
     }
     assert_eq!(cluster.address().unwrap(), address);

@@ -1,6 +1,6 @@
 //! Bad input: the right status, a stable code, a sentence, and nothing else.
 
-use mpc_wallet_e2e::cluster::{Cluster, Reply};
+use mpc_wallet_e2e::cluster::{Cluster, Kind, Reply};
 use mpc_wallet_e2e::suite::{options, payee};
 use serde_json::{Value, json};
 
@@ -70,5 +70,5 @@ fn bad_input_is_refused_with_status_code_and_sentence_and_changes_nothing() {
     for node in cluster.nodes() {
         assert!(node.api().transactions().unwrap().is_empty(), "node {}", node.id());
     }
-    cluster.wait_for_balance(200_000).unwrap();
+    cluster.wait_for_balance(Kind::Taproot, 200_000).unwrap();
 }

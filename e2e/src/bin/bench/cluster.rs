@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use mpc_wallet_e2e::cluster::{Cluster, ClusterOptions};
+use mpc_wallet_e2e::cluster::{Cluster, ClusterOptions, Kind};
 use mpc_wallet_e2e::suite::payee;
 
 use super::machine::{cpu_time, memory};
@@ -115,7 +115,7 @@ fn pay(cluster: &Cluster, tag: &str, number: u32) -> anyhow::Result<(Duration, D
     let node = cluster.nodes().get(usize::try_from(number % nodes)?).context("no such node")?;
     let payee = payee(tag, number)?.to_string();
     let began = Instant::now();
-    let txid = node.api().pay(&payee, PAYMENT_SATS)?.txid;
+    let txid = node.api().pay(Kind::Taproot, &payee, PAYMENT_SATS)?.txid;
     loop {
         let seen = node.api().transaction(&txid)?;
         if let (Some(pending), Some(signed)) = (seen.entered("pending"), seen.entered("signed")) {

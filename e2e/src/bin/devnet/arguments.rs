@@ -19,7 +19,8 @@ enum ChainName {
     Bitcoind,
 }
 
-/// Starts a wallet cluster on this machine, makes its key, funds it, sends a payment, and stays up until Ctrl-C.
+/// Starts a wallet cluster on this machine, makes the keys of its two wallets, funds them, sends a payment from each, and
+/// stays up until Ctrl-C.
 #[derive(Parser)]
 #[command(name = "cargo devnet", version)]
 pub(crate) struct Arguments {
@@ -50,9 +51,12 @@ pub(crate) struct Arguments {
     /// End after the confirmed payment, for scripts.
     #[arg(long)]
     pub(crate) once: bool,
-    /// Make the key and fund the wallet, but pay nobody.
+    /// Make the keys and fund the wallets, but pay nobody.
     #[arg(long)]
     no_payment: bool,
+    /// Leave the SegWit wallet out, whose key takes minutes to make on a small machine.
+    #[arg(long)]
+    pub(crate) taproot_only: bool,
 }
 
 impl Arguments {

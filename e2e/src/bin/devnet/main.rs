@@ -1,6 +1,7 @@
 //! `cargo devnet`: a whole wallet cluster on this machine, from nothing to a confirmed payment.
 //!
-//! Certificates, a regtest chain, five nodes, key generation, coins, one payment; then it stays up until Ctrl-C.
+//! Certificates, a regtest chain, five nodes, and for each of the two wallets a key, coins and one payment; then it stays
+//! up until Ctrl-C.
 
 mod arguments;
 mod screen;
@@ -12,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use clap::Parser as _;
-use mpc_wallet_e2e::cluster::Cluster;
+use mpc_wallet_e2e::cluster::{Cluster, Kind};
 
 use arguments::Arguments;
 use screen::Screen;
@@ -41,9 +42,19 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let cluster = Cluster::start_with(&options, |what| stage.now(what))?;
     let coordinator = cluster.wait_until_connected()?;
     stage.done(&format!("{} nodes up and connected, node {coordinator} coordinates", cluster.nodes().len()));
-    let paid = tour::take(&cluster, &screen, arguments.payment())?;
-    if paid.is_some() {
+    tour::open(&cluster, &screen, Kind::Taproot)?;
+    let mut paid = None;
+    if arguments.payment() {
+        paid = Some(tour::pay(&cluster, &screen, Kind::Taproot)?);
         screen.line(&format!("from start to a confirmed payment in {:.1} s", seconds(began.elapsed())));
+    }
+    if !arguments.taproot_only {
+        tour::open(&cluster, &screen, Kind::Segwit)?;
+        if arguments.payment() {
+            tour::await_stock(&cluster, &screen)?;
+            tour::pay(&cluster, &screen, Kind::Segwit)?;
+        }
+        screen.line(&format!("from start to both wallets in {:.1} s", seconds(began.elapsed())));
     }
     if !arguments.once {
         tour::explain(&cluster, &screen, paid.as_deref())?;

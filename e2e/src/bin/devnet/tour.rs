@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use mpc_wallet_e2e::cluster::{Api, Cluster, TransactionView, wait_for};
+use bitcoin::Address;
+use mpc_wallet_e2e::cluster::{Api, Cluster, Kind, TransactionView, wait_for};
 use mpc_wallet_e2e::suite::payee;
 
 use super::screen::Screen;
@@ -11,43 +12,38 @@ use super::screen::Screen;
 const COINS: (u64, u32) = (10_000_000, 10);
 /// What the first payment sends.
 const PAYMENT_SATS: u64 = 50_000;
+/// Longest wait for the first presignatures: seconds of processor time at each of four nodes.
+const STOCK_WITHIN: Duration = Duration::from_secs(300);
 /// Longest that one state of the first payment may last before the tour gives up.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Makes a key and funds it if that was not done in an earlier run, and pays once if asked to. Returns the payment's
-/// transaction id.
-pub(crate) fn take(cluster: &Cluster, screen: &Screen, pay: bool) -> anyhow::Result<Option<String>> {
-    let api = cluster.node(1)?.api();
-    let stage = screen.stage("generating the wallet's key (five nodes compute, none holds it whole)");
-    let address = if api.dkg()?.active_keys.is_empty() {
-        let address = cluster.run_dkg()?;
-        stage.done(&format!("key generated; the wallet's address is {address}"));
-        address
-    } else {
-        let address = cluster.address()?;
-        stage.done(&format!("key found; the wallet's address is {address}"));
-        address
-    };
+/// Makes a wallet's key and funds it, if that was not done in an earlier run.
+pub(crate) fn open(cluster: &Cluster, screen: &Screen, kind: Kind) -> anyhow::Result<()> {
+    let wallet = kind.name();
+    let address = make_key(cluster, screen, kind)?;
 
-    let stage = screen.stage("funding the wallet");
+    let stage = screen.stage(&format!("funding the {wallet} wallet"));
     if cluster.chain().balance(&address.script_pubkey())?.to_sat() < 2 * PAYMENT_SATS {
         let (sats, coins) = COINS;
-        cluster.fund(sats, coins)?;
-        stage.done(&format!("wallet funded with {coins} coins of {sats} sat"));
+        cluster.fund_wallet(kind, sats, coins)?;
+        stage.done(&format!("{wallet} wallet funded with {coins} coins of {sats} sat"));
     } else {
-        stage.done("wallet has coins");
+        stage.done(&format!("{wallet} wallet has coins"));
     }
-    if !pay {
-        return Ok(None);
-    }
+    Ok(())
+}
 
-    // The highest node, to show that any will do.
+/// Pays once from a wallet. Returns the payment's transaction id.
+pub(crate) fn pay(cluster: &Cluster, screen: &Screen, kind: Kind) -> anyhow::Result<String> {
+    let wallet = kind.name();
+    // The highest node but one, to show that any will do.
     let last = u16::try_from(cluster.nodes().len())?;
     let proposer = last.saturating_sub(1).max(1);
     let api = cluster.node(proposer)?.api();
     let number = u32::try_from(api.transactions()?.len())?;
-    let stage = screen.stage(&format!("paying {PAYMENT_SATS} sat through node {proposer}"));
-    let payment = cluster.pay(proposer, &payee("devnet", number)?, PAYMENT_SATS)?;
+    let stage =
+        screen.stage(&format!("paying {PAYMENT_SATS} sat from the {wallet} wallet through node {proposer}"));
+    let payment = cluster.pay_from(kind, proposer, &payee("devnet", number)?, PAYMENT_SATS)?;
     stage.line(&format!("  payment {} posted at node {proposer}", payment.txid));
     let seen = follow(api, &payment.txid, |text| stage.line(text))?;
     anyhow::ensure!(seen.state == "confirmed", "the payment ended as {}", seen.standing());
@@ -56,7 +52,34 @@ pub(crate) fn take(cluster: &Cluster, screen: &Screen, pay: bool) -> anyhow::Res
         "{} sat paid for a fee of {} sat; {approvals} of {last} nodes approved",
         seen.amount_sats, seen.fee_sats
     ));
-    Ok(Some(payment.txid))
+    Ok(payment.txid)
+}
+
+fn make_key(cluster: &Cluster, screen: &Screen, kind: Kind) -> anyhow::Result<Address> {
+    let wallet = kind.name();
+    let nodes = cluster.nodes().len();
+    let work = format!("generating the {wallet} wallet's key ({nodes} nodes compute, none holds it whole)");
+    let stage = screen.stage(&work);
+    if cluster.node(1)?.api().dkg()?.has(kind) {
+        let address = cluster.address_of(kind)?;
+        stage.done(&format!("key found; the {wallet} wallet's address is {address}"));
+        return Ok(address);
+    }
+    let address = cluster.make_key(kind, |run| {
+        if let Some(step) = &run.stage {
+            stage.now(&format!("{work}: {}, round {} of {}", step.name, step.round, step.rounds));
+        }
+    })?;
+    stage.done(&format!("key generated; the {wallet} wallet's address is {address}"));
+    Ok(address)
+}
+
+/// Waits for the first presignatures, so that the first payment shows what they are for.
+pub(crate) fn await_stock(cluster: &Cluster, screen: &Screen) -> anyhow::Result<()> {
+    let stage = screen.stage("making presignatures (in the background, whenever nobody pays)");
+    cluster.wait_for_stock(1, STOCK_WITHIN)?;
+    stage.done("presignatures in stock");
+    Ok(())
 }
 
 /// Shows each state as it is entered, with the time since the first by the node's own clock, until the last.
@@ -98,7 +121,8 @@ pub(crate) fn explain(cluster: &Cluster, screen: &Screen, paid: Option<&str>) ->
     }
     screen.line(&format!("    curl -s {url}/api/v1/cluster/status"));
     screen.line(&format!("    curl -s {url}/api/v1/wallet/balance"));
-    screen.line("  pay:");
+    screen.line(&format!("    curl -s {url}/api/v1/presignatures"));
+    screen.line("  pay (\"type\": \"segwit\" pays from the other wallet):");
     screen.line(&format!(
         "    curl -s {url}/api/v1/transactions -H 'content-type: application/json' \\\n      \
          -d '{{\"recipient\":\"{}\",\"amount_sats\":25000}}'",

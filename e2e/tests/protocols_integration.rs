@@ -1,0 +1,176 @@
+//! The SegWit wallet on real processes: the library's threshold ECDSA at its full level of security, from the key to the
+//! restored node. Only the primes are ready made.
+//!
+//! Making the key costs a minute of processor time at each node, so one cluster of three tells the whole story.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use mpc_wallet_e2e::cluster::{Cluster, ClusterOptions, Kind, NodeProcess, TransactionView, wait_for};
+use mpc_wallet_e2e::suite::{mining_options, payee};
+use serde_json::Value;
+
+/// Stock that is ordered, and payments at once but one.
+const STOCK: u16 = 10;
+/// A presigning costs each signer seconds, and two share a small machine's processors.
+const STOCK_WITHIN: Duration = Duration::from_secs(300);
+const PAID_WITHIN: Duration = Duration::from_secs(180);
+/// How often a node is killed at work; the environment may ask for more.
+const KILLS: u16 = 3;
+const KILLS_VARIABLE: &str = "MPC_WALLET_KILLS";
+
+/// Two of three. Nothing is presigned but what is ordered.
+fn cluster() -> Cluster {
+    let options = ClusterOptions { nodes: 3, threshold: 2, ..mining_options() };
+    let options = options.set("limits", "presignatures_low", 0).set("limits", "presignatures_high", 0);
+    Cluster::start(&options).unwrap()
+}
+
+fn pay(cluster: &Cluster, kind: Kind, node: u16, number: u32) -> String {
+    let payee = payee("protocols", number).unwrap();
+    cluster.pay_from(kind, node, &payee, 50_000).unwrap().txid
+}
+
+fn confirmed(cluster: &Cluster, node: u16, txid: &str) -> TransactionView {
+    cluster.wait_state(node, txid, "confirmed", PAID_WITHIN).unwrap()
+}
+
+fn said(payment: &TransactionView, words: &str) -> bool {
+    payment.timeline.iter().any(|step| step.sub_status.contains(words))
+}
+
+/// Payments from the Taproot wallet go on while the other wallet's key is made.
+fn make_both_keys(cluster: &Cluster) {
+    cluster.run_dkg().unwrap();
+    cluster.fund(1_000_000, 4).unwrap();
+    std::thread::scope(|scope| {
+        let ceremony = scope.spawn(|| cluster.make_key(Kind::Segwit, |_| {}));
+        let api = cluster.node(1).unwrap().api();
+        wait_for("the ceremony to compute", Duration::from_secs(60), || {
+            let run = api.dkg()?.keygen;
+            anyhow::ensure!(run.as_ref().is_some_and(|run| run.stage.is_some()), "it is {run:?}");
+            Ok(())
+        })
+        .unwrap();
+        for number in 0..3 {
+            let txid = pay(cluster, Kind::Taproot, 2, number);
+            confirmed(cluster, 2, &txid);
+        }
+        assert!(!api.dkg().unwrap().has(Kind::Segwit), "three payments took longer than the ceremony");
+        ceremony.join().unwrap().unwrap();
+    });
+    cluster.fund_wallet(Kind::Segwit, 1_000_000, u32::from(STOCK) + 4).unwrap();
+}
+
+fn order(cluster: &Cluster, count: u16) {
+    let ordered = cluster.node(3).unwrap().api().presign(count).unwrap();
+    assert_eq!(ordered.status, 202, "{}", ordered.text);
+}
+
+/// Ten at once from a stock of ten; the eleventh says what it does without, and completes by itself.
+fn pay_one_more_than_there_is_stock(cluster: &Cluster) {
+    order(cluster, STOCK);
+    cluster.wait_for_stock(usize::from(STOCK), STOCK_WITHIN).unwrap();
+    let posted: Vec<String> = (0..=STOCK)
+        .map(|number| pay(cluster, Kind::Segwit, 1 + number % 3, 100 + u32::from(number)))
+        .collect();
+    let paid: Vec<TransactionView> = posted.iter().map(|txid| confirmed(cluster, 1, txid)).collect();
+    let without = paid.iter().filter(|payment| said(payment, "without_presignatures")).count();
+    assert_eq!(without, 1, "{paid:#?}");
+    assert_eq!(cluster.node(1).unwrap().api().presignatures().unwrap().available, 0);
+}
+
+/// A node dies while presignatures are made and while payments are signed, at a different moment each time.
+fn kill_nodes_at_work(cluster: &Cluster) {
+    let kills = std::env::var(KILLS_VARIABLE).map_or(KILLS, |count| count.parse().unwrap());
+    for kill in 0..kills {
+        let node = cluster.node(1 + kill % 3).unwrap();
+        let payer = 1 + (kill + 1) % 3;
+        order_anywhere(cluster, 1 + (kill + 2) % 3);
+        let txid = pay(cluster, Kind::Segwit, payer, 200 + u32::from(kill));
+        std::thread::sleep(Duration::from_millis(37 * (1 + u64::from(kill) % 40)));
+        node.kill9().unwrap();
+        confirmed(cluster, payer, &txid);
+        node.start().unwrap();
+        node.wait_until_up(Duration::from_secs(30)).unwrap();
+        cluster.wait_until_connected().unwrap();
+        confirmed(cluster, node.id(), &txid);
+    }
+    for node in cluster.nodes() {
+        assert_used_once(node);
+    }
+}
+
+fn order_anywhere(cluster: &Cluster, node: u16) {
+    // While a node is dead nobody may lead; an order that is refused is not given.
+    let _ = cluster.node(node).unwrap().api().presign(1).unwrap();
+}
+
+/// The node's own record names no presignature twice.
+fn assert_used_once(node: &NodeProcess) {
+    let mut uses: BTreeMap<String, u32> = BTreeMap::new();
+    for payment in node.api().transactions().unwrap() {
+        let path = format!("/api/v1/transactions/{}", payment.txid);
+        let document = node.api().get(&path).unwrap().body;
+        for used in document.get("presignatures").and_then(Value::as_array).into_iter().flatten() {
+            *uses.entry(used["id"].as_str().unwrap().to_owned()).or_default() += 1;
+        }
+    }
+    assert!(!uses.is_empty(), "node {} used none", node.id());
+    assert!(uses.values().all(|count| *count == 1), "node {}: {uses:?}", node.id());
+}
+
+fn copy(from: &Path, to: &Path) {
+    let done = Command::new("cp").arg("-a").arg(from).arg(to).status().unwrap();
+    assert!(done.success());
+}
+
+/// Yesterday's data directory is put back: the node notices, drops what could be used twice, and pays again.
+fn restore_a_node(cluster: &Cluster) {
+    order(cluster, 1);
+    cluster.wait_for_stock(1, STOCK_WITHIN).unwrap();
+    let node = cluster.node(2).unwrap();
+    node.terminate(Duration::from_secs(10)).unwrap();
+    let data = node.config().parent().unwrap().join("data");
+    let backup = data.with_extension("backup");
+    copy(&data, &backup);
+    let restart = || {
+        node.start().unwrap();
+        node.wait_until_up(Duration::from_secs(30)).unwrap();
+        cluster.wait_until_connected().unwrap();
+    };
+    restart();
+    cluster.wait_for_stock(1, STOCK_WITHIN).unwrap();
+    let txid = pay(cluster, Kind::Segwit, 1, 300);
+    let payment = confirmed(cluster, 2, &txid);
+    assert!(!said(&payment, "without_presignatures"), "the stock outlived the stop: {payment:#?}");
+    node.terminate(Duration::from_secs(10)).unwrap();
+    std::fs::remove_dir_all(&data).unwrap();
+    copy(&backup, &data);
+    restart();
+    assert!(node.logged(&["presignatures are dropped"]) > 0, "{}", node.log());
+    let txid = pay(cluster, Kind::Segwit, 1, 301);
+    confirmed(cluster, 1, &txid);
+    confirmed(cluster, 2, &txid);
+    let txid = pay(cluster, Kind::Segwit, 2, 302);
+    confirmed(cluster, 2, &txid);
+}
+
+#[test]
+fn the_segwit_wallet_from_its_key_to_a_restored_node() {
+    let cluster = cluster();
+    make_both_keys(&cluster);
+    pay_one_more_than_there_is_stock(&cluster);
+    kill_nodes_at_work(&cluster);
+    restore_a_node(&cluster);
+    for kind in [Kind::Taproot, Kind::Segwit] {
+        let script = cluster.address_of(kind).unwrap().script_pubkey();
+        let held = cluster.chain().balance(&script).unwrap().to_sat();
+        cluster.wait_for_balance(kind, held).unwrap();
+    }
+    cluster.stop().unwrap();
+}
