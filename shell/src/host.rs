@@ -1,17 +1,14 @@
 //! The host's own resources: its clock, its entropy, its processors.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
-};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use mpc_wallet_core::{
-    Millis, NodeId, Timestamp,
-    step::{JobResult, Priority, Work},
-};
-use tokio::sync::Semaphore;
+use mpc_wallet_core::{Millis, NodeId, Timestamp};
 
-use crate::ports::{Clock, Coordination, Workers};
+use crate::ports::{Clock, Coordination};
+
+mod workers;
+
+pub use workers::ThreadWorkers;
 
 /// Wall-clock time at the start, monotonic from there: a clock set forward for a moment must not leave the node with
 /// deadlines in the far future, nor one set back with deadlines that never come.
@@ -50,48 +47,6 @@ impl Clock for SystemClock {
     async fn sleep_until(&self, moment: Timestamp) {
         let wait = moment.since(self.now());
         tokio::time::sleep(Duration::from_millis(wait.0)).await;
-    }
-}
-
-/// Runs machines on blocking threads, for each priority as many at a time as there are processors.
-#[derive(Debug, Clone)]
-pub struct ThreadWorkers {
-    urgent: Arc<Semaphore>,
-    background: Arc<Semaphore>,
-}
-
-impl ThreadWorkers {
-    /// One worker for each processor.
-    #[must_use]
-    pub fn new() -> Self {
-        let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        Self {
-            urgent: Arc::new(Semaphore::new(processors)),
-            background: Arc::new(Semaphore::new(processors)),
-        }
-    }
-}
-
-impl Default for ThreadWorkers {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-impl Workers for ThreadWorkers {
-    async fn run(&self, work: Work, priority: Priority) -> Option<JobResult> {
-        let permits = match priority {
-            Priority::Urgent => &self.urgent,
-            Priority::Background => &self.background,
-        };
-        let _permit = permits.acquire().await.ok()?;
-        match tokio::task::spawn_blocking(move || work.run()).await {
-            Ok(result) => Some(result),
-            Err(error) => {
-                tracing::error!(%error, "a worker died; its session will time out");
-                None
-            }
-        }
     }
 }
 

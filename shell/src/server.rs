@@ -68,6 +68,9 @@ pub enum ServerError {
     /// The chain backend's settings are unusable.
     #[error(transparent)]
     Chain(#[from] ConnectError),
+    /// Nobody could compute.
+    #[error("worker threads: {0}; raise the limit on threads of this user or service")]
+    Workers(std::io::Error),
     /// The loop ended.
     #[error(transparent)]
     Driver(#[from] DriverError),
@@ -105,6 +108,7 @@ pub async fn run(settings: Settings, stop: CancellationToken) -> Result<(), Serv
     let quic = Quic::start(QuicConfig { me, listen: settings.quic.listen, peers, tls, limits }, events)?;
     let transport = Arc::new(quic);
 
+    let workers = ThreadWorkers::start().map_err(ServerError::Workers)?;
     let address = settings.rest.listen;
     let listener =
         TcpListener::bind(address).await.map_err(|source| ServerError::Rest { address, source })?;
@@ -124,7 +128,7 @@ pub async fn run(settings: Settings, stop: CancellationToken) -> Result<(), Serv
         chain: Arc::new(esplora),
         coordination: EmbeddedCoordination,
         clock: Arc::new(SystemClock::start(node.now())),
-        workers: Arc::new(ThreadWorkers::new()),
+        workers: Arc::new(workers),
         entropy: rand_core::OsRng,
     };
     let lines = Lines {

@@ -10,7 +10,7 @@ use std::{
 };
 
 use bitcoin::Network;
-use mpc_wallet_core::{Millis, NodeId, mpc::Suite};
+use mpc_wallet_core::{Millis, NodeId, mpc::Suites};
 use mpc_wallet_shell::config::{
     ClusterFiles, ClusterPlan, ConfigErrors, InitError, LogFormat, Manifest, Settings, generate_identity,
     init_cluster, read_identity, read_secret,
@@ -53,7 +53,7 @@ fn a_new_cluster_loads_on_every_node() {
         assert_eq!(settings.core.me, NodeId::new(id));
         assert_eq!(settings.core.cluster.network(), Network::Regtest);
         assert_eq!((settings.core.cluster.threshold(), settings.core.cluster.total()), (4, 5));
-        assert_eq!(settings.core.suite, Suite::Givre);
+        assert_eq!(settings.core.suites, Suites::PRODUCTION);
         assert_eq!(settings.core.confirmations_required, 1);
         assert_eq!(settings.core.timing.chain_poll, Millis(500));
         assert_eq!(settings.quic.listen.port(), 9_100 + id);

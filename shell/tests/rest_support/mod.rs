@@ -111,7 +111,9 @@ pub fn healthy() -> Overview {
             phase: KeygenPhase::Active,
             waiting_for: Vec::new(),
             started: Timestamp(1_000),
+            stage: None,
         }),
+        presignatures: None,
         chain: Some(ChainTip {
             tip: BlockRef { height: 101, hash: BlockHash::all_zeros() },
             tip_time: now().0 / 1_000 - 60,
