@@ -20,6 +20,10 @@ const COIN_SATS: u64 = 20_000;
 const LOOK_EVERY: Duration = Duration::from_millis(5);
 /// Longest that one payment may take.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// Longest that the presignatures may take: seconds of processor time at each of four nodes for each.
+const STOCK_WITHIN: Duration = Duration::from_secs(3_600);
+/// Between an order for presignatures and their being made at full speed.
+const WARM_UP: Duration = Duration::from_secs(2);
 /// How long the cluster's idle cost is watched.
 const IDLE: Duration = Duration::from_secs(5);
 
@@ -36,41 +40,81 @@ struct Phase {
 pub(crate) struct Measured {
     sequential: Phase,
     crowded: Phase,
+    segwit: Option<Segwit>,
     idle_cpu: Duration,
     memory: Vec<(u64, u64)>,
     nodes: u32,
 }
 
-/// Starts a cluster and has it pay.
-pub(crate) fn measure(sequential: u32, in_flight: u32, each: u32) -> anyhow::Result<Measured> {
-    let options = ClusterOptions { auto_mine: Some(BLOCK_EVERY), ..ClusterOptions::default() };
+/// The other wallet, and what its background work does to payments: each one at a time.
+struct Segwit {
+    /// Taproot payments right before.
+    taproot: Phase,
+    /// SegWit payments from stock.
+    from_stock: Phase,
+    /// Taproot payments while presignatures are made without a pause.
+    during_refill: Phase,
+}
+
+/// Starts a cluster and has it pay; with `segwit` presignatures from the other wallet as well.
+pub(crate) fn measure(sequential: u32, in_flight: u32, each: u32, segwit: u32) -> anyhow::Result<Measured> {
+    // Nothing is presigned but what is ordered.
+    let options = ClusterOptions { auto_mine: Some(BLOCK_EVERY), ..ClusterOptions::default() }
+        .set("limits", "presignatures_low", 0)
+        .set("limits", "presignatures_high", 0);
     let cluster = Cluster::start(&options)?;
     cluster.run_dkg()?;
-    let payments = sequential.saturating_add(in_flight.saturating_mul(each));
+    let payments =
+        sequential.saturating_add(in_flight.saturating_mul(each)).saturating_add(segwit.saturating_mul(2));
     // Some more, because a coin is busy until its payment is in a block.
     cluster.fund(COIN_SATS, payments.saturating_add(in_flight).saturating_add(10).min(1_000))?;
-    pay(&cluster, "warm-up", 0)?;
+    pay(&cluster, Kind::Taproot, "warm-up", 0)?;
 
     let before = total_cpu(&cluster)?;
     let end = Instant::now().checked_add(IDLE).context("the clock is at its end")?;
     std::thread::sleep(end.saturating_duration_since(Instant::now()));
     let idle_cpu = total_cpu(&cluster)?.saturating_sub(before);
 
-    let sequential = phase(&cluster, || {
-        let mut samples = (Samples::default(), Samples::default());
-        for number in 0..sequential {
-            let (node, client) = pay(&cluster, "sequential", number)?;
-            samples.0.add(node);
-            samples.1.add(client);
-        }
-        Ok(samples)
-    })?;
+    let sequential = in_turn(&cluster, Kind::Taproot, "sequential", sequential)?;
     let crowded = phase(&cluster, || crowd(&cluster, in_flight, each))?;
+    let segwit = (segwit > 0).then(|| other_wallet(&cluster, segwit)).transpose()?;
     let memory = cluster.nodes().iter().map(|node| memory(node.pid().context("a node ended")?));
     let memory = memory.collect::<anyhow::Result<_>>()?;
     let nodes = u32::try_from(cluster.nodes().len())?;
     cluster.stop()?;
-    Ok(Measured { sequential, crowded, idle_cpu, memory, nodes })
+    Ok(Measured { sequential, crowded, segwit, idle_cpu, memory, nodes })
+}
+
+/// Makes the SegWit wallet with this many presignatures, and pays with them.
+fn other_wallet(cluster: &Cluster, presignatures: u32) -> anyhow::Result<Segwit> {
+    let count = u16::try_from(presignatures)?;
+    cluster.make_key(Kind::Segwit, |_| {})?;
+    cluster.fund_wallet(Kind::Segwit, COIN_SATS, presignatures.saturating_add(10))?;
+    let order = || {
+        let ordered = cluster.node(1)?.api().presign(count)?;
+        anyhow::ensure!(ordered.status == 202, "{}", ordered.text);
+        Ok(())
+    };
+    order()?;
+    cluster.wait_for_stock(usize::from(count), STOCK_WITHIN)?;
+    let taproot = in_turn(cluster, Kind::Taproot, "before", presignatures)?;
+    let from_stock = in_turn(cluster, Kind::Segwit, "segwit", presignatures)?;
+    order()?;
+    std::thread::sleep(WARM_UP);
+    let during_refill = in_turn(cluster, Kind::Taproot, "during", presignatures)?;
+    Ok(Segwit { taproot, from_stock, during_refill })
+}
+
+fn in_turn(cluster: &Cluster, kind: Kind, tag: &str, payments: u32) -> anyhow::Result<Phase> {
+    phase(cluster, || {
+        let mut samples = (Samples::default(), Samples::default());
+        for number in 0..payments {
+            let (node, client) = pay(cluster, kind, tag, number)?;
+            samples.0.add(node);
+            samples.1.add(client);
+        }
+        Ok(samples)
+    })
 }
 
 fn phase(
@@ -91,7 +135,7 @@ fn crowd(cluster: &Cluster, in_flight: u32, each: u32) -> anyhow::Result<(Sample
                     let mut samples = (Samples::default(), Samples::default());
                     for turn in 0..each {
                         let number = client.saturating_mul(each).saturating_add(turn);
-                        let (node, wall) = pay(cluster, "crowd", number)?;
+                        let (node, wall) = pay(cluster, Kind::Taproot, "crowd", number)?;
                         samples.0.add(node);
                         samples.1.add(wall);
                     }
@@ -110,12 +154,12 @@ fn crowd(cluster: &Cluster, in_flight: u32, each: u32) -> anyhow::Result<(Sample
 
 /// One payment, at the node whose turn it is: from pending to signed by that node's clock, and from POST to the
 /// answer that says so by ours.
-fn pay(cluster: &Cluster, tag: &str, number: u32) -> anyhow::Result<(Duration, Duration)> {
+fn pay(cluster: &Cluster, kind: Kind, tag: &str, number: u32) -> anyhow::Result<(Duration, Duration)> {
     let nodes = u32::try_from(cluster.nodes().len())?;
     let node = cluster.nodes().get(usize::try_from(number % nodes)?).context("no such node")?;
     let payee = payee(tag, number)?.to_string();
     let began = Instant::now();
-    let txid = node.api().pay(Kind::Taproot, &payee, PAYMENT_SATS)?.txid;
+    let txid = node.api().pay(kind, &payee, PAYMENT_SATS)?.txid;
     loop {
         let seen = node.api().transaction(&txid)?;
         if let (Some(pending), Some(signed)) = (seen.entered("pending"), seen.entered("signed")) {
@@ -170,6 +214,29 @@ impl Measured {
             megabytes(low),
             megabytes(high),
         );
+        if let Some(segwit) = &self.segwit {
+            text.push_str(&segwit.table());
+        }
+        text
+    }
+}
+
+impl Segwit {
+    fn table(&self) -> String {
+        let phases = [&self.taproot, &self.from_stock, &self.during_refill];
+        let row = |name: &str, value: fn(&Phase) -> String| {
+            let values = phases.map(value);
+            format!("| {name} | {} |\n", values.join(" | "))
+        };
+        let mut text =
+            "\n| POST → signed, one at a time | Taproot | SegWit from stock | Taproot during a refill \
+                        |\n|---|---|---|---|\n"
+                .to_owned();
+        text.push_str(&row("payments", |phase| phase.node.len().to_string()));
+        text.push_str(&row("p50, node's clock", |phase| phase.node.percentile(50)));
+        text.push_str(&row("p99, node's clock", |phase| phase.node.percentile(99)));
+        text.push_str(&row("p50, client's clock", |phase| phase.client.percentile(50)));
+        text.push_str(&row("p99, client's clock", |phase| phase.client.percentile(99)));
         text
     }
 }

@@ -6,6 +6,7 @@
 //! and one thread, without network, disk or votes of others.
 
 mod cluster;
+mod ecdsa;
 mod machine;
 mod raw;
 mod sample;
@@ -27,16 +28,23 @@ struct Arguments {
     /// Clients that pay at once.
     #[arg(long, default_value_t = 20)]
     in_flight: u32,
+    /// Measure the SegWit wallet as well, with this many presignatures; takes minutes.
+    #[arg(long, default_value_t = 0)]
+    segwit: u32,
 }
 
 fn main() -> anyhow::Result<()> {
-    let Arguments { sequential, each, in_flight } = Arguments::parse();
+    let Arguments { sequential, each, in_flight, segwit } = Arguments::parse();
     anyhow::ensure!(sequential > 0 && each > 0 && in_flight > 0, "every count must be at least 1");
     eprintln!("measuring the cryptography alone");
     let raw = raw::measure()?;
     eprintln!("measuring a cluster: {sequential} payments in turn, then {in_flight} × {each}");
-    let cluster = cluster::measure(sequential, in_flight, each)?;
-    let report = format!("{}\n{}\n{}", machine::facts()?, cluster.table(in_flight), raw.table());
+    let cluster = cluster::measure(sequential, in_flight, each, segwit)?;
+    let mut report = format!("{}\n{}\n{}", machine::facts()?, cluster.table(in_flight), raw.table());
+    if segwit > 0 {
+        eprintln!("measuring threshold ECDSA alone: {segwit} signatures");
+        report.push_str(&format!("\n{}", ecdsa::measure(segwit)?.table()));
+    }
     std::io::stdout().write_all(report.as_bytes())?;
     Ok(())
 }

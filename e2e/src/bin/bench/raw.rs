@@ -79,7 +79,8 @@ impl Raw {
     }
 }
 
-fn seed() -> [u8; 32] {
+/// Fresh entropy.
+pub(super) fn seed() -> [u8; 32] {
     let mut bytes = [0; 32];
     OsRng.fill_bytes(&mut bytes);
     bytes
@@ -114,7 +115,7 @@ fn sign(shares: &[Arc<KeyShare>]) -> anyhow::Result<()> {
 }
 
 /// Carries messages between machines until all have finished.
-fn run(mut machines: Vec<Box<dyn Machine>>) -> anyhow::Result<Vec<Output>> {
+pub(super) fn run(mut machines: Vec<Box<dyn Machine>>) -> anyhow::Result<Vec<Output>> {
     let parties = u16::try_from(machines.len())?;
     let mut outputs: Vec<Option<Output>> = machines.iter().map(|_| None).collect();
     let mut due: VecDeque<u16> = (0..parties).collect();
