@@ -98,6 +98,10 @@ pub async fn run(settings: Settings, stop: CancellationToken) -> Result<(), Serv
     let options = ApiOptions::from_settings(&settings);
     let (replayed, network) = (records.len(), settings.core.cluster.network());
     let node = Node::replay(settings.core, settings.identity, records, shares)?;
+    let node = match settings.primes {
+        Some(primes) => node.with_primes(primes),
+        None => node,
+    };
 
     let esplora =
         EsploraConfig { answer_timeout: CHAIN_ANSWER, ..EsploraConfig::new(settings.chain.esplora) };
