@@ -53,7 +53,7 @@ pub struct Ports<T, J, S, C, L, K, W, E> {
     pub transport: T,
     /// The node's memory.
     pub journal: J,
-    /// The key shares.
+    /// Key shares, and presignatures between two runs.
     pub secrets: Arc<S>,
     /// The Bitcoin network.
     pub chain: Arc<C>,
@@ -116,7 +116,7 @@ where
         next_request: 0,
         published: Timestamp::default(),
     };
-    driver.run().await
+    driver.live().await
 }
 
 struct Driver<T, J, S, C, L, K, W, E> {
@@ -142,7 +142,13 @@ where
     W: Workers,
     E: CryptoRngCore,
 {
-    async fn run(mut self) -> Result<(), DriverError> {
+    async fn live(mut self) -> Result<(), DriverError> {
+        self.turn_until_stopped().await?;
+        self.keep_presignatures().await;
+        Ok(())
+    }
+
+    async fn turn_until_stopped(&mut self) -> Result<(), DriverError> {
         let mut stop_by: Option<Timestamp> = None;
         loop {
             let Some(first) = self.next_input(stop_by).await else { return Ok(()) };
@@ -158,6 +164,14 @@ where
                 self.publish();
                 return Ok(());
             }
+        }
+    }
+
+    /// After the last turn: what is kept is good for the journal as it is now, and for no later one.
+    async fn keep_presignatures(&mut self) {
+        let kept = self.node.keep_presignatures();
+        if let Err(error) = self.ports.secrets.keep_presignatures(kept).await {
+            tracing::warn!(%error, "presignatures are lost; the next start makes others");
         }
     }
 

@@ -8,6 +8,7 @@ use mpc_wallet_core::{
     chain::{ChainAnswer, ChainQuery},
     ids::QueryId,
     mpc::KeyShare,
+    pool::KeptPresignatures,
     record::Record,
     step::{JobResult, Priority, Receipt, Work},
 };
@@ -73,7 +74,7 @@ pub trait Journal: Send + 'static {
     fn settled(&mut self, _node: &Node) {}
 }
 
-/// Keeps key shares, encrypted, apart from the journal.
+/// Keeps key shares and, over an orderly restart, presignatures: encrypted, apart from the journal.
 pub trait SecretStore: Send + Sync + 'static {
     /// Seals a share durably. Sealing the same ceremony's share again is fine.
     fn seal(
@@ -81,6 +82,12 @@ pub trait SecretStore: Send + Sync + 'static {
         ceremony: SessionId,
         key: KeyId,
         share: &KeyShare,
+    ) -> impl Future<Output = Result<(), JournalFailure>> + Send;
+    /// Keeps the presignatures of an orderly stop for the next start, in place of any kept before; `None` keeps none.
+    /// Whoever reads them back deletes them, durably, before they reach a node.
+    fn keep_presignatures(
+        &self,
+        kept: Option<KeptPresignatures>,
     ) -> impl Future<Output = Result<(), JournalFailure>> + Send;
 }
 

@@ -1,41 +1,42 @@
-//! Key shares at rest: each sealed in a file of its own, apart from journal and backup.
+//! Secrets at rest, apart from journal and backup: key shares, each sealed in a file of its own, and the presignatures
+//! of an orderly stop.
 //!
-//! A share is encrypted with XChaCha20-Poly1305 under a key that an operator keeps in a file elsewhere. The nonce is
-//! random: 192 bits make a repetition impossible in practice, without state that a restore could turn back. Cluster,
-//! node, key and ceremony are authenticated with the share, so a sealed file is good in its own place only.
+//! Each is encrypted with XChaCha20-Poly1305 under a key that an operator keeps in a file elsewhere. Cluster, node and
+//! what the secret is for are authenticated with it, so a sealed file is good in its own place only.
 //!
-//! A file appears complete or not at all (write, fsync, rename, fsync of the directory), and is never replaced by
-//! another share: losing a share can lose the wallet.
+//! A file appears complete or not at all (write, fsync, rename, fsync of the directory). A share is never replaced by
+//! another one: losing a share can lose the wallet. Presignatures are the contrary: having them twice can lose the
+//! wallet, and having none costs time; `presignatures` says how they are kept once.
 
 use std::{
-    fs::{self, DirBuilder, File, OpenOptions},
-    io::{self, Read, Write},
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt},
+    fs::{self, DirBuilder},
+    io,
+    os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use bitcoin::hex::{DisplayHex, FromHex};
-use chacha20poly1305::{AeadInPlace, KeyInit, Tag, XChaCha20Poly1305, XNonce};
 use mpc_wallet_core::{
     ClusterId, KeyId, NodeId, SessionId,
-    codec::{self, CodecError},
+    codec::CodecError,
     mpc::{KeyShare, KeyShareError},
+    pool::{KeptError, KeptPresignatures},
 };
-use rand_core::{OsRng, RngCore};
-use serde::{Deserialize, Serialize};
-use zeroize::{Zeroize, Zeroizing};
 
+use self::{
+    cipher::{Cipher, SealError},
+    files::{at, sync_directory},
+};
 use crate::ports::{JournalFailure, SecretStore};
 
-/// Directory of the sealed shares in the data directory.
+mod cipher;
+mod files;
+mod key_file;
+mod presignatures;
+mod shares;
+
+/// Directory of the sealed secrets in the data directory.
 pub const SECRETS_DIRECTORY: &str = "secrets";
-
-/// Ending of a sealed share's name; other files are ignored.
-const EXTENSION: &str = "share";
-
-/// Most bytes of a sealed file: a share takes at most 8 kB.
-const MAX_FILE_BYTES: usize = 64 * 1024;
 
 /// Digits of a key file, which may end in a line break.
 const KEY_DIGITS: usize = 64;
@@ -120,6 +121,14 @@ pub enum SecretsError {
         /// Why.
         source: KeyShareError,
     },
+    /// The presignatures cannot be written down.
+    #[error("{path}: {source}", path = path.display())]
+    Presignatures {
+        /// The sealed file.
+        path: PathBuf,
+        /// Why.
+        source: KeptError,
+    },
     /// The ceremony's share exists and is a different one.
     #[error(
         "{path} holds a different share of the same ceremony and is not overwritten; a ceremony yields one share",
@@ -131,42 +140,35 @@ pub enum SecretsError {
     },
 }
 
-/// Whose share a file holds: in clear at its front, and authenticated.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-struct Label {
-    cluster: ClusterId,
-    node: NodeId,
-    key: KeyId,
-    ceremony: SessionId,
+impl SecretsError {
+    /// What sealing or opening `path` with the key of `key_file` failed with.
+    fn of_seal(path: &Path, key_file: &Path, error: SealError) -> Self {
+        let path = path.to_owned();
+        match error {
+            SealError::Entropy(error) => Self::Entropy(error),
+            SealError::Codec(source) => Self::Malformed { path, source },
+            SealError::NotAuthentic => Self::NotAuthentic { path, key_file: key_file.to_owned() },
+        }
+    }
 }
 
-/// A sealed file, in the core's encoding.
-#[derive(Serialize, Deserialize)]
-struct SealedFile {
-    label: Label,
-    nonce: [u8; 24],
-    tag: [u8; 16],
-    ciphertext: Vec<u8>,
-}
-
-/// The sealed key shares of one node. The data directory's lock, held by the journal, keeps other processes out.
+/// The sealed secrets of one node. The data directory's lock, held by the journal, keeps other processes out.
 #[derive(Clone)]
-pub struct SealedShares(Arc<Vault>);
+pub struct SealedSecrets(Arc<Vault>);
 
 struct Vault {
     directory: PathBuf,
     key_file: PathBuf,
     cluster: ClusterId,
     node: NodeId,
-    // The cipher erases its key when dropped.
-    cipher: XChaCha20Poly1305,
-    // One seal at a time: looking for an existing share and writing a new one belong together.
-    sealing: Mutex<()>,
+    cipher: Cipher,
+    // One change at a time: looking for an existing file and writing a new one belong together.
+    changing: Mutex<()>,
 }
 
-impl SealedShares {
+impl SealedSecrets {
     /// Reads the key-encryption key, which nobody but the owner may access, and makes the secrets directory (mode
-    /// 0700) if it is missing. Opens no share: see [`load_all`](Self::load_all).
+    /// 0700) if it is missing. Opens no secret.
     ///
     /// # Errors
     /// [`SecretsError`] of the key file, or of the directory.
@@ -176,13 +178,12 @@ impl SealedShares {
         cluster: ClusterId,
         node: NodeId,
     ) -> Result<Self, SecretsError> {
-        let key = read_key(key_file)?;
-        let cipher = XChaCha20Poly1305::new(key.as_slice().into());
+        let cipher = Cipher::new(&*key_file::read(key_file)?);
         let directory = data_dir.join(SECRETS_DIRECTORY);
         DirBuilder::new().recursive(true).mode(0o700).create(&directory).map_err(at(&directory))?;
         sync_directory(data_dir)?;
         let key_file = key_file.to_owned();
-        Ok(Self(Arc::new(Vault { directory, key_file, cluster, node, cipher, sealing: Mutex::new(()) })))
+        Ok(Self(Arc::new(Vault { directory, key_file, cluster, node, cipher, changing: Mutex::new(()) })))
     }
 
     /// Makes a key-encryption key from the operating system's entropy, durable and with mode 0600. For setting up a
@@ -191,20 +192,7 @@ impl SealedShares {
     /// # Errors
     /// [`SecretsError::KeyFileExists`] rather than overwriting; else the file system's or the entropy's.
     pub fn generate_key_file(path: &Path) -> Result<(), SecretsError> {
-        let mut key = Zeroizing::new([0_u8; 32]);
-        random(key.as_mut_slice())?;
-        // Room for the line break, so that adding it leaves no copy behind.
-        let mut text = Zeroizing::new(String::with_capacity(KEY_DIGITS + 1));
-        text.push_str(&Zeroizing::new(key.to_lower_hex_string()));
-        text.push('\n');
-        let mut file = match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                return Err(SecretsError::KeyFileExists { path: path.to_owned() });
-            }
-            opened => opened.map_err(at(path))?,
-        };
-        file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(at(path))?;
-        sync_directory(parent(path))
+        key_file::generate(path)
     }
 
     /// Opens every sealed share, in the order of their file names. Blocks; for the node's start.
@@ -216,7 +204,7 @@ impl SealedShares {
         let mut paths = Vec::new();
         for entry in fs::read_dir(&vault.directory).map_err(at(&vault.directory))? {
             let path = entry.map_err(at(&vault.directory))?.path();
-            if path.extension().is_some_and(|extension| extension == EXTENSION) {
+            if path.extension().is_some_and(|extension| extension == shares::EXTENSION) {
                 paths.push(path);
             }
         }
@@ -229,160 +217,59 @@ impl SealedShares {
             })
             .collect()
     }
+
+    /// Takes the presignatures that the last orderly stop kept: they are gone from the disk, durably, when this returns,
+    /// so that no other start can have them. `None` if there are none, or if they cannot be opened, which is logged:
+    /// they are replaceable. Blocks; for the node's start.
+    ///
+    /// # Errors
+    /// [`SecretsError::Io`] if they cannot be removed: nobody may use them then.
+    pub fn take_presignatures(&self) -> Result<Option<KeptPresignatures>, SecretsError> {
+        self.0.take_presignatures()
+    }
 }
 
-impl SecretStore for SealedShares {
+impl SecretStore for SealedSecrets {
     async fn seal(&self, ceremony: SessionId, key: KeyId, share: &KeyShare) -> Result<(), JournalFailure> {
-        let failed = |error: SecretsError| JournalFailure(format!("sealing a key share: {error}"));
         let label = self.0.label(ceremony, key);
-        let sealed = self.0.encrypt(label, share).map_err(failed)?;
+        let sealed = self.0.encrypt(label, share).map_err(|error| failed("sealing a key share", &error))?;
         // Equal exactly for the same share, and no secret.
         let identity = (share.public_digest(), share.slot());
-        let vault = Arc::clone(&self.0);
-        tokio::task::spawn_blocking(move || vault.store(&sealed, identity))
-            .await
-            .map_err(|_| {
-                JournalFailure("sealing a key share: the writer stopped; restart the node".to_owned())
-            })?
-            .map_err(failed)
+        self.write("sealing a key share", move |vault| vault.store(&sealed, identity)).await
     }
+
+    async fn keep_presignatures(&self, kept: Option<KeptPresignatures>) -> Result<(), JournalFailure> {
+        self.write("keeping presignatures", move |vault| vault.keep_presignatures(kept.as_ref())).await
+    }
+}
+
+impl SealedSecrets {
+    /// Changes files off the event loop.
+    async fn write(
+        &self,
+        what: &'static str,
+        change: impl FnOnce(&Vault) -> Result<(), SecretsError> + Send + 'static,
+    ) -> Result<(), JournalFailure> {
+        let vault = Arc::clone(&self.0);
+        tokio::task::spawn_blocking(move || change(&vault))
+            .await
+            .map_err(|_| JournalFailure(format!("{what}: the writer stopped; restart the node")))?
+            .map_err(|error| failed(what, &error))
+    }
+}
+
+fn failed(what: &str, error: &SecretsError) -> JournalFailure {
+    JournalFailure(format!("{what}: {error}"))
 }
 
 impl Vault {
-    fn label(&self, ceremony: SessionId, key: KeyId) -> Label {
-        Label { cluster: self.cluster, node: self.node, key, ceremony }
+    fn lock(&self) -> MutexGuard<'_, ()> {
+        self.changing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn path(&self, label: &Label) -> PathBuf {
-        self.directory.join(format!("{}-{}.{EXTENSION}", label.key, label.ceremony))
+    fn of_seal(&self, path: &Path, error: SealError) -> SecretsError {
+        SecretsError::of_seal(path, &self.key_file, error)
     }
-
-    fn encrypt(&self, label: Label, share: &KeyShare) -> Result<SealedFile, SecretsError> {
-        let path = self.path(&label);
-        let mut nonce = [0; 24];
-        random(&mut nonce)?;
-        let aad = associated_data(&path, &label)?;
-        let mut room =
-            share.to_secret_bytes().map_err(|source| SecretsError::Share { path: path.clone(), source })?;
-        // In place and detached: the plain bytes are overwritten, never copied.
-        let tag = self
-            .cipher
-            .encrypt_in_place_detached(XNonce::from_slice(&nonce), &aad, &mut room)
-            .map_err(|_| self.not_authentic(&path))?;
-        Ok(SealedFile { label, nonce, tag: tag.into(), ciphertext: room.to_vec() })
-    }
-
-    /// Writes the file, unless it holds the share already.
-    fn store(
-        &self,
-        sealed: &SealedFile,
-        identity: ([u8; 32], mpc_wallet_core::mpc::Slot),
-    ) -> Result<(), SecretsError> {
-        let _sealing = self.sealing.lock().unwrap_or_else(PoisonError::into_inner);
-        let path = self.path(&sealed.label);
-        if path.try_exists().map_err(at(&path))? {
-            let (_, stored) = self.unseal(&path)?;
-            return if (stored.public_digest(), stored.slot()) == identity {
-                // It may have been renamed before a crash kept the directory from being synced.
-                sync_directory(&self.directory)
-            } else {
-                Err(SecretsError::Conflict { path })
-            };
-        }
-        let bytes =
-            codec::encode(sealed).map_err(|source| SecretsError::Malformed { path: path.clone(), source })?;
-        let temporary = path.with_extension("tmp");
-        let mut file = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(&temporary)
-            .map_err(at(&temporary))?;
-        file.write_all(&bytes).and_then(|()| file.sync_all()).map_err(at(&temporary))?;
-        fs::rename(&temporary, &path).map_err(at(&path))?;
-        sync_directory(&self.directory)
-    }
-
-    fn unseal(&self, path: &Path) -> Result<(Label, KeyShare), SecretsError> {
-        let malformed = |source| SecretsError::Malformed { path: path.to_owned(), source };
-        let bytes = read_bounded(path, MAX_FILE_BYTES)?;
-        let SealedFile { label, nonce, tag, ciphertext } =
-            codec::decode(&bytes, MAX_FILE_BYTES).map_err(malformed)?;
-        let expected = self.label(label.ceremony, label.key);
-        if label != expected || self.path(&label) != path {
-            return Err(SecretsError::Foreign {
-                path: path.to_owned(),
-                found: describe(&label),
-                expected: format!("{} of cluster {} under this file name", self.node, self.cluster),
-            });
-        }
-        let aad = associated_data(path, &label)?;
-        let mut room = Zeroizing::new(ciphertext);
-        self.cipher
-            .decrypt_in_place_detached(XNonce::from_slice(&nonce), &aad, &mut room, Tag::from_slice(&tag))
-            .map_err(|_| self.not_authentic(path))?;
-        let share = KeyShare::from_secret_bytes(&room)
-            .map_err(|source| SecretsError::Share { path: path.to_owned(), source })?;
-        Ok((label, share))
-    }
-
-    fn not_authentic(&self, path: &Path) -> SecretsError {
-        SecretsError::NotAuthentic { path: path.to_owned(), key_file: self.key_file.clone() }
-    }
-}
-
-fn describe(label: &Label) -> String {
-    format!("key {} (ceremony {}) at {} of cluster {}", label.key, label.ceremony, label.node, label.cluster)
-}
-
-fn associated_data(path: &Path, label: &Label) -> Result<Vec<u8>, SecretsError> {
-    codec::encode(&("mpc-wallet/sealed-share", label))
-        .map_err(|source| SecretsError::Malformed { path: path.to_owned(), source })
-}
-
-fn read_key(path: &Path) -> Result<Zeroizing<[u8; 32]>, SecretsError> {
-    let content = || SecretsError::KeyFileContent { path: path.to_owned() };
-    let file = File::open(path).map_err(at(path))?;
-    // Of the open file, so that what is checked is what is read.
-    let mode = file.metadata().map_err(at(path))?.permissions().mode() & 0o7777;
-    if mode & 0o077 != 0 {
-        return Err(SecretsError::KeyFileMode { path: path.to_owned(), mode });
-    }
-    // Fixed room: growing would leave copies of the key behind.
-    let mut room = Zeroizing::new(Vec::with_capacity(KEY_DIGITS * 2));
-    file.take(KEY_DIGITS as u64 + 2).read_to_end(&mut room).map_err(at(path))?;
-    let text = std::str::from_utf8(&room).map_err(|_| content())?;
-    let digits = text.strip_suffix('\n').unwrap_or(text);
-    let digits = digits.strip_suffix('\r').unwrap_or(digits);
-    let mut key = <[u8; 32]>::from_hex(digits).map_err(|_| content())?;
-    let kept = Zeroizing::new(key);
-    key.zeroize();
-    Ok(kept)
-}
-
-fn read_bounded(path: &Path, limit: usize) -> Result<Vec<u8>, SecretsError> {
-    let bound = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
-    let mut bytes = Vec::new();
-    File::open(path).and_then(|file| file.take(bound).read_to_end(&mut bytes)).map_err(at(path))?;
-    Ok(bytes)
-}
-
-fn random(bytes: &mut [u8]) -> Result<(), SecretsError> {
-    OsRng.try_fill_bytes(bytes).map_err(|error| SecretsError::Entropy(error.to_string()))
-}
-
-fn parent(path: &Path) -> &Path {
-    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
-}
-
-/// Makes names in a directory durable.
-fn sync_directory(directory: &Path) -> Result<(), SecretsError> {
-    File::open(directory).and_then(|opened| opened.sync_all()).map_err(at(directory))
-}
-
-fn at(path: &Path) -> impl FnOnce(io::Error) -> SecretsError + '_ {
-    |source| SecretsError::Io { path: path.to_owned(), source }
 }
 
 #[cfg(test)]

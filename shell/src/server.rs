@@ -22,7 +22,7 @@ use crate::{
     ports::TransportEvent,
     quic::{self, Quic, QuicConfig, QuicError, TlsFiles},
     rest::{self, ApiOptions, ApiState},
-    secrets::{SealedShares, SecretsError},
+    secrets::{SealedSecrets, SecretsError},
 };
 
 /// Frames and connection changes that may wait for the loop; beyond it QUIC's flow control holds the peers back.
@@ -76,7 +76,8 @@ pub enum ServerError {
     Driver(#[from] DriverError),
 }
 
-/// Runs a node until `stop`, then ends in order: no new clients, signing drained, peers told, everything on disk.
+/// Runs a node until `stop`, then ends in order: no new clients, signing drained, peers told, everything on disk,
+/// presignatures kept for the next start.
 ///
 /// # Errors
 /// [`ServerError`], with what to do about it.
@@ -88,7 +89,7 @@ pub async fn run(settings: Settings, stop: CancellationToken) -> Result<(), Serv
         .map_err(|source| ServerError::DataDirectory { path: data_dir.clone(), source })?;
     let (journal, records) = Store::open(&data_dir, cluster, me)?;
     let read_model = Arc::new(journal.read_model()?);
-    let secrets = SealedShares::open(&data_dir, &settings.secret_key_file, cluster, me)?;
+    let secrets = SealedSecrets::open(&data_dir, &settings.secret_key_file, cluster, me)?;
     let shares = secrets
         .load_all()?
         .into_iter()
@@ -97,6 +98,10 @@ pub async fn run(settings: Settings, stop: CancellationToken) -> Result<(), Serv
     let options = ApiOptions::from_settings(&settings);
     let (replayed, network) = (records.len(), settings.core.cluster.network());
     let node = Node::replay(settings.core, settings.identity, records, shares)?;
+    let node = match settings.primes {
+        Some(primes) => node.with_primes(primes),
+        None => node,
+    };
 
     let esplora =
         EsploraConfig { answer_timeout: CHAIN_ANSWER, ..EsploraConfig::new(settings.chain.esplora) };
@@ -112,6 +117,11 @@ pub async fn run(settings: Settings, stop: CancellationToken) -> Result<(), Serv
     let address = settings.rest.listen;
     let listener =
         TcpListener::bind(address).await.map_err(|source| ServerError::Rest { address, source })?;
+    // As late as may be, because a start that fails after this has lost them.
+    let node = match secrets.take_presignatures()? {
+        Some(kept) => node.with_presignatures(kept),
+        None => node,
+    };
     let (requests, request_line) = mpsc::channel(REQUESTS);
     let (overview, overview_line) = watch::channel(Arc::new(node.overview()));
     let handle = NodeHandle::new(requests, overview_line, read_model);

@@ -283,6 +283,13 @@ fn what_needs_no_node_works_without_one() {
     assert_ne!(stdout(&output).trim(), fs::read_to_string(&identity).unwrap().trim());
     assert_exit(&cli(nowhere, &generate), 5);
 
+    // Before a search that takes a minute, and not after it.
+    let kept = fs::read(&identity).unwrap();
+    assert_exit(&cli(nowhere, &["primes", "generate", identity.to_str().unwrap()]), 5);
+    assert_eq!(fs::read(&identity).unwrap(), kept);
+    let no_folder = dir.path().join("missing/primes.hex");
+    assert_exit(&cli(nowhere, &["primes", "generate", no_folder.to_str().unwrap()]), 2);
+
     let output = cli(nowhere, &["completions", "bash"]);
     assert_exit(&output, 0);
     assert!(stdout(&output).contains("mpc-wallet-cli"));

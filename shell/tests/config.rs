@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use bitcoin::Network;
+use bitcoin::{Network, hex::DisplayHex as _};
 use mpc_wallet_core::{Millis, NodeId, mpc::Suites};
 use mpc_wallet_shell::config::{
     ClusterFiles, ClusterPlan, ConfigErrors, InitError, LogFormat, Manifest, Settings, generate_identity,
@@ -195,6 +195,12 @@ fn the_environment_overrides_the_file() {
             ("MPC_WALLET_POLICY_WHITELIST", "bcrt1qw508d6qejxtdg4y5r3zarvary0c5xw7kygt080"),
             ("MPC_WALLET_TIMING_VOTING_ROUND", "60000"),
             ("MPC_WALLET_LIMITS_INPUTS", "10"),
+            ("MPC_WALLET_TIMING_ECDSA_KEY_GENERATION", "900000"),
+            ("MPC_WALLET_TIMING_PRESIGNING", "30000"),
+            ("MPC_WALLET_LIMITS_PRESIGNATURES_LOW", "0"),
+            ("MPC_WALLET_LIMITS_PRESIGNATURES_HIGH", "8"),
+            ("MPC_WALLET_LIMITS_PRESIGNATURES_MOST", "8"),
+            ("MPC_WALLET_LIMITS_PRESIGNING_FAULTS", "1"),
             // The command line's variable, and somebody else's.
             ("MPC_WALLET_NODE", "http://127.0.0.1:8081"),
             ("MPC_WALLET_UNRELATED_THING", "x"),
@@ -209,6 +215,11 @@ fn the_environment_overrides_the_file() {
     assert_eq!(settings.core.policy.whitelist.as_ref().unwrap().len(), 1);
     assert_eq!(settings.core.timing.voting_round, Millis(60_000));
     assert_eq!(settings.core.limits.inputs, 10);
+    assert_eq!(settings.core.timing.ecdsa_key_generation, Millis(900_000));
+    assert_eq!(settings.core.timing.presigning, Millis(30_000));
+    let limits = &settings.core.limits;
+    let stock = (limits.presignatures_low, limits.presignatures_high, limits.presignatures_most);
+    assert_eq!((stock, limits.presigning_faults), ((0, 8, 8), 1));
 
     let errors = refused(&files.nodes[0], &[("MPC_WALLET_REST_LISEN", "127.0.0.1:7000")]);
     assert_eq!(errors.0[0].key, "rest.lisen");
@@ -264,4 +275,99 @@ fn confirmations_depend_on_the_network() {
         assert_eq!(settings.core.confirmations_required, blocks);
         assert_eq!(settings.core.timing.chain_poll, Millis(10_000));
     }
+}
+
+#[test]
+fn limits_of_the_pool_must_fit_each_other_and_the_error_names_both() {
+    let (_dir, files) = cluster(&ClusterPlan::default());
+    for (environment, told) in [
+        (
+            vec![("MPC_WALLET_LIMITS_PRESIGNATURES_LOW", "17")],
+            "limits.presignatures_low = \"17\": exceeds limits.presignatures_high = 16; lower it, or raise that",
+        ),
+        (
+            vec![("MPC_WALLET_LIMITS_PRESIGNATURES_HIGH", "257")],
+            "limits.presignatures_high = \"257\": exceeds limits.presignatures_most = 256; lower it, or raise that",
+        ),
+        (
+            vec![("MPC_WALLET_LIMITS_PRESIGNATURES_MOST", "1001")],
+            "limits.presignatures_most = \"1001\": expected a whole number from 1 to 1000",
+        ),
+        (
+            vec![("MPC_WALLET_LIMITS_PRESIGNATURES_LOW", "-1")],
+            "limits.presignatures_low = \"-1\": expected a whole number from 0 to 1000",
+        ),
+        (
+            vec![("MPC_WALLET_LIMITS_PRESIGNING_FAULTS", "0")],
+            "limits.presigning_faults = \"0\": expected a whole number from 1",
+        ),
+    ] {
+        let errors = refused(&files.nodes[0], &environment);
+        assert_eq!(errors.0.len(), 1, "{errors}");
+        assert!(errors.to_string().contains(told), "{told} in {errors}");
+    }
+}
+
+/// Primes that `mpc-wallet-cli primes generate` found; everybody knows them, so no key may be made with them.
+const PUBLIC_PRIMES: &str = include_str!("public-primes.hex");
+
+fn private(file: &Path, text: &str) {
+    fs::write(file, text).unwrap();
+    fs::set_permissions(file, fs::Permissions::from_mode(0o600)).unwrap();
+}
+
+#[test]
+fn primes_may_come_from_a_file_but_not_on_mainnet() {
+    for (network, refusal) in [
+        (Network::Regtest, None),
+        (Network::Signet, None),
+        (Network::Testnet4, None),
+        (Network::Bitcoin, Some("is refused on mainnet")),
+    ] {
+        let (dir, files) = cluster(&ClusterPlan { network, ..ClusterPlan::default() });
+        assert!(load(&files.nodes[0], &[]).is_ok_and(|settings| settings.primes.is_none()));
+        private(&dir.path().join("node-1/primes.hex"), PUBLIC_PRIMES);
+        let file = fs::read_to_string(&files.nodes[0]).unwrap();
+        fs::write(&files.nodes[0], file + "\n[dkg]\nprimes_file = \"primes.hex\"\n").unwrap();
+        match refusal {
+            None => {
+                let settings = load(&files.nodes[0], &[]).map_err(|errors| errors.to_string()).unwrap();
+                let read = settings.primes.unwrap().to_secret_bytes().to_lower_hex_string();
+                assert!(read == PUBLIC_PRIMES.trim(), "{network}");
+            }
+            Some(words) => {
+                let errors = refused(&files.nodes[0], &[]);
+                assert_eq!(errors.0.len(), 1, "{errors}");
+                assert_eq!(errors.0[0].key, "dkg.primes_file");
+                assert!(errors.to_string().contains(words), "{errors}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_file_that_holds_no_primes_is_refused_and_not_quoted() {
+    let (dir, files) = cluster(&ClusterPlan::default());
+    let primes = dir.path().join("primes.hex");
+    let environment = [("MPC_WALLET_DKG_PRIMES_FILE", primes.to_str().unwrap())];
+    let digits = PUBLIC_PRIMES.trim();
+    let damaged = digits.replacen('a', "b", 1);
+    for (text, told) in [
+        ("", "primes are damaged"),
+        ("no digits", "does not hold primes as hexadecimal digits"),
+        (&digits[..digits.len() - 2], "primes are damaged"),
+        (&damaged, "primes are damaged"),
+        (&digits.repeat(2), "does not hold primes as hexadecimal digits"),
+    ] {
+        private(&primes, text);
+        let errors = refused(&files.nodes[0], &environment).to_string();
+        assert!(errors.contains(told) && errors.contains("primes generate"), "{told} in {errors}");
+        assert!(!errors.contains(&digits[100..120]), "{errors}");
+    }
+    private(&primes, digits);
+    fs::set_permissions(&primes, fs::Permissions::from_mode(0o644)).unwrap();
+    let errors = refused(&files.nodes[0], &environment).to_string();
+    assert!(errors.contains("chmod 600"), "{errors}");
+    fs::remove_file(&primes).unwrap();
+    assert!(refused(&files.nodes[0], &environment).to_string().contains("No such file"));
 }

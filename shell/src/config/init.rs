@@ -13,7 +13,7 @@ use super::{
     keys::{KeyFileError, generate_identity},
     manifest::network_name,
 };
-use crate::secrets::{SealedShares, SecretsError};
+use crate::secrets::{SealedSecrets, SecretsError};
 
 /// What the new cluster should be.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -119,7 +119,7 @@ pub fn init_cluster(dir: &Path, plan: &ClusterPlan) -> Result<ClusterFiles, Init
         let folder = file.parent().unwrap_or(dir);
         fs::create_dir_all(folder).map_err(|source| InitError::Io { path: folder.to_owned(), source })?;
         keys.push(generate_identity(&folder.join("identity.key"))?);
-        SealedShares::generate_key_file(&folder.join("secrets.key"))?;
+        SealedSecrets::generate_key_file(&folder.join("secrets.key"))?;
         write(file, &node_file(plan, id))?;
     }
     write(&files.manifest, &manifest_file(plan, &keys))?;

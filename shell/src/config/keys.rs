@@ -1,14 +1,22 @@
-//! Key files: 32 secret bytes as 64 hexadecimal digits, readable by their owner alone.
+//! Key files: secret bytes as hexadecimal digits, readable by their owner alone. Keys have 32 bytes; a set of primes,
+//! found ahead of a key generation, has more.
 
 use std::{
-    fs::OpenOptions,
-    io::{self, Write},
+    fs::{File, OpenOptions},
+    io::{self, Read, Write},
     os::unix::fs::{OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
 };
 
 use bitcoin::hex::{DisplayHex, FromHex};
-use mpc_wallet_core::{VoteKey, VotePublicKey, identity::KeyError};
+use mpc_wallet_core::{
+    VoteKey, VotePublicKey,
+    identity::KeyError,
+    mpc::{
+        RefusedParams, Suites,
+        ecdsa::{Primes, PrimesError},
+    },
+};
 use rand_core::{OsRng, RngCore};
 use zeroize::Zeroizing;
 
@@ -42,7 +50,24 @@ pub enum KeyFileError {
         /// Why.
         source: KeyError,
     },
+    /// Not hexadecimal digits of a set of primes.
+    #[error("{} does not hold primes as hexadecimal digits; {MAKE_PRIMES}", .0.display())]
+    PrimesForm(PathBuf),
+    /// No set of primes.
+    #[error("{}: {source}; {MAKE_PRIMES}", path.display())]
+    Primes {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        source: PrimesError,
+    },
+    /// The suite of the SegWit wallet has no use for primes.
+    #[error("no primes are made: {0}")]
+    NoUse(RefusedParams),
 }
+
+/// The way to a file of primes.
+const MAKE_PRIMES: &str = "mpc-wallet-cli primes generate makes such a file";
 
 /// Reads 32 secret bytes.
 ///
@@ -50,16 +75,48 @@ pub enum KeyFileError {
 /// If the file is missing, open to others (mode beyond 0600) or not 64 hexadecimal digits. No error quotes the
 /// contents.
 pub fn read_secret(path: &Path) -> Result<Zeroizing<[u8; 32]>, KeyFileError> {
+    let form = || KeyFileError::Form(path.to_owned());
+    let text = read_private(path, 32, form)?;
+    <[u8; 32]>::from_hex(digits(&text)).map(Zeroizing::new).map_err(|_| form())
+}
+
+/// Reads a set of primes that [`generate_primes`] wrote.
+///
+/// # Errors
+/// If the file is missing, open to others (mode beyond 0600) or no set of primes. No error quotes the contents.
+pub fn read_primes(path: &Path) -> Result<Primes, KeyFileError> {
+    let form = || KeyFileError::PrimesForm(path.to_owned());
+    let text = read_private(path, Primes::MAX_BYTES, form)?;
+    let bytes = Vec::from_hex(digits(&text)).map(Zeroizing::new).map_err(|_| form())?;
+    Primes::from_secret_bytes(&bytes).map_err(|source| KeyFileError::Primes { path: path.to_owned(), source })
+}
+
+/// A file of its owner's alone, with the digits of at most `most` bytes.
+fn read_private(
+    path: &Path,
+    most: usize,
+    form: impl Fn() -> KeyFileError,
+) -> Result<Zeroizing<String>, KeyFileError> {
     let io = |source| KeyFileError::Io { path: path.to_owned(), source };
-    let mode = std::fs::metadata(path).map_err(io)?.permissions().mode() & 0o777;
+    let file = File::open(path).map_err(io)?;
+    // Of the open file, so that what is checked is what is read.
+    let mode = file.metadata().map_err(io)?.permissions().mode() & 0o777;
     if mode & 0o077 != 0 {
         return Err(KeyFileError::Permissions { path: path.to_owned(), mode });
     }
-    let text = Zeroizing::new(std::fs::read_to_string(path).map_err(io)?);
-    // As the store of key shares reads its own: one line, nothing around the digits.
-    let digits = text.strip_suffix('\n').unwrap_or(&text);
-    let digits = digits.strip_suffix('\r').unwrap_or(digits);
-    <[u8; 32]>::from_hex(digits).map(Zeroizing::new).map_err(|_| KeyFileError::Form(path.to_owned()))
+    // Digits, a line break of two bytes, and one byte more that tells of too many. Fixed room: growing would leave
+    // copies of the secret behind in freed memory.
+    let room = most.saturating_mul(2).saturating_add(3);
+    let mut bytes = Zeroizing::new(Vec::with_capacity(room.saturating_add(1)));
+    let bound = u64::try_from(room).unwrap_or(u64::MAX);
+    file.take(bound).read_to_end(&mut bytes).map_err(io)?;
+    std::str::from_utf8(&bytes).map(|text| Zeroizing::new(text.to_owned())).map_err(|_| form())
+}
+
+/// As the store of sealed secrets reads its own key: one line, nothing around the digits.
+fn digits(text: &str) -> &str {
+    let line = text.strip_suffix('\n').unwrap_or(text);
+    line.strip_suffix('\r').unwrap_or(line)
 }
 
 /// Reads a node's identity.
@@ -86,6 +143,20 @@ pub fn generate_identity(path: &Path) -> Result<VotePublicKey, KeyFileError> {
     }
 }
 
+/// Finds primes for one SegWit key generation of one node and writes them to a new file, in the form that
+/// [`read_primes`] reads. Takes a minute or more of processor time.
+///
+/// # Errors
+/// If the file exists (it may be in use) or cannot be written; both are found out before the search.
+pub fn generate_primes(path: &Path) -> Result<(), KeyFileError> {
+    // To find out now, and not after the search. What stands there meanwhile would be in the way of another attempt.
+    drop(create_new(path)?);
+    std::fs::remove_file(path).map_err(|source| KeyFileError::Io { path: path.to_owned(), source })?;
+    let seed = random_bytes(path)?;
+    let primes = Primes::generate(Suites::PRODUCTION.segwit, *seed).map_err(KeyFileError::NoUse)?;
+    write_line(&mut create_new(path)?, path, &primes.to_secret_bytes())
+}
+
 fn random_bytes(path: &Path) -> Result<Zeroizing<[u8; 32]>, KeyFileError> {
     let mut bytes = Zeroizing::new([0; 32]);
     OsRng.try_fill_bytes(&mut *bytes).map_err(|error| KeyFileError::Io {
@@ -96,15 +167,21 @@ fn random_bytes(path: &Path) -> Result<Zeroizing<[u8; 32]>, KeyFileError> {
 }
 
 fn write_new(path: &Path, secret: &[u8; 32]) -> Result<(), KeyFileError> {
-    let text = Zeroizing::new(format!("{:x}\n", secret.as_hex()));
+    write_line(&mut create_new(path)?, path, secret)
+}
+
+fn create_new(path: &Path) -> Result<File, KeyFileError> {
     OpenOptions::new()
         .write(true)
         .create_new(true)
         .mode(0o600)
         .open(path)
-        .and_then(|mut file| {
-            file.write_all(text.as_bytes())?;
-            file.sync_all()
-        })
+        .map_err(|source| KeyFileError::Io { path: path.to_owned(), source })
+}
+
+fn write_line(file: &mut File, path: &Path, secret: &[u8]) -> Result<(), KeyFileError> {
+    let text = Zeroizing::new(format!("{:x}\n", secret.as_hex()));
+    file.write_all(text.as_bytes())
+        .and_then(|()| file.sync_all())
         .map_err(|source| KeyFileError::Io { path: path.to_owned(), source })
 }

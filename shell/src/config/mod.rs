@@ -16,7 +16,7 @@ mod problem;
 mod reader;
 
 pub use init::{ClusterFiles, ClusterPlan, InitError, init_cluster};
-pub use keys::{KeyFileError, generate_identity, read_identity, read_secret};
+pub use keys::{KeyFileError, generate_identity, generate_primes, read_identity, read_primes, read_secret};
 pub use manifest::{Manifest, network_name, parse_network};
 pub use node::{ChainSettings, LogFormat, LogSettings, QuicSettings, RestSettings, Settings, TlsSettings};
 pub use problem::{ConfigErrors, ConfigProblem};

@@ -9,10 +9,14 @@ use std::{
 
 use axum::http::Uri;
 use bitcoin::Network;
-use mpc_wallet_core::{Config, Millis, NodeId, VoteKey, config::ConfigError, mpc::Suites};
+use mpc_wallet_core::{
+    Config, Millis, NodeId, VoteKey,
+    config::ConfigError,
+    mpc::{Suites, ecdsa::Primes},
+};
 
 use super::{
-    keys::{read_identity, read_secret},
+    keys::{read_identity, read_primes, read_secret},
     manifest::{Manifest, parse_id},
     policy::{parse_millis, read_limits, read_policy, read_timing},
     problem::ConfigErrors,
@@ -41,6 +45,8 @@ pub struct Settings {
     pub chain: ChainSettings,
     /// What is logged, and how.
     pub log: LogSettings,
+    /// Primes for the first SegWit key generation of this run; never on mainnet.
+    pub primes: Option<Primes>,
 }
 
 /// `[quic]`
@@ -106,8 +112,8 @@ const REQUEST_TIMEOUT: Millis = Millis(15_000);
 /// Time that an answer needs beyond the wait for coins.
 const ANSWER_MARGIN: Millis = Millis(1_000);
 /// Every section of `node.toml`.
-const SECTIONS: [&str; 10] =
-    ["node", "cluster", "quic", "tls", "rest", "chain", "secrets", "policy", "timing", "limits"];
+const SECTIONS: [&str; 11] =
+    ["node", "cluster", "quic", "tls", "rest", "chain", "secrets", "policy", "timing", "limits", "dkg"];
 
 /// Blocks until a payment counts as confirmed, unless configured: reorganisations are rare and shallow on mainnet,
 /// free on the others.
@@ -153,6 +159,7 @@ impl Settings {
         let limits = read_limits(&mut reader);
         let chain = read_chain(&mut reader, timing);
         let secret_key_file = read_key_path(&mut reader, "secrets", "key_file");
+        let primes = read_dkg(&mut reader, network);
 
         if let (Some(manifest), Some(node)) = (&manifest, &node) {
             check_identity(&mut reader, manifest, node.id, &node.identity);
@@ -183,6 +190,7 @@ impl Settings {
                 rest: rest?,
                 chain: ChainSettings { esplora: chain.esplora },
                 log: node.log,
+                primes,
             })
         })();
         settle(settings, reader.finish().into_iter().chain(manifest_problems))
@@ -332,6 +340,27 @@ fn read_key_path(reader: &mut Reader, section: &'static str, key: &str) -> Optio
         reader.note(&format!("{section}.{key}"), Some(&path), error.to_string());
     }
     Some(resolved)
+}
+
+/// `[dkg]`: primes from a file spare tests and demonstrations the minute that a node takes to find some. They are given
+/// to the node at every start, so a key that is generated anew has the primes of the old one: fit for coins without value.
+fn read_dkg(reader: &mut Reader, network: Option<Network>) -> Option<Primes> {
+    let mut section = reader.section("dkg");
+    let path = section.optional("primes_file", "the path of a file with primes", non_empty);
+    if network == Some(Network::Bitcoin)
+        && let Some(path) = &path
+    {
+        let remedy = "is refused on mainnet: whoever has read this file can compute the node's key share from what \
+                      it says later; remove the key, and the node finds primes that nobody else has seen";
+        section.note("primes_file", Some(path), remedy);
+        section.finish();
+        return None;
+    }
+    section.finish();
+    let path = path?;
+    read_primes(&reader.resolve(&path))
+        .map_err(|error| reader.note("dkg.primes_file", Some(&path), error.to_string()))
+        .ok()
 }
 
 /// The node must be a member, under the key it holds.

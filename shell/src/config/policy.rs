@@ -14,6 +14,10 @@ use crate::units::{fee_rate_from_decimal, fee_rate_to_decimal};
 const SATS: &str = "a whole number of satoshis, at most 21 million bitcoin";
 const FEE_RATE: &str = "a fee rate in sat/vB with at most three decimals, as in 1 or \"1.5\"";
 
+/// Most presignatures of a group that may be configured: members listen to no more than 8192 of one another, and a
+/// member belongs to several groups.
+const MOST_PRESIGNATURES: usize = 1_000;
+
 /// Satoshis that can exist.
 fn parse_sats(text: &str) -> Option<Amount> {
     text.parse().ok().map(Amount::from_sat).filter(|amount| *amount <= Amount::MAX_MONEY)
@@ -75,6 +79,8 @@ pub(super) fn read_timing(reader: &mut Reader) -> Timing {
         ("proposal_life", &mut timing.proposal_life),
         ("signing_session", &mut timing.signing_session),
         ("key_generation", &mut timing.key_generation),
+        ("ecdsa_key_generation", &mut timing.ecdsa_key_generation),
+        ("presigning", &mut timing.presigning),
         ("stalled", &mut timing.stalled),
         ("coin_wait", &mut timing.coin_wait),
         ("chain_stale", &mut timing.chain_stale),
@@ -115,12 +121,39 @@ pub(super) fn read_limits(reader: &mut Reader) -> Limits {
     ] {
         set(slot, section.optional(key, "a whole number from 1", count));
     }
-    let strikes = section.optional("strikes", "a whole number from 1", |text| {
-        text.parse::<u32>().ok().filter(|strikes| *strikes > 0)
-    });
-    set(&mut limits.strikes, strikes);
+    for (key, slot) in
+        [("strikes", &mut limits.strikes), ("presigning_faults", &mut limits.presigning_faults)]
+    {
+        let faults = |text: &str| text.parse::<u32>().ok().filter(|faults| *faults > 0);
+        set(slot, section.optional(key, "a whole number from 1", faults));
+    }
+    read_stock(&mut section, &mut limits);
     section.finish();
     limits
+}
+
+/// How many presignatures a group of signers has: at least low, made up to high, never beyond most.
+fn read_stock(section: &mut Section<'_>, limits: &mut Limits) {
+    for (key, slot, least) in [
+        ("presignatures_low", &mut limits.presignatures_low, 0),
+        ("presignatures_high", &mut limits.presignatures_high, 0),
+        ("presignatures_most", &mut limits.presignatures_most, 1),
+    ] {
+        let expected = format!("a whole number from {least} to {MOST_PRESIGNATURES}");
+        let count =
+            |text: &str| text.parse().ok().filter(|count| (least..=MOST_PRESIGNATURES).contains(count));
+        set(slot, section.optional(key, &expected, count));
+    }
+    let (low, high, most) = (limits.presignatures_low, limits.presignatures_high, limits.presignatures_most);
+    for (key, value, bound_key, bound) in [
+        ("presignatures_low", low, "presignatures_high", high),
+        ("presignatures_high", high, "presignatures_most", most),
+    ] {
+        if value > bound {
+            let remedy = format!("exceeds limits.{bound_key} = {bound}; lower it, or raise that");
+            section.note(key, Some(&value.to_string()), remedy);
+        }
+    }
 }
 
 /// Overwrites a default.

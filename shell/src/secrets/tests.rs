@@ -1,4 +1,6 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
+use std::os::unix::fs::PermissionsExt;
+
 use mpc_wallet_core::{
     Scheme,
     mpc::{KeygenParams, Machine, Output, Progress, Recipient, Slot, Suite},
@@ -49,16 +51,16 @@ struct Place {
 impl Place {
     fn new() -> Self {
         let dir = TempDir::new().unwrap();
-        SealedShares::generate_key_file(&dir.path().join("kek")).unwrap();
+        SealedSecrets::generate_key_file(&dir.path().join("kek")).unwrap();
         Self { dir }
     }
     fn key_file(&self) -> PathBuf {
         self.dir.path().join("kek")
     }
-    fn open_as(&self, cluster: ClusterId, node: NodeId) -> SealedShares {
-        SealedShares::open(self.dir.path(), &self.key_file(), cluster, node).unwrap()
+    fn open_as(&self, cluster: ClusterId, node: NodeId) -> SealedSecrets {
+        SealedSecrets::open(self.dir.path(), &self.key_file(), cluster, node).unwrap()
     }
-    fn open(&self) -> SealedShares {
+    fn open(&self) -> SealedSecrets {
         self.open_as(CLUSTER, ME)
     }
     fn sealed_file(&self) -> PathBuf {
@@ -125,7 +127,7 @@ async fn a_wrong_key_a_foreign_place_and_another_name_are_told_apart() {
     assert!(matches!(other_cluster, SecretsError::Foreign { .. }), "{other_cluster}");
 
     fs::remove_file(place.key_file()).unwrap();
-    SealedShares::generate_key_file(&place.key_file()).unwrap();
+    SealedSecrets::generate_key_file(&place.key_file()).unwrap();
     let wrong_key = place.open().load_all().unwrap_err();
     assert!(matches!(wrong_key, SecretsError::NotAuthentic { .. }), "{wrong_key}");
 
@@ -150,7 +152,7 @@ async fn what_a_crash_left_half_written_is_ignored_and_replaced() {
 fn a_key_file_that_others_can_read_is_refused_with_the_remedy() {
     let place = Place::new();
     fs::set_permissions(place.key_file(), fs::Permissions::from_mode(0o640)).unwrap();
-    let refused = SealedShares::open(place.dir.path(), &place.key_file(), CLUSTER, ME).err().unwrap();
+    let refused = SealedSecrets::open(place.dir.path(), &place.key_file(), CLUSTER, ME).err().unwrap();
     let path = place.key_file();
     let path = path.display();
     assert_eq!(
@@ -164,13 +166,13 @@ fn a_key_file_is_sixty_four_digits_and_never_overwritten() {
     let place = Place::new();
     assert_eq!(fs::metadata(place.key_file()).unwrap().permissions().mode() & 0o777, 0o600);
     assert!(matches!(
-        SealedShares::generate_key_file(&place.key_file()),
+        SealedSecrets::generate_key_file(&place.key_file()),
         Err(SecretsError::KeyFileExists { .. })
     ));
     let good = fs::read_to_string(place.key_file()).unwrap();
     for bad in ["", "00", &good.repeat(2), &good.replace('\n', "0"), &good.replace('\n', "\n\n\n")] {
         fs::write(place.key_file(), bad).unwrap();
-        let refused = SealedShares::open(place.dir.path(), &place.key_file(), CLUSTER, ME).err().unwrap();
+        let refused = SealedSecrets::open(place.dir.path(), &place.key_file(), CLUSTER, ME).err().unwrap();
         assert!(matches!(refused, SecretsError::KeyFileContent { .. }), "{bad:?}: {refused}");
     }
 }

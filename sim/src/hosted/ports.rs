@@ -12,6 +12,7 @@ use mpc_wallet_core::{
     chain::{ChainAnswer, ChainObservation, ChainQuery},
     ids::QueryId,
     mpc::KeyShare,
+    pool::KeptPresignatures,
     step::{JobResult, Priority, Work},
 };
 use mpc_wallet_shell::ports::{Chain, Clock, Coordination, JournalFailure, SecretStore, Workers};
@@ -90,6 +91,10 @@ impl SecretStore for HostSecrets {
             Some(()) => Ok(()),
             None => pending().await,
         }
+    }
+
+    async fn keep_presignatures(&self, _: Option<KeptPresignatures>) -> Result<(), JournalFailure> {
+        Ok(())
     }
 }
 

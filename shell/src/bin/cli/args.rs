@@ -69,6 +69,9 @@ pub(crate) enum Command {
     /// A node's vote key
     #[command(subcommand)]
     Identity(IdentityCommand),
+    /// Primes for the SegWit key of a test cluster
+    #[command(subcommand)]
+    Primes(PrimesCommand),
     /// Print a completion script for a shell
     Completions {
         /// Which shell
@@ -220,6 +223,18 @@ pub(crate) enum DkgCommand {
 #[derive(Subcommand)]
 pub(crate) enum IdentityCommand {
     /// Make a vote key; prints the public half for the manifest
+    Generate {
+        /// File to make, readable by its owner alone
+        file: PathBuf,
+    },
+}
+
+#[derive(Subcommand)]
+pub(crate) enum PrimesCommand {
+    /// Find primes for one node, for [dkg] primes_file; takes a minute or more of processor time
+    ///
+    /// A node finds its own primes, unseen, before it makes a SegWit key. A file of them spares test clusters the wait, and
+    /// is refused on mainnet: whoever reads it can compute the node's key share.
     Generate {
         /// File to make, readable by its owner alone
         file: PathBuf,

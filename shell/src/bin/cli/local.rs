@@ -1,8 +1,9 @@
-//! What needs no node: new keys, new clusters, completions.
+//! What needs no node: new keys, primes, new clusters, completions.
 
-use std::{io, path::Path};
+use std::{io, path::Path, time::Instant};
 
 use clap::CommandFactory as _;
+use indicatif::{ProgressBar, ProgressStyle};
 use mpc_wallet_shell::config::{self, ClusterPlan, KeyFileError, init_cluster};
 use serde_json::json;
 
@@ -10,17 +11,44 @@ use crate::{
     args::{Arguments, InitArguments, Output},
     failure::{Exit, Failure},
     output::{note, pairs, print, text},
+    wait::FRAME,
 };
 
 pub(crate) fn generate_identity(file: &Path, output: Output) -> Result<(), Failure> {
-    let public = config::generate_identity(file).map_err(|error| {
-        let exists = matches!(&error, KeyFileError::Io { source, .. } if source.kind() == io::ErrorKind::AlreadyExists);
-        let exit = if exists { Exit::Conflict } else { Exit::Usage };
-        Failure::new(exit, "key_file", error.to_string())
-    })?;
+    let public = config::generate_identity(file).map_err(|error| no_key_file(&error))?;
     note("list this vote_key in the manifest; keep the file to this node");
     let document = json!({ "file": file.display().to_string(), "vote_key": public.to_string() });
     print(&document, output, |document| text(document, "/vote_key"))
+}
+
+pub(crate) fn generate_primes(file: &Path, output: Output) -> Result<(), Failure> {
+    note("looking for four safe primes of 1536 bits: a minute of processor time, sometimes several");
+    let begin = Instant::now();
+    let spinner = ProgressBar::new_spinner().with_style(searching());
+    spinner.enable_steady_tick(FRAME);
+    let made = config::generate_primes(file);
+    spinner.finish_and_clear();
+    made.map_err(|error| no_key_file(&error))?;
+    note(
+        "name the file in [dkg] primes_file of one node of a test cluster; other nodes need primes of their own",
+    );
+    let document = json!({ "file": file.display().to_string(), "seconds": begin.elapsed().as_secs() });
+    print(&document, output, |document| {
+        pairs([("file", text(document, "/file")), ("took", format!("{} s", text(document, "/seconds")))])
+    })
+}
+
+/// How long it has taken so far: nobody knows how long it will.
+fn searching() -> ProgressStyle {
+    ProgressStyle::with_template("{spinner} {elapsed} gone")
+        .unwrap_or_else(|_| ProgressStyle::default_spinner())
+}
+
+fn no_key_file(error: &KeyFileError) -> Failure {
+    let exists =
+        matches!(error, KeyFileError::Io { source, .. } if source.kind() == io::ErrorKind::AlreadyExists);
+    let exit = if exists { Exit::Conflict } else { Exit::Usage };
+    Failure::new(exit, "key_file", error.to_string())
 }
 
 pub(crate) fn init(init: &InitArguments, output: Output) -> Result<(), Failure> {

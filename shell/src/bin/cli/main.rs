@@ -19,7 +19,9 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 
-use args::{Arguments, ClusterCommand, Command, DkgCommand, IdentityCommand, TxCommand, WalletCommand};
+use args::{
+    Arguments, ClusterCommand, Command, DkgCommand, IdentityCommand, PrimesCommand, TxCommand, WalletCommand,
+};
 use client::Node;
 use failure::Failure;
 
@@ -60,6 +62,7 @@ fn run(arguments: Arguments) -> Result<(), Failure> {
         }
         Command::Dkg(DkgCommand::Status) => dkg::status(&node()?, output),
         Command::Identity(IdentityCommand::Generate { file }) => local::generate_identity(&file, output),
+        Command::Primes(PrimesCommand::Generate { file }) => local::generate_primes(&file, output),
         Command::Completions { shell } => {
             local::completions(shell);
             Ok(())

@@ -13,7 +13,7 @@ use crate::failure::{Exit, Failure};
 /// Between two looks.
 const PAUSE: Duration = Duration::from_millis(300);
 /// Between two frames of the spinner.
-const FRAME: Duration = Duration::from_millis(100);
+pub(crate) const FRAME: Duration = Duration::from_millis(100);
 
 /// Looks again and again until `judge` says that it is over, or time is up. A node that is away for a moment is asked
 /// again. Returns the last document and whether it was over. The spinner, with `judge`'s words, shows on a terminal
