@@ -6,6 +6,7 @@
 
 use std::{
     fs,
+    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
 };
 
@@ -17,6 +18,8 @@ use mpc_wallet_shell::{
 };
 use toml::Value;
 
+/// What `primes_file` may name.
+const PRIMES: &str = include_str!("../../shell/tests/public-primes.hex");
 const CLUSTER: &str = "\n%% cluster\n";
 const ENVIRONMENT: &str = "\n%% environment\n";
 
@@ -38,11 +41,14 @@ impl Folder {
         for name in ["ca.crt", "node1.crt", "node1.key"] {
             fs::write(files.certs.join(name), "").expect("a file");
         }
+        let primes = root.join("node-1/primes.hex");
+        fs::write(&primes, PRIMES).expect("a file");
+        fs::set_permissions(&primes, fs::Permissions::from_mode(0o600)).expect("a mode");
         let read = |name: &str| fs::read_to_string(root.join(name)).expect("a file just written");
         Self {
             manifest: read("cluster.toml"),
             node: read("node-1/node.toml"),
-            secrets: ["node-1/identity.key", "node-1/secrets.key"]
+            secrets: ["node-1/identity.key", "node-1/secrets.key", "node-1/primes.hex"]
                 .map(|name| read(name).trim().to_owned())
                 .into(),
             root,
@@ -184,6 +190,8 @@ fn entries(settings: &Settings, root: &Path) -> Vec<Entry> {
         ("timing", "proposal_life", number(timing.proposal_life.0)),
         ("timing", "signing_session", number(timing.signing_session.0)),
         ("timing", "key_generation", number(timing.key_generation.0)),
+        ("timing", "ecdsa_key_generation", number(timing.ecdsa_key_generation.0)),
+        ("timing", "presigning", number(timing.presigning.0)),
         ("timing", "stalled", number(timing.stalled.0)),
         ("timing", "coin_wait", number(timing.coin_wait.0)),
         ("timing", "chain_stale", number(timing.chain_stale.0)),
@@ -197,7 +205,14 @@ fn entries(settings: &Settings, root: &Path) -> Vec<Entry> {
         ("limits", "metadata_bytes", count(limits.metadata_bytes)),
         ("limits", "unconfirmed_chain", count(limits.unconfirmed_chain)),
         ("limits", "strikes", number(limits.strikes.into())),
+        ("limits", "presignatures_low", count(limits.presignatures_low)),
+        ("limits", "presignatures_high", count(limits.presignatures_high)),
+        ("limits", "presignatures_most", count(limits.presignatures_most)),
+        ("limits", "presigning_faults", number(limits.presigning_faults.into())),
     ];
+    if settings.primes.is_some() {
+        entries.push(("dkg", "primes_file", path(&root.join("node-1/primes.hex"))));
+    }
     if let Some(most) = policy.max_amount {
         entries.push(("policy", "max_amount_sats", number(most.to_sat())));
     }
@@ -212,12 +227,13 @@ fn entries(settings: &Settings, root: &Path) -> Vec<Entry> {
 
 /// Everything that the settings say, comparable.
 fn shown(settings: &Settings) -> String {
-    let Settings { core, identity, peers, data_dir, secret_key_file, quic, tls, rest, chain, log } = settings;
+    let Settings { core, identity, peers, data_dir, secret_key_file, quic, tls, rest, chain, log, primes } =
+        settings;
     let network = network_name(core.cluster.network());
     let me: NodeId = core.me;
     let identity = identity.public();
     format!(
         "{network} {me} {core:#?} {identity} {peers:#?} {data_dir:?} {secret_key_file:?} {quic:?} {tls:?} {rest:?} \
-         {chain:?} {log:?}"
+         {chain:?} {log:?} {primes:?}"
     )
 }

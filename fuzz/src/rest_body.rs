@@ -18,7 +18,7 @@ use axum::{
 use bitcoin::{Address, Amount, Network, Txid, hashes::Hash as _};
 use mpc_wallet_core::{
     KeyId, LogIndex, NodeId, PolicyVersion, Scheme, Timestamp,
-    overview::{Overview, StandingView},
+    overview::{Overview, PoolView, StandingView},
     step::{Command, Outcome, PaymentRequest},
     tx::State,
 };
@@ -39,6 +39,8 @@ const NETWORK: Network = Network::Regtest;
 const BODY_LIMIT: usize = 2_048;
 /// More than any answer to a body of that size.
 const ANSWER_LIMIT: usize = 64 * 1024;
+/// Most presignatures that may be ordered.
+const MOST_PRESIGNATURES: usize = 256;
 const TXID: [u8; 32] = [0x11; 32];
 
 /// A read model without a past.
@@ -86,6 +88,7 @@ impl Service {
                     Command::GenerateKey(scheme) => {
                         Outcome::KeygenStarted { key: KeyId { scheme: *scheme, epoch: 1 } }
                     }
+                    Command::Presign { count } => Outcome::PresigningOrdered { count: *count },
                 };
                 seen.lock().expect("one thread").push(request.command);
                 drop(request.reply.send(outcome));
@@ -122,10 +125,12 @@ thread_local! {
 /// Posts a body.
 pub fn target(bytes: &[u8]) {
     let Some((&choice, rest)) = bytes.split_first() else { return };
-    let path = ["/api/v1/transactions", "/api/v1/dkg", "/approve", "/reject"][usize::from(choice & 3)];
-    let path = match choice & 3 {
-        0 | 1 => path.to_owned(),
-        _ => format!("/api/v1/transactions/{}{path}", "11".repeat(32)),
+    let path = match choice & 7 {
+        0 | 4 => "/api/v1/transactions".to_owned(),
+        1 | 5 => "/api/v1/dkg".to_owned(),
+        6 => "/api/v1/presignatures".to_owned(),
+        2 => format!("/api/v1/transactions/{}/approve", "11".repeat(32)),
+        _ => format!("/api/v1/transactions/{}/reject", "11".repeat(32)),
     };
     let mut request = Request::post(path).header(header::CONTENT_TYPE, "application/json");
     let mut body = rest;
@@ -158,6 +163,11 @@ pub fn target(bytes: &[u8]) {
             Command::GenerateKey(scheme) => {
                 assert_eq!(named(&fields), Some(scheme));
                 assert!(fields.keys().all(|name| name == "type"), "an unknown field passed: {fields:?}");
+            }
+            Command::Presign { count } => {
+                assert_eq!(fields.get("count").and_then(Value::as_u64), Some(count.into()));
+                assert!((1..=MOST_PRESIGNATURES).contains(&count.into()), "{count} were ordered");
+                assert!(fields.keys().all(|name| name == "count"), "an unknown field passed: {fields:?}");
             }
         }
     }
@@ -206,7 +216,7 @@ fn check_payment(payment: &PaymentRequest, fields: &BTreeMap<String, Value>, key
     }
 }
 
-/// What the API says of a node that has seen nothing yet.
+/// What the API says of a node that has seen nothing yet but a key that uses presignatures.
 fn nobody() -> Overview {
     Overview {
         me: NodeId::new(1),
@@ -222,6 +232,16 @@ fn nobody() -> Overview {
         members: Vec::new(),
         wallets: Vec::new(),
         keygen: None,
+        presignatures: Some(PoolView {
+            key: KeyId { scheme: Scheme::Segwit, epoch: 1 },
+            low: 0,
+            high: 0,
+            most: MOST_PRESIGNATURES,
+            ordered: 0,
+            making: false,
+            used: 0,
+            groups: Vec::new(),
+        }),
         chain: None,
         open_transactions: 0,
         sessions: 0,

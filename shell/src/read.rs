@@ -1,7 +1,7 @@
 //! The read model: what REST shows of the past. It is a projection of the journal, kept in the same database and
 //! updated in the same transaction, so whatever a node has answered for can be read back.
 
-use mpc_wallet_core::{NodeId, Scheme, Timestamp, tx::State};
+use mpc_wallet_core::{Millis, NodeId, Scheme, Timestamp, tx::State};
 
 /// The read model could not be read.
 #[derive(Debug, thiserror::Error)]
@@ -60,6 +60,8 @@ pub struct TransactionDetail {
     pub votes: Vec<VoteRow>,
     /// States it passed, in order.
     pub timeline: Vec<TransitionRow>,
+    /// Presignatures that this node has used for it, the first used first.
+    pub presignatures: Vec<PresignatureRow>,
 }
 
 /// One vote.
@@ -92,6 +94,21 @@ pub struct TransitionRow {
     pub cause: String,
     /// When.
     pub at: Timestamp,
+}
+
+/// One presignature at its end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PresignatureRow {
+    /// Its name, hex; the same at all its signers.
+    pub id: String,
+    /// What made it: `cggmp24`.
+    pub protocol: String,
+    /// How long that took.
+    pub generation_time: Millis,
+    /// When it was made.
+    pub generated_at: Timestamp,
+    /// When it was used.
+    pub used_at: Timestamp,
 }
 
 /// One violation.

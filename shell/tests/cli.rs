@@ -17,14 +17,16 @@ use axum::{
     routing::{get, post},
 };
 use mpc_wallet_core::{
-    Scheme,
+    KeyId, NodeId, Scheme, Timestamp,
+    mpc::Stage,
+    overview::{KeygenPhase, KeygenView},
     policy::PolicyBreach,
     refusal::Refusal,
     step::{Command, Outcome},
     tx::State,
 };
 use mpc_wallet_shell::rest::router;
-use rest_support::{Past, REGTEST, Script, ScriptedNode, healthy, row, scripted, txid_of};
+use rest_support::{Past, REGTEST, Script, ScriptedNode, healthy, row, scripted, txid_of, with_pool};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
@@ -262,6 +264,82 @@ async fn key_generation_is_awaited() {
     assert_exit(&output, 0);
     assert!(stdout(&output).contains("taproot-1"));
     assert_eq!(*seen.lock().unwrap(), 1);
+}
+
+/// A node with a stock of presignatures whose key generation is in a phase, and its address.
+async fn segwit_node(phase: KeygenPhase, stage: Option<Stage>, script: Script) -> (ScriptedNode, SocketAddr) {
+    let key = KeyId { scheme: Scheme::Segwit, epoch: 1 };
+    let waiting_for = vec![NodeId::new(2), NodeId::new(5)];
+    let mut overview = with_pool();
+    overview.keygen = Some(KeygenView { key, phase, waiting_for, started: Timestamp(1_000), stage });
+    let node = scripted(overview, Past::default(), script);
+    let address = listen(router(node.state.clone())).await;
+    (node, address)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn presignatures_are_ordered_and_the_stock_is_shown() {
+    let script: Script = Box::new(|command| match command {
+        Command::Presign { count } => Some(Outcome::PresigningOrdered { count }),
+        Command::Pay(_) | Command::GenerateKey(_) => None,
+    });
+    let (node, address) = segwit_node(KeygenPhase::Active, None, script).await;
+    let output = run(address, &["presig", "generate", "--count", "12"]).await;
+    assert_exit(&output, 0);
+    assert!(stdout(&output).contains("segwit-1") && stdout(&output).contains("12"), "{}", stdout(&output));
+    assert_eq!(*node.commands.lock().unwrap(), [Command::Presign { count: 12 }]);
+
+    let output = run(address, &["presig", "pool-status"]).await;
+    assert_exit(&output, 0);
+    let shown = stdout(&output);
+    let words: Vec<_> = shown.split_whitespace().collect();
+    for line in [
+        "available 9",
+        "kept for a group 4 to 16, at most 256",
+        "1 2 3 4 7 8 yes yes 0",
+        "2 3 4 5 4 4 no no 0",
+    ] {
+        assert!(words.join(" ").contains(line), "{line} in {shown}");
+    }
+    let mut low = with_pool();
+    low.presignatures.as_mut().unwrap().groups.truncate(0);
+    node.overview.send_replace(low.into());
+    let output = run(address, &["presig", "pool-status"]).await;
+    assert!(stdout(&output).contains("0, LOW"), "{}", stdout(&output));
+
+    for (count, words) in [("257", "from 1 to 256"), ("0", "0 is not in 1.."), ("many", "invalid digit")] {
+        let output = run(address, &["presig", "generate", "--count", count]).await;
+        assert_exit(&output, 2);
+        assert!(stderr(&output).contains(words), "{}", stderr(&output));
+    }
+    assert_eq!(node.commands.lock().unwrap().len(), 1);
+    let (_taproot_only, address) = self::node(State::Voting, proposing()).await;
+    assert_exit(&run(address, &["presig", "pool-status"]).await, 5);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_generation_shows_what_it_does_and_whom_it_waits_for() {
+    let stage = Stage { name: "auxiliary information", round: 2, rounds: 3 };
+    for (phase, stage, told) in [
+        (KeygenPhase::Preparing, None, "preparing: members look for primes"),
+        (KeygenPhase::Running, Some(stage), "auxiliary information, round 2 of 3"),
+        (KeygenPhase::Confirming, None, "confirming"),
+    ] {
+        let started: Script = Box::new(|command| match command {
+            Command::GenerateKey(scheme) => Some(Outcome::KeygenStarted { key: KeyId { scheme, epoch: 1 } }),
+            Command::Pay(_) | Command::Presign { .. } => None,
+        });
+        let (node, address) = segwit_node(phase.clone(), stage, started).await;
+        let output = run(address, &["dkg", "status"]).await;
+        assert_exit(&output, 0);
+        for words in [told, "2, 5"] {
+            assert!(stdout(&output).contains(words), "{words} in {}", stdout(&output));
+        }
+        let output = run(address, &["dkg", "start", "--type", "segwit"]).await;
+        assert_exit(&output, 0);
+        assert!(stdout(&output).contains(phase.name()), "{}", stdout(&output));
+        assert_eq!(*node.commands.lock().unwrap(), [Command::GenerateKey(Scheme::Segwit)]);
+    }
 }
 
 #[test]

@@ -9,18 +9,19 @@ use bitcoin::{
     absolute::LockTime, hashes::Hash, transaction::Version,
 };
 use mpc_wallet_core::{
-    BootId, ClusterId, KeyId, LogIndex, NodeId, PaymentId, PolicyVersion, Scheme, SessionId, Timestamp,
-    VoteKey, codec,
+    BootId, ClusterId, KeyId, LogIndex, Millis, NodeId, PaymentId, PolicyVersion, Scheme, SessionId,
+    Timestamp, VoteKey, codec,
     identity::Signed,
+    ids::PresignatureId,
     message::FinalTransaction,
-    record::{BlockRef, Fact, Record},
+    record::{BlockRef, Fact, Record, UsedPresignature},
     tx::{Prevout, Proposal, State, SubStatus},
     vote::{Ballot, Decision, Evidence, FIRST_ROUND, Promise, RejectReason, Violation, Vote},
 };
 use mpc_wallet_shell::{
     journal::{DATABASE_FILE, OpenError, Store},
     ports::Journal,
-    read::{Filter, Queries},
+    read::{Filter, PresignatureRow, Queries},
 };
 use rusqlite::Connection;
 use tempfile::TempDir;
@@ -149,11 +150,28 @@ fn life(amount: u64) -> Vec<Record> {
     ]
 }
 
+/// Presignatures with these numbers, about to be used for the payment of `amount`.
+fn used(amount: u64, numbers: &[u8]) -> Record {
+    let presignature = |number: &u8| UsedPresignature {
+        id: PresignatureId::from_bytes([*number; 32]),
+        made_at: Timestamp(1_000 + u64::from(*number)),
+        took: Millis(800),
+    };
+    at(
+        3_500,
+        Fact::PresignaturesUsed {
+            txid: payment(amount).txid(),
+            session: SessionId::from_bytes([4; 32]),
+            presignatures: numbers.iter().map(presignature).collect(),
+        },
+    )
+}
+
 /// Every table of the read model, as text.
 fn dump(dir: &Path) -> Vec<String> {
     let db = Connection::open(dir.join(DATABASE_FILE)).unwrap();
     let mut lines = Vec::new();
-    for table in ["transactions", "votes", "transitions", "violations"] {
+    for table in ["transactions", "votes", "transitions", "violations", "presignature_usage"] {
         let mut statement = db.prepare(&format!("SELECT * FROM {table}")).unwrap();
         let columns = statement.column_count();
         let mut rows = statement.query([]).unwrap();
@@ -309,12 +327,18 @@ async fn a_rebuilt_read_model_equals_the_one_kept_up_to_date() {
     let (mut store, _) = open(dir.path());
     // A repetition of a proposal and of a vote is no second one, as in the core.
     let again = at(4_000, Fact::Voted(vote(&payment(10_000), 1, Decision::Approve)));
-    for batch in [life(10_000), life(20_000), vec![proposed(10_000), again], vec![proposed(30_000)]] {
+    for batch in [
+        life(10_000),
+        life(20_000),
+        vec![proposed(10_000), again, used(10_000, &[1, 2])],
+        vec![proposed(30_000)],
+    ] {
         store.append(batch).await.unwrap();
     }
     drop(store);
     let kept = dump(dir.path());
     assert_eq!(kept.iter().filter(|line| line.starts_with("transactions")).count(), 3);
+    assert_eq!(kept.iter().filter(|line| line.starts_with("presignature_usage")).count(), 2);
     let db = Connection::open(dir.path().join(DATABASE_FILE)).unwrap();
     db.execute_batch(
         "UPDATE projection SET version = 0; DROP TABLE votes; UPDATE transactions SET state = 'failed'",
@@ -376,6 +400,45 @@ async fn a_transaction_shows_its_votes_and_the_states_it_passed() {
     assert_eq!(detail.timeline[1].cause, "because of voting");
     assert_eq!(detail.timeline[5].sub_status, "retrying_other_subset");
     assert_eq!(read.transaction(&payment(1).txid().to_string()).unwrap(), None);
+}
+
+#[tokio::test]
+async fn a_transaction_shows_its_presignatures_as_they_were_used() {
+    let dir = TempDir::new().unwrap();
+    let (mut store, _) = open(dir.path());
+    store.append(vec![proposed(10_000), used(10_000, &[2, 1]), proposed(20_000)]).await.unwrap();
+    let read = store.read_model().unwrap();
+    let of = |amount| read.transaction(&payment(amount).txid().to_string()).unwrap().unwrap();
+    let shown = of(10_000);
+    let row = |number: u8| PresignatureRow {
+        id: PresignatureId::from_bytes([number; 32]).to_string(),
+        protocol: "cggmp24".to_owned(),
+        generation_time: Millis(800),
+        generated_at: Timestamp(1_000 + u64::from(number)),
+        used_at: Timestamp(3_500),
+    };
+    assert_eq!(shown.presignatures, [row(1), row(2)]);
+    assert_eq!(shown.row.updated_at, Timestamp(3_500));
+    assert_eq!(of(20_000).presignatures, []);
+}
+
+#[tokio::test]
+async fn no_presignature_is_ever_recorded_as_used_twice() {
+    let twice = PresignatureId::from_bytes([2; 32]);
+    for (desc, again) in [
+        ("for another payment", used(20_000, &[3, 2])),
+        ("for the same payment", used(10_000, &[2])),
+        ("within one record", used(10_000, &[5, 2, 2])),
+    ] {
+        let dir = TempDir::new().unwrap();
+        let (mut store, _) = open(dir.path());
+        let first = if desc == "within one record" { used(10_000, &[1]) } else { used(10_000, &[1, 2]) };
+        store.append(vec![proposed(10_000), proposed(20_000), first]).await.unwrap();
+        let before = dump(dir.path());
+        let refused = store.append(vec![again]).await.unwrap_err().to_string();
+        assert!(refused.contains(&format!("presignature {twice} has been used before")), "{desc}: {refused}");
+        assert_eq!(dump(dir.path()), before, "{desc}");
+    }
 }
 
 #[tokio::test]

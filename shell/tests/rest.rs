@@ -11,13 +11,13 @@ use axum::{
     http::{Method, Request, StatusCode},
 };
 use mpc_wallet_core::{
-    KeyId, NodeId, Scheme, Timestamp,
+    KeyId, Millis, NodeId, Scheme, Timestamp,
     refusal::Refusal,
     step::{Command, Outcome},
     tx::State,
 };
 use mpc_wallet_shell::{
-    read::{TransactionRow, ViolationRow},
+    read::{PresignatureRow, TransactionRow, ViolationRow},
     rest::serve,
 };
 use rest_support::{
@@ -163,6 +163,30 @@ async fn one_transaction_comes_with_votes_timeline_and_links() {
     assert_eq!(answer.json["confirmations_required"], 1);
     assert_eq!(answer.json["signed_tx"], Value::Null);
     assert_eq!(answer.json["links"]["self"], format!("/api/v1/transactions/{}", txid_of(1)));
+}
+
+#[tokio::test]
+async fn a_transaction_shows_the_presignatures_that_were_used_for_it() {
+    let used = PresignatureRow {
+        id: "0f".repeat(32),
+        protocol: "cggmp24".to_owned(),
+        generation_time: Millis(850),
+        generated_at: Timestamp(1_700_000_000_000),
+        used_at: Timestamp(1_700_000_100_250),
+    };
+    let past = Past { rows: vec![row(1, State::Signing)], presignatures: vec![used], ..Past::default() };
+    let node = scripted(with_segwit(), past, Box::new(|_| None));
+    let answer = get(&node, &format!("/api/v1/transactions/{}", txid_of(1))).await;
+    assert_eq!(
+        answer.json["presignatures"],
+        json!([{
+            "id": "0f".repeat(32),
+            "protocol": "cggmp24",
+            "generation_time_ms": 850,
+            "generated_at": "2023-11-14T22:13:20Z",
+            "used_at": "2023-11-14T22:15:00.25Z",
+        }])
+    );
 }
 
 #[tokio::test]

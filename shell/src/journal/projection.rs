@@ -7,16 +7,21 @@ use bitcoin::{Txid, consensus::serialize, hex::DisplayHex};
 use mpc_wallet_core::{
     LogIndex, Timestamp,
     codec::{self, CodecError},
-    record::{BlockRef, Fact, Record},
+    ids::PresignatureId,
+    record::{BlockRef, Fact, Record, UsedPresignature},
     tx::{IllegalTransition, SignedProposal, State, SubStatus},
     vote::{Decision, Evidence, Violation, Vote},
 };
 use rusqlite::{Connection, OptionalExtension};
 
 /// Version of the tables and of their meaning; a change of either must change it, and every node then rebuilds.
-pub(super) const VERSION: i64 = 2;
+pub(super) const VERSION: i64 = 3;
+
+/// What makes the presignatures of every key there is.
+const PRESIGNING_PROTOCOL: &str = "cggmp24";
 
 const TABLES: &str = "
+    DROP TABLE IF EXISTS presignature_usage;
     DROP TABLE IF EXISTS violations;
     DROP TABLE IF EXISTS transitions;
     DROP TABLE IF EXISTS votes;
@@ -74,6 +79,15 @@ const TABLES: &str = "
         evidence BLOB,
         detected_at INTEGER NOT NULL
     ) STRICT;
+    CREATE TABLE presignature_usage (
+        presignature TEXT PRIMARY KEY,
+        protocol TEXT NOT NULL,
+        txid TEXT NOT NULL REFERENCES transactions (txid),
+        generation_time_ms INTEGER NOT NULL,
+        generated_at INTEGER NOT NULL,
+        used_at INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX presignature_usage_by_transaction ON presignature_usage (txid);
 ";
 
 /// Why a record does not fit the read model: a damaged journal or a defect.
@@ -100,6 +114,9 @@ pub enum ProjectionError {
         /// The move.
         source: IllegalTransition,
     },
+    /// It uses a presignature that is used up.
+    #[error("presignature {0} has been used before; nothing may be signed with it again")]
+    PresignatureReused(PresignatureId),
     /// A number beyond SQLite's 64-bit signed integers; no amount of satoshis and no date is.
     #[error("{what} {value} exceeds {}", i64::MAX)]
     OutOfRange {
@@ -141,6 +158,7 @@ pub(super) fn apply(db: &Connection, at: LogIndex, record: &Record) -> Result<()
         Fact::Struck { node, violation, txid, detail } => {
             violated(db, place, node.get(), *violation, *txid, detail, None)
         }
+        Fact::PresignaturesUsed { txid, presignatures, .. } => used(db, place, *txid, presignatures),
         // What the read model does not show: keys, bans and cursors are part of the present, which the node tells.
         Fact::Booted { .. }
         | Fact::KeyShareSealed { .. }
@@ -152,7 +170,6 @@ pub(super) fn apply(db: &Connection, at: LogIndex, record: &Record) -> Result<()
         | Fact::Quarantined { .. }
         | Fact::Rejoined { .. }
         | Fact::Shown(_)
-        | Fact::PresignaturesUsed { .. }
         | Fact::PresigningFailed { .. } => Ok(()),
     }
 }
@@ -324,6 +341,37 @@ fn violated(
         evidence,
         place.time,
     ))?;
+    Ok(())
+}
+
+/// Presignatures are about to be used. A second use gives the key away (I4): such a record is refused, and with it the turn
+/// that would have let a share out.
+fn used(
+    db: &Connection,
+    place: Place,
+    txid: Txid,
+    presignatures: &[UsedPresignature],
+) -> Result<(), ProjectionError> {
+    touch(db, place, txid)?;
+    for presignature in presignatures {
+        let inserted = db
+            .prepare_cached(
+                "INSERT INTO presignature_usage (presignature, protocol, txid, generation_time_ms, generated_at,
+                     used_at)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT (presignature) DO NOTHING",
+            )?
+            .execute((
+                presignature.id.to_string(),
+                PRESIGNING_PROTOCOL,
+                txid.to_string(),
+                integer("generation time in ms", presignature.took.0)?,
+                millis(presignature.made_at)?,
+                place.time,
+            ))?;
+        if inserted == 0 {
+            return Err(ProjectionError::PresignatureReused(presignature.id));
+        }
+    }
     Ok(())
 }
 

@@ -90,7 +90,14 @@ impl Queries for ReadModel {
                 )?
                 .query_map([txid], rows::transition)?
                 .collect::<rusqlite::Result<_>>()?;
-            Ok(Some(TransactionDetail { row, votes, timeline }))
+            let presignatures = db
+                .prepare_cached(
+                    "SELECT presignature, protocol, generation_time_ms, generated_at, used_at
+                     FROM presignature_usage WHERE txid = ?1 ORDER BY used_at, generated_at, presignature",
+                )?
+                .query_map([txid], rows::presignature)?
+                .collect::<rusqlite::Result<_>>()?;
+            Ok(Some(TransactionDetail { row, votes, timeline, presignatures }))
         })
     }
 

@@ -1,12 +1,12 @@
 //! Rows of the read model as the types of [`crate::read`].
 
-use mpc_wallet_core::{NodeId, Timestamp, tx::State};
+use mpc_wallet_core::{Millis, NodeId, Timestamp, tx::State};
 use rusqlite::{
     Row,
     types::{FromSql, FromSqlError, FromSqlResult, ValueRef},
 };
 
-use crate::read::{TransactionRow, TransitionRow, ViolationRow, VoteRow};
+use crate::read::{PresignatureRow, TransactionRow, TransitionRow, ViolationRow, VoteRow};
 
 /// Columns of [`transaction`], in its order.
 macro_rules! transaction_columns {
@@ -101,6 +101,17 @@ pub(super) fn transition(row: &Row<'_>) -> rusqlite::Result<TransitionRow> {
         sub_status: row.get(2)?,
         cause: row.get(3)?,
         at: time(row, 4)?,
+    })
+}
+
+/// Of `presignature, protocol, generation_time_ms, generated_at, used_at`.
+pub(super) fn presignature(row: &Row<'_>) -> rusqlite::Result<PresignatureRow> {
+    Ok(PresignatureRow {
+        id: row.get(0)?,
+        protocol: row.get(1)?,
+        generation_time: count(row, 2).map(Millis)?,
+        generated_at: time(row, 3)?,
+        used_at: time(row, 4)?,
     })
 }
 

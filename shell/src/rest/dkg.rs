@@ -8,6 +8,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use mpc_wallet_core::{
+    mpc::Stage,
     overview::{KeygenPhase, KeygenView},
     step::{Command, Outcome},
 };
@@ -25,10 +26,13 @@ pub(super) async fn start(
     let scheme = read_keygen(&headers, body, state.options()).await?;
     match state.node().command(Command::GenerateKey(scheme)).await? {
         Outcome::KeygenStarted { key } => {
+            // The overview of the turn that answered is out before the answer.
+            let (overview, _) = state.present();
+            let ours = overview.keygen.as_ref().filter(|view| view.key == key);
             let document = json!({
                 "key": key.to_string(),
                 "type": scheme.to_string(),
-                "status": KeygenPhase::Running.name(),
+                "status": ours.map_or(KeygenPhase::Running.name(), |view| view.phase.name()),
                 "links": { "self": "/api/v1/dkg" },
             });
             let location = [(header::LOCATION, HeaderValue::from_static("/api/v1/dkg"))];
@@ -40,7 +44,8 @@ pub(super) async fn start(
 }
 
 /// `GET /api/v1/dkg`: the key generation under way or the last that ended, `null` if this node saw none, and the
-/// keys that are active.
+/// keys that are active. While `preparing`, the members waited for look for primes; while `running`, `stage` may say
+/// what is being computed.
 pub(super) async fn follow(
     State(state): State<ApiState>,
     parameters: Parameters,
@@ -64,8 +69,13 @@ fn keygen(view: &KeygenView) -> Value {
         "key": view.key.to_string(),
         "type": view.key.scheme.to_string(),
         "status": view.phase.name(),
+        "stage": view.stage.map(stage),
         "waiting_for": view.waiting_for.iter().map(|node| node.get()).collect::<Vec<_>>(),
         "started_at": rfc3339(view.started),
         "error": error,
     })
+}
+
+fn stage(stage: Stage) -> Value {
+    json!({ "name": stage.name, "round": stage.round, "rounds": stage.rounds })
 }

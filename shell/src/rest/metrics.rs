@@ -71,6 +71,13 @@ fn present(
         whole(overview.open_transactions),
     )?;
     gauge("mpc_wallet_signing_sessions", "Signing sessions under way.", whole(overview.sessions))?;
+    if let Some(pool) = &overview.presignatures {
+        gauge(
+            "mpc_wallet_presignatures_available",
+            "Presignatures that a payment could use now; absent without a key that uses any.",
+            whole(pool.available()),
+        )?;
+    }
     if let Some(chain) = &overview.chain {
         gauge("mpc_wallet_chain_tip_height", "Height of the best block.", chain.tip.height.into())?;
         let tip = Timestamp(chain.tip_time.saturating_mul(1_000));

@@ -13,6 +13,7 @@ mod envelope;
 mod health;
 mod metrics;
 mod payment;
+mod presignatures;
 mod problem;
 mod query;
 mod refusal;
@@ -51,6 +52,7 @@ pub fn router(state: ApiState) -> Router {
         .route("/api/v1/transactions/{txid}/approve", post(transactions::decide))
         .route("/api/v1/transactions/{txid}/reject", post(transactions::decide))
         .route("/api/v1/dkg", get(dkg::follow).post(dkg::start))
+        .route("/api/v1/presignatures", get(presignatures::status).post(presignatures::order))
         .route("/api/v1/violations", get(violations::list))
         .fallback(no_route)
         .method_not_allowed_fallback(no_method)

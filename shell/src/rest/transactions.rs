@@ -22,7 +22,7 @@ use super::{
     state::{ApiOptions, ApiState},
 };
 use crate::{
-    read::{Filter, TransactionDetail, TransactionRow, TransitionRow, VoteRow},
+    read::{Filter, PresignatureRow, TransactionDetail, TransactionRow, TransitionRow, VoteRow},
     units::{fee_rate_to_decimal, rfc3339},
 };
 
@@ -206,6 +206,7 @@ fn full(detail: &TransactionDetail, members: &[NodeId], threshold: u16, options:
             "missing": missing,
         },
         "timeline": detail.timeline.iter().map(transition).collect::<Vec<_>>(),
+        "presignatures": detail.presignatures.iter().map(presignature).collect::<Vec<_>>(),
         "unsigned_tx": row.unsigned_tx.to_lower_hex_string(),
         "signed_tx": row.signed_tx.as_ref().map(|bytes| bytes.to_lower_hex_string()),
     });
@@ -265,5 +266,15 @@ fn transition(step: &TransitionRow) -> Value {
         "sub_status": step.sub_status,
         "cause": step.cause,
         "at": rfc3339(step.at),
+    })
+}
+
+fn presignature(used: &PresignatureRow) -> Value {
+    json!({
+        "id": used.id,
+        "protocol": used.protocol,
+        "generation_time_ms": used.generation_time.0,
+        "generated_at": rfc3339(used.generated_at),
+        "used_at": rfc3339(used.used_at),
     })
 }

@@ -18,8 +18,8 @@ use bitcoin::{
 use mpc_wallet_core::{
     KeyId, LogIndex, Millis, NodeId, PolicyVersion, Scheme, Timestamp,
     overview::{
-        Balance, ChainTip, CoinView, KeygenPhase, KeygenView, MemberStatus, MemberView, Overview,
-        StandingView, WalletView,
+        Balance, ChainTip, CoinView, GroupView, KeygenPhase, KeygenView, MemberStatus, MemberView, Overview,
+        PoolView, StandingView, WalletView,
     },
     record::BlockRef,
     step::{Command, Outcome},
@@ -28,7 +28,8 @@ use mpc_wallet_core::{
 use mpc_wallet_shell::{
     handle::{NodeHandle, Request},
     read::{
-        Filter, Queries, ReadError, TransactionDetail, TransactionRow, TransitionRow, ViolationRow, VoteRow,
+        Filter, PresignatureRow, Queries, ReadError, TransactionDetail, TransactionRow, TransitionRow,
+        ViolationRow, VoteRow,
     },
     rest::{ApiOptions, ApiState},
 };
@@ -58,6 +59,34 @@ pub fn with_segwit() -> Overview {
             ..Balance::default()
         },
         coins: Vec::new(),
+    });
+    overview
+}
+
+/// [`with_segwit`] with presignatures in stock: of the group in use, of one that stands by, and of one that is not here.
+pub fn with_pool() -> Overview {
+    let group = |signers: [u16; 4], ready, held| GroupView {
+        signers: signers.map(NodeId::new).to_vec(),
+        ready,
+        held,
+        alive: true,
+        in_use: false,
+        faults: 0,
+    };
+    let mut overview = with_segwit();
+    overview.presignatures = Some(PoolView {
+        key: KeyId { scheme: Scheme::Segwit, epoch: 1 },
+        low: 4,
+        high: 16,
+        most: 256,
+        ordered: 3,
+        making: true,
+        used: 21,
+        groups: vec![
+            GroupView { in_use: true, ..group([1, 2, 3, 4], 7, 8) },
+            GroupView { faults: 1, ..group([1, 2, 3, 5], 2, 2) },
+            GroupView { alive: false, ..group([2, 3, 4, 5], 4, 4) },
+        ],
     });
     overview
 }
@@ -166,6 +195,8 @@ pub fn row(number: u8, state: State) -> TransactionRow {
 pub struct Past {
     pub rows: Vec<TransactionRow>,
     pub violations: Vec<ViolationRow>,
+    /// Of every transaction.
+    pub presignatures: Vec<PresignatureRow>,
     pub broken: bool,
 }
 
@@ -180,7 +211,8 @@ impl Memory {
 
 impl Queries for Memory {
     fn transaction(&self, txid: &str) -> Result<Option<TransactionDetail>, ReadError> {
-        let row = self.past()?.rows.iter().find(|row| row.txid == txid).cloned();
+        let past = self.past()?;
+        let row = past.rows.iter().find(|row| row.txid == txid).cloned();
         Ok(row.map(|row| TransactionDetail {
             votes: vec![VoteRow {
                 node: NodeId::new(2),
@@ -197,6 +229,7 @@ impl Queries for Memory {
                 cause: "client".to_owned(),
                 at: row.created_at,
             }],
+            presignatures: past.presignatures.clone(),
             row,
         }))
     }

@@ -66,6 +66,9 @@ pub(crate) enum Command {
     /// Distributed key generation
     #[command(subcommand)]
     Dkg(DkgCommand),
+    /// Presignatures of the SegWit wallet, made ahead of payments
+    #[command(subcommand)]
+    Presig(PresigCommand),
     /// A node's vote key
     #[command(subcommand)]
     Identity(IdentityCommand),
@@ -212,12 +215,24 @@ pub(crate) enum DkgCommand {
         /// Wait until the key is active
         #[arg(long)]
         wait: bool,
-        /// How long to wait
-        #[arg(long, default_value = "300", value_name = "SECONDS", value_parser = parse_seconds)]
-        timeout: Duration,
+        /// How long to wait: 300 if not given, 3600 for segwit, whose members look for primes first
+        #[arg(long, value_name = "SECONDS", value_parser = parse_seconds)]
+        timeout: Option<Duration>,
     },
     /// Show the key generation under way or the last one
     Status,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum PresigCommand {
+    /// Order presignatures beyond what is kept in stock, for a rush of payments to come
+    Generate {
+        /// How many, at most what limits.presignatures_most allows
+        #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
+        count: u16,
+    },
+    /// Show the stock, by group of signers
+    PoolStatus,
 }
 
 #[derive(Subcommand)]

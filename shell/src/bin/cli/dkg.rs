@@ -14,6 +14,12 @@ use crate::{
 
 const PATH: &str = "/api/v1/dkg";
 
+/// How long a key generation of this kind is waited for, unless the person says.
+pub(crate) fn patience(wallet_type: &str) -> Duration {
+    // Primes take each member minutes, the ceremony's auxiliary information another few.
+    Duration::from_secs(if wallet_type == "segwit" { 3_600 } else { 300 })
+}
+
 pub(crate) fn status(node: &Node, output: Output) -> Result<(), Failure> {
     print(&node.get(PATH)?, output, describe)
 }
@@ -30,17 +36,17 @@ pub(crate) fn start(
     let Some(timeout) = timeout else {
         note("started; `dkg status` shows how far it is");
         return print(&posted.document, output, |document| {
-            pairs([("key", text(document, "/key")), ("status", text(document, "/status"))])
+            pairs([("key", text(document, "/key")), ("status", explained(text(document, "/status")))])
         });
     };
     let (document, ended) = follow(
         timeout,
         || node.get(PATH),
         |document| {
-            let phase = text(document, "/keygen/status");
             let ours = text(document, "/keygen/key") == key;
             let active = items(document, "/active_keys").contains(&Value::String(key.clone()));
-            (format!("{key}: {phase}"), active || (ours && phase == "failed"))
+            let failed = ours && text(document, "/keygen/status") == "failed";
+            (progress(&key, document), active || failed)
         },
     )?;
     print(&document, output, describe)?;
@@ -56,15 +62,49 @@ pub(crate) fn start(
     }
 }
 
+/// One line of it, for a spinner.
+fn progress(key: &str, document: &Value) -> String {
+    let mut line = format!("{key}: {}", text(document, "/keygen/status"));
+    for (words, part) in [("", stage(document)), ("waiting for ", list(document, "/keygen/waiting_for"))] {
+        if part != "-" {
+            line.push_str(&format!("; {words}{part}"));
+        }
+    }
+    line
+}
+
+/// What is being computed, `-` if the protocol does not say.
+fn stage(document: &Value) -> String {
+    match text(document, "/keygen/stage/name") {
+        name if name == "-" => name,
+        name => {
+            let part = |member: &str| text(document, &format!("/keygen/stage/{member}"));
+            format!("{name}, round {} of {}", part("round"), part("rounds"))
+        }
+    }
+}
+
+/// What a status means where its name does not say it.
+fn explained(status: String) -> String {
+    if status == "preparing" {
+        "preparing: members look for primes, minutes of processor time each; it goes on by itself".to_owned()
+    } else {
+        status
+    }
+}
+
+fn list(document: &Value, pointer: &str) -> String {
+    let names: Vec<_> = items(document, pointer).iter().map(|item| text(item, "")).collect();
+    if names.is_empty() { "-".to_owned() } else { names.join(", ") }
+}
+
 fn describe(document: &Value) -> String {
     let part = |member: &str| text(document, member);
-    let list = |pointer: &str| {
-        let names: Vec<_> = items(document, pointer).iter().map(|item| text(item, "")).collect();
-        if names.is_empty() { "-".to_owned() } else { names.join(", ") }
-    };
+    let list = |pointer: &str| list(document, pointer);
     pairs([
         ("key", part("/keygen/key")),
-        ("status", part("/keygen/status")),
+        ("status", explained(part("/keygen/status"))),
+        ("stage", stage(document)),
         ("waiting for", list("/keygen/waiting_for")),
         ("started", part("/keygen/started_at")),
         ("error", part("/keygen/error")),

@@ -10,6 +10,7 @@ mod dkg;
 mod failure;
 mod local;
 mod output;
+mod presig;
 mod send;
 mod tx;
 mod wait;
@@ -20,7 +21,8 @@ use std::process::ExitCode;
 use clap::Parser as _;
 
 use args::{
-    Arguments, ClusterCommand, Command, DkgCommand, IdentityCommand, PrimesCommand, TxCommand, WalletCommand,
+    Arguments, ClusterCommand, Command, DkgCommand, IdentityCommand, PresigCommand, PrimesCommand, TxCommand,
+    WalletCommand,
 };
 use client::Node;
 use failure::Failure;
@@ -58,9 +60,12 @@ fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Cluster(ClusterCommand::Nodes) => cluster::nodes(&node()?, output),
         Command::Cluster(ClusterCommand::Init(init)) => local::init(&init, output),
         Command::Dkg(DkgCommand::Start { wallet_type, wait, timeout }) => {
-            dkg::start(&node()?, &wallet_type, wait.then_some(timeout), output)
+            let patience = timeout.unwrap_or_else(|| dkg::patience(&wallet_type));
+            dkg::start(&node()?, &wallet_type, wait.then_some(patience), output)
         }
         Command::Dkg(DkgCommand::Status) => dkg::status(&node()?, output),
+        Command::Presig(PresigCommand::Generate { count }) => presig::generate(&node()?, count, output),
+        Command::Presig(PresigCommand::PoolStatus) => presig::status(&node()?, output),
         Command::Identity(IdentityCommand::Generate { file }) => local::generate_identity(&file, output),
         Command::Primes(PrimesCommand::Generate { file }) => local::generate_primes(&file, output),
         Command::Completions { shell } => {

@@ -100,6 +100,15 @@ pub(crate) fn describe(document: &Value) -> String {
             }),
         ));
     }
+    let presignatures = items(document, "/presignatures");
+    if !presignatures.is_empty() {
+        parts.push(rows(
+            ["presignature", "made at", "took (ms)", "used at"],
+            presignatures.iter().map(|used| {
+                ["/id", "/generated_at", "/generation_time_ms", "/used_at"].map(|member| text(used, member))
+            }),
+        ));
+    }
     let timeline = items(document, "/timeline");
     if !timeline.is_empty() {
         parts.push(rows(
