@@ -18,7 +18,9 @@ mod view;
 mod wait;
 
 use std::fmt::Write as _;
+use std::fs::Permissions;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -123,8 +125,11 @@ impl Cluster {
         environment.push(("MPC_WALLET_CHAIN_ESPLORA".into(), chain.url()));
         environment.push(("MPC_WALLET_NODE_LOG_FORMAT".into(), "json".into()));
         let nodes = (1..=options.nodes)
-            .map(|id| NodeProcess::new(id, &dir, &binary, (rest, quic), with_primes(&environment, id)))
-            .collect();
+            .map(|id| {
+                let environment = with_primes(&environment, &dir, id)?;
+                Ok(NodeProcess::new(id, &dir, &binary, (rest, quic), environment))
+            })
+            .collect::<anyhow::Result<_>>()?;
         let cluster = Self { nodes, chain, folder, threshold: options.threshold, _ports: reservation };
         progress("starting the nodes");
         cluster.start_all()?;
@@ -210,12 +215,22 @@ impl Drop for Cluster {
     }
 }
 
-/// Primes found once and public ever since save each cluster minutes of search. Keys made with them protect nothing, and
-/// a node of a network with money takes none.
-fn with_primes(environment: &[(String, String)], id: u16) -> Vec<(String, String)> {
-    let file = repository().join(format!("e2e/data/primes/node-{id}.hex"));
-    let primes = file.exists().then(|| ("MPC_WALLET_DKG_PRIMES_FILE".to_owned(), file.display().to_string()));
-    environment.iter().cloned().chain(primes).collect()
+/// The environment of a node, with primes of its own as far as there are any. Found once and public ever since, they save
+/// each cluster minutes of search; keys made with them protect nothing, and a node of a network with money takes none.
+fn with_primes(
+    environment: &[(String, String)],
+    dir: &Path,
+    id: u16,
+) -> anyhow::Result<Vec<(String, String)>> {
+    let mut environment = environment.to_vec();
+    let public = repository().join(format!("e2e/data/primes/node-{id}.hex"));
+    if public.exists() {
+        let own = dir.join(format!("node-{id}")).join("primes.hex");
+        std::fs::copy(&public, &own).with_context(|| format!("cannot copy {}", public.display()))?;
+        std::fs::set_permissions(&own, Permissions::from_mode(0o600))?;
+        environment.push(("MPC_WALLET_DKG_PRIMES_FILE".to_owned(), own.display().to_string()));
+    }
+    Ok(environment)
 }
 
 /// Writes configuration and certificates, or checks that what is there fits the options.
