@@ -246,7 +246,7 @@ pub(crate) enum IdentityCommand {
 
 #[derive(Subcommand)]
 pub(crate) enum PrimesCommand {
-    /// Find primes for one node, for [dkg] primes_file; takes a minute or more of processor time
+    /// Find primes for one node, for dkg.primes_file; takes a minute or more of processor time
     ///
     /// A node finds its own primes, unseen, before it makes a SegWit key. A file of them spares test clusters the wait, and
     /// is refused on mainnet: whoever reads it can compute the node's key share.
