@@ -18,10 +18,6 @@ use super::{MAX_PARTIES, Slot, Suite, digest, ecdsa};
 /// First byte of the encoding.
 const VERSION: u8 = 1;
 
-/// Most bytes of an encoded share. One of [`MAX_PARTIES`] parties takes 2.4 kB for Taproot, and for ECDSA 52 kB:
-/// four numbers of 3072 bits for each party.
-const MAX_BYTES: usize = 64 * 1024;
-
 /// One party's share of a key. Neither cloned nor printed, erased on drop; share it as `Arc`.
 pub struct KeyShare {
     secret: Secret,
@@ -116,7 +112,7 @@ mod shared {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum KeyShareError {
     /// Longer than any share.
-    #[error("key share of {bytes} bytes exceeds the limit of {MAX_BYTES}; the file is not a key share")]
+    #[error("key share of {bytes} bytes exceeds the limit of {max}; the file is not a key share", max = KeyShare::MAX_BYTES)]
     Oversized {
         /// Length given.
         bytes: usize,
@@ -133,6 +129,10 @@ pub enum KeyShareError {
 }
 
 impl KeyShare {
+    /// Most bytes of an encoded share. One of [`MAX_PARTIES`] parties takes 2.4 kB for Taproot, and for ECDSA 52 kB:
+    /// four numbers of 3072 bits for each party.
+    pub const MAX_BYTES: usize = 64 * 1024;
+
     pub(super) fn new(secret: Secret) -> Result<Self, KeyShareError> {
         let (suite, extra) = secret.public_parts();
         let (point, public_digest) = match secret.view() {
@@ -235,15 +235,15 @@ impl KeyShare {
     /// [`KeyShareError::Oversized`] if it does not fit the limit, which no share of this crate does.
     pub fn to_secret_bytes(&self) -> Result<Zeroizing<Vec<u8>>, KeyShareError> {
         // Fixed room: growing would leave copies of the secret behind in freed memory.
-        let mut room = Zeroizing::new(vec![0; MAX_BYTES]);
+        let mut room = Zeroizing::new(vec![0; Self::MAX_BYTES]);
         let mut rest: &mut [u8] = room.as_mut_slice();
-        let oversized = |_| KeyShareError::Oversized { bytes: MAX_BYTES };
+        let oversized = |_| KeyShareError::Oversized { bytes: Self::MAX_BYTES };
         rest.write_all(&[VERSION]).map_err(oversized)?;
         rest.write_all(&self.public_digest).map_err(oversized)?;
         ciborium::into_writer(&self.secret, &mut rest)
-            .map_err(|_| KeyShareError::Oversized { bytes: MAX_BYTES })?;
+            .map_err(|_| KeyShareError::Oversized { bytes: Self::MAX_BYTES })?;
         let unused = rest.len();
-        room.truncate(MAX_BYTES.saturating_sub(unused));
+        room.truncate(Self::MAX_BYTES.saturating_sub(unused));
         Ok(room)
     }
 
@@ -253,7 +253,7 @@ impl KeyShare {
     /// # Errors
     /// See [`KeyShareError`].
     pub fn from_secret_bytes(bytes: &[u8]) -> Result<Self, KeyShareError> {
-        if bytes.len() > MAX_BYTES {
+        if bytes.len() > Self::MAX_BYTES {
             return Err(KeyShareError::Oversized { bytes: bytes.len() });
         }
         let (&version, rest) = bytes.split_first().ok_or(KeyShareError::Damaged)?;

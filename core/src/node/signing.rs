@@ -39,6 +39,9 @@ const EARLY_BYTES: usize = 1024 * 1024;
 /// Most such messages of one sender for one session: a protocol's rounds, to everyone and to this node.
 const EARLY_OF_SENDER: usize = 8;
 
+/// Presignings of one leader that may be under way here while he begins the next.
+const PRESIGNINGS_OF_A_LEADER: usize = 3;
+
 /// A session says everything it has said again this many times within its life.
 const REPETITIONS: u64 = 6;
 
@@ -266,18 +269,23 @@ impl Node {
         Some(Part { machine, used })
     }
 
-    /// A leader that starts anew has given up its earlier sessions on the subject; so nobody can pile them up.
+    /// A leader that starts anew has given up its earlier sessions on the subject; so nobody can pile them up. Of
+    /// presignings some may still be under way: their leader has ended his part when others compute the last of theirs.
     fn end_older_sessions(&mut self, newest: &SigningSession) {
-        let older: Vec<SessionId> = self
+        let mut older: Vec<(BootId, u64, SessionId)> = self
             .signing
             .sessions
             .iter()
             .filter(|(_, session)| {
                 session.what.subject == newest.subject && session.what.leader == newest.leader
             })
-            .map(|(id, _)| *id)
+            .map(|(id, session)| (session.what.leader_boot, session.what.attempt, *id))
             .collect();
-        for id in older {
+        older.sort_unstable();
+        if newest.subject == Subject::Presigning {
+            older.truncate(older.len().saturating_sub(PRESIGNINGS_OF_A_LEADER));
+        }
+        for (.., id) in older {
             self.end_session(id);
         }
     }
@@ -635,8 +643,10 @@ impl Node {
         self.signing.early.clear();
     }
 
+    /// Sessions that somebody waits for.
     pub(super) fn session_count(&self) -> usize {
-        self.signing.sessions.len()
+        let awaited = |session: &&Session| session.what.subject != Subject::Presigning;
+        self.signing.sessions.values().filter(awaited).count()
     }
 
     /// Whether such a session is running here.

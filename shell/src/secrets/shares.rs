@@ -17,11 +17,8 @@ use super::{
 /// Ending of a sealed share's name; other files are no shares.
 pub(super) const EXTENSION: &str = "share";
 
-/// Most bytes of a key share, by the core's own limit. Of 32 members one of ECDSA takes 52 kB, a FROST share 2.4 kB.
-const MAX_SHARE_BYTES: usize = 64 * 1024;
-
 /// Most bytes of a sealed file: the share, and label, nonce and tag, which take about 150.
-pub(super) const MAX_FILE_BYTES: usize = MAX_SHARE_BYTES + 1_024;
+pub(super) const MAX_FILE_BYTES: usize = KeyShare::MAX_BYTES + 1_024;
 
 /// Tells a sealed share from every other sealed thing.
 const DOMAIN: &str = "mpc-wallet/sealed-share";
@@ -108,11 +105,11 @@ mod tests {
 
     #[test]
     fn the_largest_share_fits_its_file_and_the_limit_is_the_cores() {
-        let largest = vec![0; MAX_SHARE_BYTES];
+        let largest = vec![0; KeyShare::MAX_BYTES];
         assert_eq!(KeyShare::from_secret_bytes(&largest).unwrap_err(), KeyShareError::Version { version: 0 });
-        let beyond = vec![0; MAX_SHARE_BYTES + 1];
+        let beyond = vec![0; KeyShare::MAX_BYTES + 1];
         let refused = KeyShare::from_secret_bytes(&beyond).unwrap_err();
-        assert_eq!(refused, KeyShareError::Oversized { bytes: MAX_SHARE_BYTES + 1 });
+        assert_eq!(refused, KeyShareError::Oversized { bytes: KeyShare::MAX_BYTES + 1 });
 
         let dir = TempDir::new().unwrap();
         let key_file = dir.path().join("kek");
@@ -123,7 +120,7 @@ mod tests {
         let label = vault.label(SessionId::from_bytes([0xff; 32]), key);
         let path = vault.path(&label);
         // Not a share: what comes back must be the very bytes all the same.
-        let secret: Vec<u8> = (0..=u8::MAX).cycle().take(MAX_SHARE_BYTES).collect();
+        let secret: Vec<u8> = (0..=u8::MAX).cycle().take(KeyShare::MAX_BYTES).collect();
         let sealed = vault.cipher.seal(DOMAIN, label, Zeroizing::new(secret.clone())).unwrap();
         write_durably(&path, &sealed.encode().unwrap()).unwrap();
 
