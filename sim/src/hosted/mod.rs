@@ -39,7 +39,6 @@ use std::{
     time::{Duration, UNIX_EPOCH},
 };
 
-use bitcoin::ScriptBuf;
 use mpc_wallet_core::{NodeId, RequestId, message::Message, step::Alert};
 use rand_core::RngCore;
 use turmoil::Sim;
@@ -60,6 +59,7 @@ use crate::{
         members::{self, Members},
         outcome::{Outcome, defect},
         phase::Phase,
+        verdict::Scripts,
     },
     plan::{Crash, DiskFault, FaultPlan, Lease, Span},
     profile::CALM_NETWORK,
@@ -109,8 +109,8 @@ struct Hosted {
     sim: Sim<'static>,
     stage: Arc<Mutex<Stage>>,
     cuts: Cuts,
-    /// The wallet's script, once there is a key.
-    wallet: Option<ScriptBuf>,
+    /// The wallets' scripts, as far as there are keys.
+    wallets: Scripts,
     clients: Vec<Client>,
     waiting: BTreeMap<RequestId, Waiting>,
     last_request: u64,
@@ -161,7 +161,7 @@ impl Hosted {
             troubled: false,
             machines,
             weather: Network::new(CALM_NETWORK, Stream::new(seed, "weather")),
-            backend: Backend::new(Chain::new(members::suite(&plan))),
+            backend: Backend::new(Chain::new()),
             random: Stream::new(seed, "stage"),
             seen: vec![],
             defect: None,
@@ -173,7 +173,7 @@ impl Hosted {
             sim: simulation(seed, &stage),
             stage,
             cuts: Cuts::default(),
-            wallet: None,
+            wallets: Scripts::new(),
             tally: Counts { asked: u64::try_from(clients.len())?, ..Counts::default() },
             clients,
             waiting: BTreeMap::new(),

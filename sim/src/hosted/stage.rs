@@ -10,8 +10,8 @@ use std::{
 
 use bitcoin::Transaction;
 use mpc_wallet_core::{
-    Channel, Config, LogIndex, NodeId, Timestamp, message::Message, overview::Overview, record::Record,
-    state::State, step::Alert,
+    Channel, Config, LogIndex, NodeId, Scheme, Timestamp, message::Message, overview::Overview,
+    record::Record, state::State, step::Alert,
 };
 use mpc_wallet_shell::handle::Request;
 use tokio::sync::{mpsc, watch};
@@ -177,10 +177,10 @@ impl Machine {
         Ok((node_digest, state.digest()))
     }
 
-    /// What the running node says its wallets hold, in satoshis, mempool included.
-    pub(super) fn balance(&self) -> Option<u64> {
+    /// What the running node says its wallet of this kind holds, in satoshis, mempool included.
+    pub(super) fn balance(&self, scheme: Scheme) -> Option<u64> {
         let overview = Arc::clone(&self.door.as_ref()?.overview.borrow());
-        Some(verdict::total(&overview))
+        Some(verdict::total(&overview, scheme))
     }
 }
 

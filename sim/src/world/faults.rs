@@ -6,7 +6,7 @@ use super::{CALM_NETWORK, Crash, CrashPoint, Event, Host, Outcome, Phase, World,
 use crate::{
     oracle::Observed,
     parts::verdict::BETWEEN_LOOKS,
-    plan::{DiskFault, DiskTrouble, Filter, Lease, Unsynced},
+    plan::{DiskFault, DiskTrouble, Filter, Lease, Stop, Unsynced},
 };
 
 /// How long it takes to notice that a connection broke: from a reset to the end of an idle timeout.
@@ -39,6 +39,7 @@ impl Death {
             CrashPoint::BeforeAppend => "before append",
             CrashPoint::AfterAppend => "after append",
             CrashPoint::BetweenEffects => "between effects",
+            CrashPoint::AfterBurn => "after burn",
         };
         let step_missing = matches!(crash.when, CrashPoint::BeforeAppend);
         Self { moment, down_for: crash.down_for, unsynced: crash.unsynced, step_missing }
@@ -123,8 +124,43 @@ impl World {
         Ok(())
     }
 
+    /// A node is told to stop: it takes nothing more in, and goes when all it has done is on disk.
+    pub(super) fn stop_is_due(&mut self, stop: Stop) -> Outcome {
+        let node = NodeId::new(stop.node);
+        let live = self.hosts.get_mut(&node).and_then(|host| host.live.as_mut());
+        let Some(live) = live.filter(|_| self.phase == Phase::Trouble) else { return Ok(()) };
+        live.stopping = Some(stop.down_for);
+        self.release(node)
+    }
+
+    /// A node that was told to stop has nothing left to do.
+    pub(super) fn stop(&mut self, node: NodeId) -> Outcome {
+        let now = self.queue.now();
+        let Some(host) = self.hosts.get_mut(&node) else { return Ok(()) };
+        let Some(live) = &mut host.live else { return Ok(()) };
+        let down_for = live.stopping.unwrap_or_default();
+        let kept = live.node.keep_presignatures();
+        let count = kept.as_ref().map_or(0, |kept| kept.stock.len());
+        if let Some(kept) = kept {
+            host.disk.keep(now, kept.to_secret_bytes().map_err(HostError::from)?.to_vec());
+        }
+        self.tally.stops += 1;
+        self.note(node, format_args!("stops in order and keeps {count} presignatures"));
+        self.go_down(
+            node,
+            Death { moment: "by order", down_for, unsynced: Unsynced::Lost, step_missing: false },
+        )
+    }
+
     /// The machine loses power; it is switched on again later.
     pub(super) fn crash(&mut self, node: NodeId, death: Death) -> Outcome {
+        if self.hosts.get(&node).is_some_and(|host| host.live.is_some()) {
+            self.tally.crashes += 1;
+        }
+        self.go_down(node, death)
+    }
+
+    fn go_down(&mut self, node: NodeId, death: Death) -> Outcome {
         let Some(host) = self.hosts.get_mut(&node) else { return Ok(()) };
         if host.live.is_none() {
             return Ok(());
@@ -137,8 +173,7 @@ impl World {
         // The node says again whom it shuts out when it is back.
         self.bans.retain(|(by, _)| *by != node);
         let kept = host.disk.crash(death.unsynced);
-        self.tally.crashes += 1;
-        sometimes!(DiedBetweenRecordAndEffect, death.moment == "after append");
+        sometimes!(DiedBetweenRecordAndEffect, ["after append", "after burn"].contains(&death.moment));
         let asleep = self.hosts.values().all(|host| host.live.is_none());
         sometimes!(Blackout, asleep);
         sometimes!(BlackoutInsideSigning, asleep && in_signing);
