@@ -76,3 +76,13 @@ fn a_payment_takes_one_presignature_for_each_input_and_the_stock_fills_again() {
     world.run_until("a full stock", |world| ready(world) >= LOW);
     world.assert_peace();
 }
+
+#[test]
+fn what_a_restarted_signer_has_lost_is_made_again() {
+    let mut world = cluster(1);
+    let records = world.disks[&NodeId::new(2)].len();
+    world.restart(2, records);
+    world.run_until("a node without stock", |world| ready(world) == 0);
+    world.run_until("a full stock", |world| ready(world) == HIGH);
+    world.assert_peace();
+}
