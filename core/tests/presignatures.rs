@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 
 use bitcoin::Amount;
 use mpc_wallet_core::{
-    Limits, NodeId, PresignatureId, Scheme, mpc::Suites, overview::PoolView, record::Fact, step::Command,
-    tx::State,
+    Limits, Millis, NodeId, PresignatureId, Scheme, mpc::Suites, overview::PoolView, record::Fact,
+    step::Command, tx::State,
 };
 
 mod support;
@@ -85,4 +85,18 @@ fn what_a_restarted_signer_has_lost_is_made_again() {
     world.run_until("a node without stock", |world| ready(world) == 0);
     world.run_until("a full stock", |world| ready(world) == HIGH);
     world.assert_peace();
+}
+
+#[test]
+fn a_signer_that_dies_while_presignatures_are_made_holds_nothing_up() {
+    let mut world = cluster(1);
+    world.ask(1, Command::Presign { count: 3 });
+    world.run_until("a presigning", |world| pool(world, 1).making);
+    world.down.insert(NodeId::new(3));
+    let died = world.now;
+    world.run_until("three more for those who are left", |world| {
+        let group = &pool(world, 1).groups[0];
+        !group.signers.contains(&NodeId::new(3)) && group.ready >= LOW + 3
+    });
+    assert!(world.now.since(died) < Millis(20_000), "a third of what a presigning may take");
 }
