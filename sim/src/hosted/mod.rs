@@ -61,7 +61,7 @@ use crate::{
         phase::Phase,
         verdict::Scripts,
     },
-    plan::{Crash, DiskFault, FaultPlan, Lease, Span},
+    plan::{Crash, DiskFault, FaultPlan, Lease, Span, Stop},
     profile::CALM_NETWORK,
     rng::Stream,
     trace::{Log, Trace, short_hash},
@@ -86,6 +86,7 @@ enum Event {
     Submit { client: usize },
     Impatient { client: usize, request: RequestId },
     Crash(Crash),
+    Stop(Stop),
     Restart(NodeId),
     Booted(NodeId),
     Tell(Lease),
@@ -238,6 +239,10 @@ impl Hosted {
                 Ok(())
             }
             Event::Crash(crash) => self.crash_is_due(crash),
+            Event::Stop(stop) => {
+                self.stop_is_due(stop);
+                Ok(())
+            }
             Event::Restart(node) => self.restart(node),
             Event::Booted(node) => self.booted(node),
             Event::Disk(fault) => self.disk_fails(fault),

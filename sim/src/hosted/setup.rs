@@ -105,6 +105,9 @@ impl Hosted {
         for crash in &self.plan.crashes {
             self.queue.at(at(crash.at), Event::Crash(*crash));
         }
+        for stop in &self.plan.stops {
+            self.queue.at(at(stop.at), Event::Stop(*stop));
+        }
         for fault in &self.plan.disks {
             self.queue.at(at(fault.at), Event::Disk(*fault));
         }

@@ -2,7 +2,9 @@
 
 use mpc_wallet_core::{NodeId, message::Message, mutant, record::Record, sometimes, step::Input};
 
-use super::{CALM_NETWORK, Crash, CrashPoint, Event, Host, Outcome, Phase, World, driver, host::HostError};
+use super::{
+    CALM_NETWORK, Counts, Crash, CrashPoint, Event, Host, Outcome, Phase, World, driver, host::HostError,
+};
 use crate::{
     oracle::Observed,
     parts::verdict::BETWEEN_LOOKS,
@@ -17,6 +19,9 @@ const NOTICE_CONNECT: u64 = 300;
 
 /// How long a process that ended because of its disk takes to be started again.
 const SUPERVISOR: u64 = 1_000;
+
+/// When a node dies that was told to stop.
+const BY_ORDER: &str = "by order";
 
 /// How a node dies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,6 +48,20 @@ impl Death {
         };
         let step_missing = matches!(crash.when, CrashPoint::BeforeAppend);
         Self { moment, down_for: crash.down_for, unsynced: crash.unsynced, step_missing }
+    }
+
+    /// In order: there is nothing that no fsync covers.
+    pub(crate) const fn by_order(down_for: u64) -> Self {
+        Self { moment: BY_ORDER, down_for, unsynced: Unsynced::Lost, step_missing: false }
+    }
+
+    /// Counts it as what it is.
+    pub(crate) fn count(self, tally: &mut Counts) {
+        if self.moment == BY_ORDER {
+            tally.stops += 1;
+        } else {
+            tally.crashes += 1;
+        }
     }
 
     /// By its disk, or with its process: a supervisor starts it again.
@@ -144,23 +163,12 @@ impl World {
         if let Some(kept) = kept {
             host.disk.keep(now, kept.to_secret_bytes().map_err(HostError::from)?.to_vec());
         }
-        self.tally.stops += 1;
         self.note(node, format_args!("stops in order and keeps {count} presignatures"));
-        self.go_down(
-            node,
-            Death { moment: "by order", down_for, unsynced: Unsynced::Lost, step_missing: false },
-        )
+        self.crash(node, Death::by_order(down_for))
     }
 
-    /// The machine loses power; it is switched on again later.
+    /// The machine goes down; it is switched on again later.
     pub(super) fn crash(&mut self, node: NodeId, death: Death) -> Outcome {
-        if self.hosts.get(&node).is_some_and(|host| host.live.is_some()) {
-            self.tally.crashes += 1;
-        }
-        self.go_down(node, death)
-    }
-
-    fn go_down(&mut self, node: NodeId, death: Death) -> Outcome {
         let Some(host) = self.hosts.get_mut(&node) else { return Ok(()) };
         if host.live.is_none() {
             return Ok(());
@@ -173,6 +181,7 @@ impl World {
         // The node says again whom it shuts out when it is back.
         self.bans.retain(|(by, _)| *by != node);
         let kept = host.disk.crash(death.unsynced);
+        death.count(&mut self.tally);
         sometimes!(DiedBetweenRecordAndEffect, ["after append", "after burn"].contains(&death.moment));
         let asleep = self.hosts.values().all(|host| host.live.is_none());
         sometimes!(Blackout, asleep);
