@@ -34,10 +34,11 @@ impl Oracle for Once {
     fn observe(&mut self, seen: &Observed<'_>) -> Result<(), String> {
         match seen {
             Observed::Durable { node, record } => {
-                if let Fact::ShareReleased { session, .. } = &record.fact {
-                    if !self.burnt.insert((*node, *session)) && self.honest.contains(node) {
-                        return Err(format!("{node} made a second share set in session {session}"));
-                    }
+                if let Fact::ShareReleased { session, .. } = &record.fact
+                    && !self.burnt.insert((*node, *session))
+                    && self.honest.contains(node)
+                {
+                    return Err(format!("{node} made a second share set in session {session}"));
                 }
                 Ok(())
             }

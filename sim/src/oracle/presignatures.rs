@@ -77,12 +77,12 @@ impl Oracle for PresignatureOnce {
                     let named: BTreeSet<_> = request.session.presignatures.iter().copied().collect();
                     self.named.insert(request.session.id(), named.into_iter().collect());
                 }
-                match message {
-                    Message::Mpc(words) if self.honest.contains(from) => {
-                        self.speak(*from, words.body.session)
-                    }
-                    _ => Ok(()),
+                if let Message::Mpc(words) = message
+                    && self.honest.contains(from)
+                {
+                    return self.speak(*from, words.body.session);
                 }
+                Ok(())
             }
             Observed::Durable { .. }
             | Observed::Restored { .. }

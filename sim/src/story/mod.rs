@@ -267,12 +267,13 @@ fn signers_die_around_presignatures() -> Story {
     )
 }
 
-/// States in which there is still something to do.
+/// States in which there is still something to do. Signing comes first: whoever has just died in a session is chosen last
+/// for a while.
 const WORKING: [TxState; 7] = [
+    TxState::Signing,
     TxState::Voting,
     TxState::ThresholdReached,
     TxState::Approved,
-    TxState::Signing,
     TxState::Signed,
     TxState::Broadcasting,
     TxState::Confirmed,
