@@ -11,7 +11,7 @@ use std::{cell::Cell, collections::BTreeSet, rc::Rc};
 
 use bitcoin::Amount;
 use mpc_wallet_core::{
-    Limits, NodeId, PresignatureId, Scheme,
+    Limits, Millis, NodeId, PresignatureId, Scheme,
     identity::Signed,
     message::{Message, Stock, Subject},
     mpc::{Suite, Suites},
@@ -337,4 +337,28 @@ fn the_library_makes_the_key_the_stock_and_the_signatures() {
     world.run_until("another one", |world| world.all_have(2, State::Confirmed));
     assert_eq!(used(&world).len(), 4);
     world.assert_peace();
+}
+
+#[test]
+fn what_a_restarted_signer_has_lost_is_made_again() {
+    let mut world = cluster(1);
+    let records = world.disks[&NodeId::new(2)].len();
+    world.restart(2, records);
+    world.run_until("a node without stock", |world| ready(world) == 0);
+    world.run_until("a full stock", |world| ready(world) == HIGH);
+    world.assert_peace();
+}
+
+#[test]
+fn a_signer_that_dies_while_presignatures_are_made_holds_nothing_up() {
+    let mut world = cluster(1);
+    world.ask(1, Command::Presign { count: 3 });
+    world.run_until("a presigning", |world| pool(world, 1).making);
+    world.down.insert(NodeId::new(3));
+    let died = world.now;
+    world.run_until("three more for those who are left", |world| {
+        let group = &pool(world, 1).groups[0];
+        !group.signers.contains(&NodeId::new(3)) && group.ready >= LOW + 3
+    });
+    assert!(world.now.since(died) < Millis(20_000), "a third of what a presigning may take");
 }

@@ -24,7 +24,7 @@ pub use self::{
 use crate::{FaultPlan, oracle::Watch, run_watched, world::Report};
 
 /// Names of all oracles whose removal is tried; `contract` and `panic`, which the world itself says, are none.
-pub const ORACLES: [&str; 16] = [
+pub const ORACLES: [&str; 17] = [
     "dead_stays_dead",
     "within_limits",
     "durable_before_sent",
@@ -36,6 +36,7 @@ pub const ORACLES: [&str; 16] = [
     "liars_accused",
     "threshold",
     "once",
+    "presignature_once",
     "one_coin_one_family",
     "paid_once",
     "no_secret_leaves",

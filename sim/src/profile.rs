@@ -3,6 +3,8 @@
 //! `swarm` draws first which classes of fault exist in the run at all and then how strong each is, uniformly in
 //! magnitude: a run with every fault always on visits few of the states that a run with two of them reaches.
 
+mod segwit;
+
 use clap::ValueEnum;
 use mpc_wallet_core::tx::State as TxState;
 use serde::{Deserialize, Serialize};
@@ -119,7 +121,7 @@ pub(crate) fn generate(seed: u64, profile: Profile) -> FaultPlan {
     let traitors = traitors(profile, (nodes, threshold), &mut treason);
     let mut crashes = crashes(classes, nodes, &payments, &mut draw);
     crashes.extend(traitors.iter().filter_map(|traitor| relapse(traitor, &mut treason)));
-    FaultPlan {
+    let mut plan = FaultPlan {
         profile,
         nodes,
         threshold,
@@ -137,7 +139,11 @@ pub(crate) fn generate(seed: u64, profile: Profile) -> FaultPlan {
         payments,
         traitors,
         ..FaultPlan::quiet(seed)
+    };
+    if profile == Profile::Swarm {
+        segwit::enter(&mut plan, classes);
     }
+    plan
 }
 
 fn classes(profile: Profile, draw: &mut Stream) -> Classes {

@@ -18,7 +18,7 @@ use crate::{
 const PARTIES: [u16; 4] = [1, 2, 4, 5];
 const ME: u16 = 2;
 /// Places that one party may speak in, for each audience.
-const PLACES: u32 = 16;
+const PLACES: u32 = 256;
 
 /// A message as a peer says it.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -65,13 +65,22 @@ impl Node {
         self.state.presigning_faults(key, group) >= self.config.limits.presigning_faults
     }
 
+    /// Whether all signers of a session are here and have not restarted since: who has, has forgotten it.
+    pub(super) fn may_succeed(&self, session: &SigningSession) -> bool {
+        let live = self.live();
+        let mut signers = session.signers.iter().zip(&session.boots);
+        signers.all(|(node, boot)| live.contains(node) && self.boot_of(*node) == *boot)
+    }
+
     /// Makes what is missing, if it is this node's turn.
     pub(super) fn attend_presigning(&mut self, entropy: &mut dyn CryptoRngCore) {
         let Some(key) = self.presigning_key() else { return };
         self.timers.set(Timer::Presigning, self.now.plus(LOOK_AGAIN));
         self.stock.pool.keep_only(key);
         let leads = |session: &SigningSession| {
-            session.subject == Subject::Presigning && session.leader == self.config.me
+            session.subject == Subject::Presigning
+                && session.leader == self.config.me
+                && self.may_succeed(session)
         };
         if !self.is_sound() || self.any_session(leads) || self.share_of(key).is_none() {
             return;

@@ -104,7 +104,9 @@ impl Node {
             |session: &Session| session.what.subject == subject && session.what.leader == self.config.me;
         // Presignings under way are not begun anew while they may succeed: each costs every signer seconds.
         let slow = |session: &Session| session.slow && session.what.subject == subject;
-        if self.signing.sessions.values().any(|session| leads(session) || slow(session)) {
+        let hopeless = |session: &Session| session.slow && !self.may_succeed(&session.what);
+        let busy = |session: &Session| (leads(session) || slow(session)) && !hopeless(session);
+        if self.signing.sessions.values().any(busy) {
             self.watch(txid);
             return;
         }

@@ -212,22 +212,25 @@ impl Node {
         Told { primes: self.stock.primes.is_some(), presignatures: self.stock.pool.ids().collect() }
     }
 
-    /// Tells everybody what is in stock.
+    /// Tells everybody what is in stock. That there is nothing is worth telling where there could be something: what a
+    /// restarted signer has lost, the others drop and make again.
     pub(super) fn tell_stock(&mut self) {
         let told = self.stock_told();
-        let worth = told != Told::default() || self.stock.told != Told::default();
-        if worth && self.is_sound() {
+        let empty = told == Told::default() && self.stock.told == Told::default();
+        if empty && self.presigning_key().is_none() {
+            return;
+        }
+        if self.is_sound() {
             self.stock.told = told.clone();
             self.broadcast(Message::Stock(told));
         }
-        if worth || self.presigning_key().is_some() {
-            self.timers.set(Timer::Stock, self.now.plus(TELL_AGAIN));
-        }
+        self.timers.set(Timer::Stock, self.now.plus(TELL_AGAIN));
     }
 
     pub(super) fn tell_stock_to(&mut self, peer: NodeId) {
         let told = self.stock_told();
-        if told != Told::default() && self.is_sound() {
+        let worth = told != Told::default() || self.presigning_key().is_some();
+        if worth && self.is_sound() {
             self.send(peer, Message::Stock(told));
         }
     }

@@ -1,5 +1,7 @@
 //! Scenes: plans made for situations that chance reaches too seldom to ask for them of every sweep.
 
+mod segwit;
+
 use mpc_wallet_core::sometimes::Situation;
 
 use crate::{
@@ -17,13 +19,19 @@ const TIMES: u64 = 5;
 /// A name, what it is played for, and, for a seed, a plan.
 type Scene = (&'static str, Situation, fn(u64) -> FaultPlan);
 
-const ALL: [Scene; 6] = [
+const ALL: [Scene; 12] = [
     ("scene `stolen under way`", Situation::ApprovedCoinGoesBad, stolen_under_way),
     ("scene `false witness`", Situation::FalseAccusation, false_witness),
     ("scene `asked too late`", Situation::PromiseRefused, asked_too_late),
     ("scene `new coordinator`", Situation::GrantFromAnother, new_coordinator),
     ("scene `outvoted`", Situation::RefusalBesideCertificate, outvoted),
     ("scene `taken already`", Situation::GrantOfTakenCoin, taken_already),
+    ("scene `second wallet`", Situation::SignsWithoutStock, segwit::second_wallet),
+    ("scene `many small coins`", Situation::FewerInputsForStock, segwit::many_small_coins),
+    ("scene `stopped in order`", Situation::KeptPresignaturesReturn, segwit::stopped_in_order),
+    ("scene `replaced machine`", Situation::PresignaturesDropped, segwit::replaced_machine),
+    ("scene `cheat in presigning`", Situation::PresigningFaults, segwit::cheat_in_presigning),
+    ("scene `two leaders`", Situation::PresignatureMissing, segwit::two_leaders),
 ];
 
 /// All plans, under the seeds from this one on.

@@ -12,7 +12,7 @@ use super::{
 use crate::{
     oracle::Observed,
     parts::verdict::BETWEEN_LOOKS,
-    plan::{Crash, CrashPoint, Direction, DiskFault, DiskTrouble, Lease},
+    plan::{Crash, CrashPoint, Direction, DiskFault, DiskTrouble, Lease, Stop},
     profile::CALM_NETWORK,
     world::{faults::Death, host::HostError},
 };
@@ -46,6 +46,20 @@ impl Hosted {
             }
         }
         self.bury()
+    }
+
+    /// Production's own order to stop: the loop lets sessions end, takes no new work, and returns.
+    pub(super) fn stop_is_due(&mut self, stop: Stop) {
+        if self.phase != Phase::Trouble {
+            return;
+        }
+        let mut stage = locked(&self.stage);
+        let machine = stage.machines.get_mut(&NodeId::new(stop.node));
+        let Some(machine) = machine.filter(|machine| machine.power == Power::On) else { return };
+        if let Some(door) = &machine.door {
+            machine.stopping = Some(stop.down_for);
+            door.stop.cancel();
+        }
     }
 
     pub(super) fn disk_fails(&mut self, fault: DiskFault) -> Outcome {
@@ -122,7 +136,7 @@ impl Hosted {
             journal::show_durable(&mut stage, node, now);
             (kept, digests)
         };
-        self.tally.crashes += 1;
+        death.count(&mut self.tally);
         // The node says again whom it shuts out when it is back.
         self.bans.retain(|(by, _)| *by != node);
         let how = if silent { ", unheard" } else { "" };
@@ -141,6 +155,7 @@ impl Hosted {
                 return Ok(());
             }
             machine.power = Power::On;
+            machine.stopping = None;
             machine.boots += 1;
             machine.boots
         };

@@ -27,9 +27,9 @@ impl Hosted {
             let hostages = Hostages::among(&self.plan, &memories);
             let ends: BTreeMap<NodeId, NodeEnd> =
                 memories.into_iter().map(|(node, memory)| (node, verdict::end(memory, &hostages))).collect();
-            let (wallet, chain) = (self.wallet.as_ref(), &stage.backend.chain);
+            let (wallets, chain) = (&self.wallets, &stage.backend.chain);
             let excused = |index: usize, client: &Client| {
-                self.betrayed.contains(&index) || hostages.keep_waiting(client, wallet, chain)
+                self.betrayed.contains(&index) || hostages.keep_waiting(client, wallets, chain)
             };
             let clients = verdict::expectations(&self.plan, &self.clients, &stage.backend.chain, excused);
             let on_chain = stage.backend.chain.confirmed().map(|(txid, ..)| txid).collect();
@@ -60,13 +60,15 @@ impl Hosted {
         machines.filter(|(node, _)| self.honest.contains(node))
     }
 
-    fn books(&self, stage: &Stage) -> Books {
-        let by_node =
-            self.honest_machines(stage).filter_map(|(node, machine)| Some((node, machine.balance()?)));
-        Books {
-            by_node: by_node.collect(),
-            ..verdict::books(&self.plan, self.wallet.as_ref(), &self.clients, &stage.backend.chain)
-        }
+    fn books(&self, stage: &Stage) -> Vec<Books> {
+        let of_wallet = |scheme| Books {
+            by_node: self
+                .honest_machines(stage)
+                .filter_map(|(node, machine)| Some((node, machine.balance(scheme)?)))
+                .collect(),
+            ..verdict::books(&self.plan, scheme, &self.wallets, (&self.clients, &stage.backend.chain))
+        };
+        self.plan.schemes().map(of_wallet).collect()
     }
 
     fn conclude(&mut self, clients: &[crate::oracle::Expected]) -> Outcome {

@@ -84,7 +84,9 @@ async fn live(boot: Boot) {
     let (requests, request_line) = mpsc::channel(REQUESTS);
     let (leases, lease_line) = mpsc::channel(REQUESTS);
     let (overview, overview_line) = watch::channel(Arc::new(node.overview()));
-    hand.machine(|machine| machine.door = Some(Door { requests, overview: overview_line, leases }));
+    let stop = CancellationToken::new();
+    let door = Door { requests, overview: overview_line, leases, stop: stop.clone() };
+    hand.machine(|machine| machine.door = Some(door));
     let wires = Wires::new(hand.clone(), &peers, events);
     link::open(&wires);
     let ports = Ports {
@@ -103,10 +105,16 @@ async fn live(boot: Boot) {
         requests: request_line,
         overview,
         alarm: Box::new(move |alert| operator.show(Seen::Alert(alert.clone()))),
-        stop: CancellationToken::new(),
+        stop,
     };
     let end = driver::run(node, ports, lines).await;
-    let words = end.map_or_else(|error| error.to_string(), |()| String::from("it had nothing to wait for"));
+    let by_order = hand.machine(|machine| machine.stopping).flatten().filter(|_| end.is_ok());
+    let words = match (end, by_order) {
+        (Err(error), _) => error.to_string(),
+        (Ok(()), Some(_)) => String::from("it was told to stop"),
+        (Ok(()), None) => String::from("it had nothing to wait for"),
+    };
     hand.show(Seen::Words(format!("the process ends: {words}")));
-    hand.machine(|machine| machine.die(Death::of_disk("of its process", false)));
+    let death = by_order.map_or(Death::of_disk("of its process", false), Death::by_order);
+    hand.machine(|machine| machine.die(death));
 }

@@ -59,7 +59,7 @@ impl DiskJournal {
             let receipt = machine.disk.receipt();
             if let Some(crash) = crash {
                 match crash.when {
-                    CrashPoint::AfterAppend => machine.die(Death::of(crash)),
+                    CrashPoint::AfterAppend | CrashPoint::AfterBurn => machine.die(Death::of(crash)),
                     CrashPoint::BetweenEffects => {
                         let some = machine.adapter.below(MOST_EFFECTS);
                         machine.allowance = Some((crash, some));

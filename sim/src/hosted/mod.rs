@@ -39,7 +39,6 @@ use std::{
     time::{Duration, UNIX_EPOCH},
 };
 
-use bitcoin::ScriptBuf;
 use mpc_wallet_core::{NodeId, RequestId, message::Message, step::Alert};
 use rand_core::RngCore;
 use turmoil::Sim;
@@ -60,8 +59,9 @@ use crate::{
         members::{self, Members},
         outcome::{Outcome, defect},
         phase::Phase,
+        verdict::Scripts,
     },
-    plan::{Crash, DiskFault, FaultPlan, Lease, Span},
+    plan::{Crash, DiskFault, FaultPlan, Lease, Span, Stop},
     profile::CALM_NETWORK,
     rng::Stream,
     trace::{Log, Trace, short_hash},
@@ -86,6 +86,7 @@ enum Event {
     Submit { client: usize },
     Impatient { client: usize, request: RequestId },
     Crash(Crash),
+    Stop(Stop),
     Restart(NodeId),
     Booted(NodeId),
     Tell(Lease),
@@ -109,8 +110,8 @@ struct Hosted {
     sim: Sim<'static>,
     stage: Arc<Mutex<Stage>>,
     cuts: Cuts,
-    /// The wallet's script, once there is a key.
-    wallet: Option<ScriptBuf>,
+    /// The wallets' scripts, as far as there are keys.
+    wallets: Scripts,
     clients: Vec<Client>,
     waiting: BTreeMap<RequestId, Waiting>,
     last_request: u64,
@@ -161,7 +162,7 @@ impl Hosted {
             troubled: false,
             machines,
             weather: Network::new(CALM_NETWORK, Stream::new(seed, "weather")),
-            backend: Backend::new(Chain::new(members::suite(&plan))),
+            backend: Backend::new(Chain::new()),
             random: Stream::new(seed, "stage"),
             seen: vec![],
             defect: None,
@@ -173,7 +174,7 @@ impl Hosted {
             sim: simulation(seed, &stage),
             stage,
             cuts: Cuts::default(),
-            wallet: None,
+            wallets: Scripts::new(),
             tally: Counts { asked: u64::try_from(clients.len())?, ..Counts::default() },
             clients,
             waiting: BTreeMap::new(),
@@ -238,6 +239,10 @@ impl Hosted {
                 Ok(())
             }
             Event::Crash(crash) => self.crash_is_due(crash),
+            Event::Stop(stop) => {
+                self.stop_is_due(stop);
+                Ok(())
+            }
             Event::Restart(node) => self.restart(node),
             Event::Booted(node) => self.booted(node),
             Event::Disk(fault) => self.disk_fails(fault),

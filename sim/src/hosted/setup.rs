@@ -6,7 +6,9 @@ use mpc_wallet_core::{Scheme, WalletKey, step::Command};
 use super::{Event, Hosted, Outcome, Phase, defect, stage::locked};
 use crate::parts::{
     backend::upsets,
-    calm::{BETWEEN_LOOKS, PATIENCE, SWITCH_ON, wallet},
+    calm::{BETWEEN_LOOKS, PATIENCE, SWITCH_ON, one_key},
+    members,
+    purse::Purse,
 };
 
 impl Hosted {
@@ -22,21 +24,19 @@ impl Hosted {
         }
     }
 
-    /// Asks for a key until there is one, funds the wallet, and begins when all nodes see the money. In trouble one node
-    /// with a key is enough, and what the others lack is judged at the end.
+    /// Asks for a key until there is one, funds its wallet, goes on with the next, and begins when all nodes see the money.
+    /// In trouble one node with a key is enough, and what the others lack is judged at the end.
     pub(super) fn prepare(&mut self) -> Outcome {
-        if self.plan.ceremony_in_trouble {
-            self.make_key(1)?;
-            if self.wallet.is_none() {
-                self.queue.after(BETWEEN_LOOKS, Event::Prepare);
-            }
-            return Ok(());
-        }
-        if self.queue.now() > PATIENCE {
+        let early = self.plan.ceremony_in_trouble;
+        if !early && self.queue.now() > PATIENCE {
             return Err(defect(format!("the cluster did not get ready in calm: {}", self.missing)));
         }
-        if self.wallet.is_none() {
-            self.make_key(self.nodes().len())?;
+        let without_key = self.plan.schemes().find(|scheme| !self.wallets.contains_key(scheme));
+        if let Some(scheme) = without_key {
+            self.make_key(scheme, if early { 1 } else { self.nodes().len() })?;
+            if early && self.wallets.len() == self.plan.schemes().count() {
+                return Ok(());
+            }
         } else if self.sees_funds() {
             self.start_trouble();
             return Ok(());
@@ -45,35 +45,40 @@ impl Hosted {
         Ok(())
     }
 
-    /// Asks for a key while nobody has one; funds it when so many have.
-    fn make_key(&mut self, holders: usize) -> Outcome {
+    /// Asks for a key while nobody has one; funds its wallet when so many have.
+    fn make_key(&mut self, scheme: Scheme, holders: usize) -> Outcome {
         let keys: Vec<WalletKey> = locked(&self.stage)
             .machines
             .values()
-            .filter_map(|machine| machine.shadow.current_key(Scheme::Taproot))
+            .filter_map(|machine| machine.shadow.current_key(scheme))
             .map(|proof| proof.public_key)
             .collect();
         if keys.len() < holders {
-            self.missing = format!("keys at {} of {holders} nodes", keys.len());
+            self.missing = format!("{scheme} keys at {} of {holders} nodes", keys.len());
             if keys.is_empty() {
-                let command = Command::GenerateKey(Scheme::Taproot);
+                let command = Command::GenerateKey(scheme);
                 self.nodes().into_iter().find_map(|node| self.ask(node, command.clone(), None));
             }
             return Ok(());
         }
-        let (script, key) = wallet(&keys)?;
-        self.note_world(format_args!("funds {} coins", self.plan.chain.funds.len()));
-        locked(&self.stage).backend.chain.fund(script.clone(), key, &self.plan.chain.funds);
-        self.wallet = Some(script);
+        let wallet = Purse::new(scheme, one_key(&keys)?, members::suites(&self.plan).of(scheme));
+        let funds = self.plan.chain.funds_of(scheme);
+        self.trace.event(self.queue.now(), None, format_args!("funds {} coins", funds.len()));
+        self.wallets.insert(scheme, wallet.script().clone());
+        locked(&self.stage).backend.chain.fund(wallet, funds);
         Ok(())
     }
 
     fn sees_funds(&mut self) -> bool {
-        let funds: u64 = self.plan.chain.funds.iter().sum();
-        let stage = locked(&self.stage);
-        let seen: Vec<u64> = stage.machines.values().filter_map(super::stage::Machine::balance).collect();
-        self.missing = format!("of {funds} sat the nodes see {seen:?}");
-        seen.len() == stage.machines.len() && seen.iter().all(|sat| *sat == funds)
+        let Self { plan, stage, missing, .. } = self;
+        let stage = locked(stage);
+        plan.schemes().all(|scheme| {
+            let funds: u64 = plan.chain.funds_of(scheme).iter().sum();
+            let seen: Vec<u64> =
+                stage.machines.values().filter_map(|machine| machine.balance(scheme)).collect();
+            *missing = format!("of {funds} sat of the {scheme} wallet the nodes see {seen:?}");
+            seen.len() == stage.machines.len() && seen.iter().all(|sat| *sat == funds)
+        })
     }
 
     fn start_trouble(&mut self) {
@@ -99,6 +104,9 @@ impl Hosted {
         }
         for crash in &self.plan.crashes {
             self.queue.at(at(crash.at), Event::Crash(*crash));
+        }
+        for stop in &self.plan.stops {
+            self.queue.at(at(stop.at), Event::Stop(*stop));
         }
         for fault in &self.plan.disks {
             self.queue.at(at(fault.at), Event::Disk(*fault));

@@ -10,11 +10,12 @@ use std::{
 
 use bitcoin::Transaction;
 use mpc_wallet_core::{
-    Channel, Config, LogIndex, NodeId, Timestamp, message::Message, overview::Overview, record::Record,
-    state::State, step::Alert,
+    Channel, Config, LogIndex, NodeId, Scheme, Timestamp, message::Message, overview::Overview,
+    record::Record, state::State, step::Alert,
 };
 use mpc_wallet_shell::handle::Request;
 use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     byzantine::Deviant,
@@ -81,6 +82,7 @@ pub(super) struct Door {
     pub(super) requests: mpsc::Sender<Request>,
     pub(super) overview: watch::Receiver<Arc<Overview>>,
     pub(super) leases: mpsc::Sender<Option<NodeId>>,
+    pub(super) stop: CancellationToken,
 }
 
 /// One machine: what outlives its boots.
@@ -108,6 +110,8 @@ pub(super) struct Machine {
     /// A crash between effects under way, and how many effects still get out.
     pub(super) allowance: Option<(Crash, u64)>,
     pub(super) door: Option<Door>,
+    /// It was told to stop, for so long.
+    pub(super) stopping: Option<u64>,
     /// What bends the words of this machine, once its member has turned; it outlives boots.
     pub(super) deviant: Option<Box<dyn Deviant>>,
     sent: (u64, u32),
@@ -134,6 +138,7 @@ impl Machine {
             failing: None,
             allowance: None,
             door: None,
+            stopping: None,
             deviant: None,
             sent: (0, 0),
             woken: (0, 0),
@@ -177,10 +182,10 @@ impl Machine {
         Ok((node_digest, state.digest()))
     }
 
-    /// What the running node says its wallets hold, in satoshis, mempool included.
-    pub(super) fn balance(&self) -> Option<u64> {
+    /// What the running node says its wallet of this kind holds, in satoshis, mempool included.
+    pub(super) fn balance(&self, scheme: Scheme) -> Option<u64> {
         let overview = Arc::clone(&self.door.as_ref()?.overview.borrow());
-        Some(verdict::total(&overview))
+        Some(verdict::total(&overview, scheme))
     }
 }
 

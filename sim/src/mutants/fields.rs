@@ -1,12 +1,14 @@
 //! Where each planted bug is looked for, how long, and who is to find it.
 
+use std::ops::Range;
+
 use mpc_wallet_core::mutant::Mutant;
 
 use crate::{
     FaultPlan, Profile,
     plan::{
         ChainPlan, ClockFault, Crash, CrashPoint, Deviation, DiskFault, DiskTrouble, Filter, Jump, Lease,
-        NetworkProfile, Payment, Reorg, Span, Traitor, Unsynced,
+        NetworkProfile, Payment, Reorg, Span, Stop, Traitor, Unsynced,
     },
     profile::{self, CALM_NETWORK},
 };
@@ -51,6 +53,10 @@ pub enum Field {
     LateDoubles,
     /// Disks take long, each its own time, so that members seal their shares of the key one after another.
     SlowSeals,
+    /// More payments at once than there are presignatures.
+    SecondWallet,
+    /// A node alone uses a presignature, and its machine is replaced by one from a time when it had it.
+    OldStock,
     /// One member lies in this way.
     Traitor(Deviation),
 }
@@ -71,6 +77,8 @@ impl Field {
             Self::LongChain => String::from("long chain"),
             Self::LateDoubles => String::from("late doubles"),
             Self::SlowSeals => String::from("slow seals"),
+            Self::SecondWallet => String::from("second wallet"),
+            Self::OldStock => String::from("second wallet, old stock"),
             Self::Traitor(deviation) => format!("traitor: {deviation:?}"),
         }
     }
@@ -185,6 +193,8 @@ impl Field {
                 ..quiet
             },
             Self::SlowSeals => FaultPlan { fsync: Span { least: 1, most: 1_500 }, ..quiet },
+            Self::SecondWallet => FaultPlan { payments: from_segwit(0..8), ..second_wallet(quiet) },
+            Self::OldStock => old_stock(second_wallet(quiet)),
             Self::Traitor(deviation) => FaultPlan {
                 payments: busy(4),
                 traitors: vec![Traitor { node: 2, deviation, from: 0 }],
@@ -196,6 +206,31 @@ impl Field {
 
 fn two_holders() -> Vec<Lease> {
     (1..=5).map(|node| Lease { at: 1_000, node, holder: Some(if node <= 2 { 1 } else { 5 }) }).collect()
+}
+
+/// The same cluster with a SegWit wallet.
+fn second_wallet(quiet: FaultPlan) -> FaultPlan {
+    FaultPlan { chain: ChainPlan { segwit_funds: vec![5_000_000; 8], ..quiet.chain }, ..quiet }
+}
+
+/// Payments from it, one for each number.
+fn from_segwit(numbers: Range<u16>) -> Vec<Payment> {
+    numbers.map(|n| Payment::new(5_000, 1 + n % 5, 100_000 + u64::from(n)).from_segwit()).collect()
+}
+
+/// The first signer is stopped and started, leads a session of which nobody hears, and is replaced by what a backup of its
+/// machine holds: journal and presignatures from before that session.
+fn old_stock(plan: FaultPlan) -> FaultPlan {
+    let unheard =
+        Filter { from: 4_500, to: 8_000, sender: Some(1), receiver: None, kind: String::from("SignRequest") };
+    let later = from_segwit(1..8).into_iter().map(|payment| Payment { at: 16_000, ..payment });
+    FaultPlan {
+        stops: vec![Stop { at: 2_000, node: 1, down_for: 1_000 }],
+        payments: from_segwit(0..1).into_iter().chain(later).collect(),
+        filters: vec![unheard],
+        disks: vec![DiskFault { at: 8_000, node: 1, fault: DiskTrouble::Restored { age: 5_500 } }],
+        ..plan
+    }
 }
 
 /// Until a moment no vote reaches this node, or anybody, in whichever message.
@@ -248,6 +283,9 @@ pub const fn hunt(mutant: Mutant) -> Hunt {
         Mutant::SilenceHeldAgainst => ("I5", Field::Of(Profile::Swarm), 30, &["no_false_accusation"]),
         Mutant::SpeaksUnasked => ("I7", Field::Restored, 30, &["no_double_vote", "no_false_accusation"]),
         Mutant::KeyProvenTooSoon => ("key ceremony", Field::SlowSeals, 50, &["one_key"]),
+        Mutant::PresignatureReused => ("I4", Field::SecondWallet, 20, &["presignature_once"]),
+        Mutant::PresignatureBurntLate => ("I4", Field::SecondWallet, 5, &["presignature_once"]),
+        Mutant::RollbackIgnored => ("I4, I7", Field::OldStock, 30, &["presignature_once"]),
     };
     let twice = matches!(mutant, Mutant::HashOrderLeaks);
     Hunt { invariant, field, budget, oracles, twice }

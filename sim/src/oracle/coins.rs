@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use bitcoin::{OutPoint, Transaction, Txid};
 use mpc_wallet_core::{Cluster, NodeId, SessionId, message::Message, message::Subject, record::Fact};
 
-use super::{Honest, Observed, Oracle, statements};
+use super::{Honest, Observed, Oracle, shares::Sessions, statements};
 
 /// No two transactions that spend one coin ever both collect shares of t nodes, traitors included, and no two finished
 /// ones exist. A traitor's share counts, good or bad; what it calls finished proves nothing.
@@ -14,6 +14,7 @@ pub struct OneCoinOneFamily {
     threshold: usize,
     spends: BTreeMap<Txid, BTreeSet<OutPoint>>,
     sessions: BTreeMap<SessionId, Txid>,
+    payments: Sessions,
     shares: BTreeMap<Txid, BTreeSet<NodeId>>,
     /// Coin and the transaction that t nodes gave shares for.
     signed: BTreeMap<OutPoint, Txid>,
@@ -29,6 +30,7 @@ impl OneCoinOneFamily {
             threshold: usize::from(cluster.threshold()),
             spends: BTreeMap::new(),
             sessions: BTreeMap::new(),
+            payments: Sessions::default(),
             shares: BTreeMap::new(),
             signed: BTreeMap::new(),
             finished: BTreeMap::new(),
@@ -105,8 +107,9 @@ impl Oracle for OneCoinOneFamily {
                 {
                     self.sessions.insert(request.session.id(), txid);
                 }
+                self.payments.learn(message);
                 if let Message::Mpc(mpc) = message
-                    && mpc.body.sequence >= super::once::FIRST_SHARE
+                    && self.payments.holds_share(&mpc.body)
                     && let Some(txid) = self.sessions.get(&mpc.body.session).copied()
                 {
                     self.share(*from, txid)?;

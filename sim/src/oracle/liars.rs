@@ -93,7 +93,7 @@ impl LiarsAccused {
             return;
         }
         // Only places of the protocol: two rounds.
-        if body.to.is_some_and(|to| to != node) || body.sequence > super::once::FIRST_SHARE {
+        if body.to.is_some_and(|to| to != node) || body.sequence > super::shares::FIRST_SHARE {
             return;
         }
         let heard = self.words.entry((node, body.session)).or_default();
@@ -162,7 +162,7 @@ impl Oracle for LiarsAccused {
             }
             Observed::Sent { from, message, .. } if self.honest.contains(from) => {
                 if let Message::Mpc(word) = message
-                    && word.body.sequence >= super::once::FIRST_SHARE
+                    && word.body.sequence >= super::shares::FIRST_SHARE
                 {
                     self.takes_part(*from, word.body.session);
                 }

@@ -10,6 +10,7 @@
 //! | `one_coin_one_family` | I2: no coin is signed away twice |
 //! | `threshold` | I3: no share and no signature without t members' signed consent |
 //! | `once` | I4: one-time secrets are used once |
+//! | `presignature_once` | I4: a presignature is used in one session, and on record before its words leave |
 //! | `no_double_vote` | I5: an honest node votes once |
 //! | `no_false_accusation` | I5: no honest node is accused |
 //! | `dead_stays_dead` | I6: who is bound never to sign gives no share; coins are free only when enough are bound |
@@ -38,9 +39,11 @@ mod lifecycle;
 mod limits;
 mod once;
 mod paid;
+mod presignatures;
 mod promises;
 mod replay;
 mod secrets;
+mod shares;
 mod statements;
 mod threshold;
 mod votes;
@@ -63,6 +66,7 @@ pub use self::{
     limits::WithinLimits,
     once::Once,
     paid::{PaidOnce, Payments},
+    presignatures::PresignatureOnce,
     promises::DeadStaysDead,
     replay::ReplayEqualsLive,
     secrets::NoSecretLeaves,
@@ -220,6 +224,7 @@ impl Oracles {
                 Box::new(LiarsAccused::new(cluster, honest.clone())),
                 Box::new(Threshold::new(cluster, honest.clone())),
                 Box::new(Once::new(honest.clone())),
+                Box::new(PresignatureOnce::new(honest.clone())),
                 Box::new(OneCoinOneFamily::new(cluster, honest.clone())),
                 Box::new(PaidOnce::new(payments)),
                 OfHonest::boxed(honest, OneKey::new(honest.clone())),

@@ -2,17 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use mpc_wallet_core::{
-    NodeId, SessionId,
-    message::{Message, Subject},
-    record::Fact,
-};
+use mpc_wallet_core::{NodeId, SessionId, message::Message, record::Fact};
 
-use super::{Honest, Observed, Oracle};
+use super::{Honest, Observed, Oracle, shares::Sessions};
 use crate::trace::short_hash;
-
-/// Sequence of the first message of a signing run that holds signature shares: before it come the commitments.
-pub(super) const FIRST_SHARE: u32 = 1;
 
 type Place = (NodeId, SessionId, Option<NodeId>, u32);
 
@@ -22,14 +15,14 @@ pub struct Once {
     honest: Honest,
     said: BTreeMap<Place, Vec<u8>>,
     burnt: BTreeSet<(NodeId, SessionId)>,
-    payments: BTreeSet<SessionId>,
+    sessions: Sessions,
 }
 
 impl Once {
     /// For a cluster with these honest members.
     #[must_use]
-    pub const fn new(honest: Honest) -> Self {
-        Self { honest, said: BTreeMap::new(), burnt: BTreeSet::new(), payments: BTreeSet::new() }
+    pub fn new(honest: Honest) -> Self {
+        Self { honest, said: BTreeMap::new(), burnt: BTreeSet::new(), sessions: Sessions::default() }
     }
 }
 
@@ -41,20 +34,16 @@ impl Oracle for Once {
     fn observe(&mut self, seen: &Observed<'_>) -> Result<(), String> {
         match seen {
             Observed::Durable { node, record } => {
-                if let Fact::ShareReleased { session, .. } = &record.fact {
-                    self.payments.insert(*session);
-                    if !self.burnt.insert((*node, *session)) && self.honest.contains(node) {
-                        return Err(format!("{node} made a second share set in session {session}"));
-                    }
+                if let Fact::ShareReleased { session, .. } = &record.fact
+                    && !self.burnt.insert((*node, *session))
+                    && self.honest.contains(node)
+                {
+                    return Err(format!("{node} made a second share set in session {session}"));
                 }
                 Ok(())
             }
             Observed::Sent { from, message, .. } => {
-                if let Message::SignRequest(request) = message
-                    && matches!(request.session.subject, Subject::Payment { .. })
-                {
-                    self.payments.insert(request.session.id());
-                }
+                self.sessions.learn(message);
                 let Message::Mpc(mpc) = message else { return Ok(()) };
                 if !self.honest.contains(from) {
                     return Ok(());
@@ -74,8 +63,7 @@ impl Oracle for Once {
                         body.session
                     ));
                 }
-                let share = body.sequence >= FIRST_SHARE && self.payments.contains(&body.session);
-                if share && !self.burnt.contains(&(*from, body.session)) {
+                if self.sessions.holds_share(body) && !self.burnt.contains(&(*from, body.session)) {
                     return Err(format!(
                         "{from} sent a share in session {} without a durable record that its nonces are burnt",
                         body.session

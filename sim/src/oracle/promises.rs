@@ -13,7 +13,8 @@ use mpc_wallet_core::{
 };
 
 use super::{
-    Observed, Oracle, once,
+    Observed, Oracle,
+    shares::Sessions,
     statements::{self, Signatures},
 };
 
@@ -24,6 +25,7 @@ pub struct DeadStaysDead {
     signatures: Signatures,
     bound: BTreeMap<Txid, BTreeSet<NodeId>>,
     sessions: BTreeMap<SessionId, Txid>,
+    payments: Sessions,
     shares: BTreeSet<(NodeId, Txid)>,
 }
 
@@ -38,6 +40,7 @@ impl DeadStaysDead {
             signatures: Signatures::new(cluster),
             bound: BTreeMap::new(),
             sessions: BTreeMap::new(),
+            payments: Sessions::default(),
             shares: BTreeSet::new(),
         }
     }
@@ -128,8 +131,9 @@ impl Oracle for DeadStaysDead {
                 {
                     self.sessions.insert(request.session.id(), txid);
                 }
+                self.payments.learn(message);
                 if let Message::Mpc(mpc) = message
-                    && mpc.body.sequence >= once::FIRST_SHARE
+                    && self.payments.holds_share(&mpc.body)
                     && let Some(txid) = self.sessions.get(&mpc.body.session).copied()
                 {
                     self.share(*from, txid)?;

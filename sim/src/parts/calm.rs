@@ -1,6 +1,5 @@
 //! The calm before the plan: from cold machines to a wallet that holds its funds.
 
-use bitcoin::{ScriptBuf, XOnlyPublicKey, secp256k1::Secp256k1};
 use mpc_wallet_core::WalletKey;
 
 use super::outcome::defect;
@@ -15,15 +14,14 @@ pub(crate) const PATIENCE: u64 = 120_000;
 /// Machines are switched on within this time, in milliseconds.
 pub(crate) const SWITCH_ON: u64 = 200;
 
-/// The wallet of the key that every member holds: its script, and the key that spends from it.
+/// The key that every member holds.
 ///
 /// # Errors
 /// Members that hold different keys or none.
-pub(crate) fn wallet(keys: &[WalletKey]) -> Result<(ScriptBuf, XOnlyPublicKey), Breach> {
+pub(crate) fn one_key(keys: &[WalletKey]) -> Result<WalletKey, Breach> {
     let first = keys.first().ok_or_else(|| defect("no member holds a key"))?;
     if keys.iter().any(|key| key != first) {
         return Err(defect("the members hold different keys"));
     }
-    let key = first.x_only();
-    Ok((ScriptBuf::new_p2tr(&Secp256k1::verification_only(), key, None), key))
+    Ok(*first)
 }

@@ -7,18 +7,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bitcoin::{
-    Amount, BlockHash, OutPoint, ScriptBuf, Sequence, TapSighashType, Transaction, TxIn, TxOut, Txid,
-    Witness, XOnlyPublicKey,
+    Amount, BlockHash, OutPoint, ScriptBuf, Sequence, Transaction, TxIn, TxOut, Txid, Witness,
     absolute::LockTime,
     hashes::{Hash, HashEngine, sha256},
-    sighash::{Prevouts, SighashCache},
     transaction::Version,
 };
 use mpc_wallet_core::{
     chain::{BroadcastOutcome, ChainObservation, ChainQuery, ChainView, Coin, CoinStatus, TxPresence},
-    mpc::Suite,
     record::BlockRef,
 };
+
+use super::purse::Purse;
 
 /// Relay floor of 1 sat/vB.
 const RELAY_FLOOR_SAT_PER_KVB: u64 = 1_000;
@@ -35,9 +34,7 @@ struct Known {
 /// The ledger and its backend.
 #[derive(Clone)]
 pub(crate) struct Chain {
-    suite: Suite,
-    /// The wallet's script and the key that spends from it.
-    wallet: Option<(ScriptBuf, XOnlyPublicKey)>,
+    wallets: Vec<Purse>,
     tip: BlockRef,
     known: BTreeMap<Txid, Known>,
     spenders: BTreeMap<OutPoint, Txid>,
@@ -58,11 +55,10 @@ pub(crate) struct Chain {
 impl Chain {
     /// A chain of one block.
     #[must_use]
-    pub(crate) fn new(suite: Suite) -> Self {
+    pub(crate) fn new() -> Self {
         let tip = BlockRef { height: 100, hash: BlockHash::all_zeros() };
         Self {
-            suite,
-            wallet: None,
+            wallets: vec![],
             tip,
             known: BTreeMap::new(),
             spenders: BTreeMap::new(),
@@ -76,8 +72,8 @@ impl Chain {
         }
     }
 
-    /// Gives the wallet one confirmed coin for each amount.
-    pub(crate) fn fund(&mut self, script: ScriptBuf, key: XOnlyPublicKey, amounts: &[u64]) {
+    /// Gives a wallet one confirmed coin for each amount.
+    pub(crate) fn fund(&mut self, wallet: Purse, amounts: &[u64]) {
         for &amount in amounts {
             self.funded += 1;
             let source = sha256::Hash::hash(&self.funded.to_be_bytes()).to_byte_array();
@@ -90,13 +86,16 @@ impl Chain {
                     sequence: Sequence::MAX,
                     witness: Witness::new(),
                 }],
-                output: vec![TxOut { value: Amount::from_sat(amount), script_pubkey: script.clone() }],
+                output: vec![TxOut {
+                    value: Amount::from_sat(amount),
+                    script_pubkey: wallet.script().clone(),
+                }],
             };
             let txid = transaction.compute_txid();
             self.known.insert(txid, Known { transaction, block: None });
             self.mempool.push(txid);
         }
-        self.wallet = Some((script, key));
+        self.wallets.push(wallet);
         self.mine();
         self.anchored = self.tip.height;
     }
@@ -181,11 +180,10 @@ impl Chain {
         }
     }
 
-    /// Somebody with the wallet's key, though not one of its members, takes its greatest confirmed coin into a block
+    /// Somebody with a wallet's key, though not one of its members, takes the greatest confirmed coin into a block
     /// of his own. A transaction of the mempool that wanted the coin has lost it. Gives the amount in satoshis, 0 if there is
     /// nothing to take.
     pub(crate) fn steal(&mut self) -> u64 {
-        let Some((script, _)) = self.wallet.clone() else { return 0 };
         let best = self
             .known
             .iter()
@@ -197,7 +195,7 @@ impl Chain {
             })
             .filter(|(outpoint, output)| {
                 let spender = self.spenders.get(outpoint).and_then(|by| self.known.get(by));
-                output.script_pubkey == script && spender.is_none_or(|by| by.block.is_none())
+                self.wallet_of(output).is_some() && spender.is_none_or(|by| by.block.is_none())
             })
             .max_by_key(|(outpoint, output)| (output.value, *outpoint))
             .map(|(outpoint, output)| (outpoint, output.value));
@@ -225,11 +223,18 @@ impl Chain {
         value.to_sat()
     }
 
-    /// Satoshis that are gone by theft, as the chain stands now: a thief's coin may be undone with its parent.
+    /// Satoshis of a wallet that are gone by theft, as the chain stands now: a thief's coin may be undone with its parent.
     #[must_use]
-    pub(crate) fn stolen(&self) -> u64 {
+    pub(crate) fn stolen(&self, script: &ScriptBuf) -> u64 {
         let thefts = self.stolen.iter().filter_map(|txid| self.known.get(txid));
-        thefts.flat_map(|known| &known.transaction.output).map(|output| output.value.to_sat()).sum()
+        let taken = thefts.flat_map(|known| &known.transaction.input);
+        let coins = taken.filter_map(|input| self.coin(&input.previous_output));
+        coins.filter(|coin| coin.script_pubkey == *script).map(|coin| coin.value.to_sat()).sum()
+    }
+
+    /// The wallet that a coin belongs to.
+    fn wallet_of(&self, coin: &TxOut) -> Option<&Purse> {
+        self.wallets.iter().find(|wallet| coin.script_pubkey == *wallet.script())
     }
 
     /// From now on estimates are this many times what they are.
@@ -314,7 +319,7 @@ impl Chain {
         let mut prevouts = vec![];
         for input in &transaction.input {
             let spent = self.spenders.contains_key(&input.previous_output);
-            match self.output(&input.previous_output) {
+            match self.coin(&input.previous_output) {
                 Some(output) if !spent => prevouts.push(output.clone()),
                 Some(_) | None => {
                     self.losers.insert(txid, transaction.clone());
@@ -327,8 +332,8 @@ impl Chain {
         let Some(fee) = received.checked_sub(paid) else {
             return BroadcastOutcome::Refused(String::from("bad-txns-in-belowout"));
         };
-        if let Err(problem) = self.check_witnesses(transaction, &prevouts) {
-            return BroadcastOutcome::Refused(problem);
+        if !self.allows(transaction, &prevouts) {
+            return BroadcastOutcome::Refused(String::from("mandatory-script-verify-flag-failed"));
         }
         let vsize = u64::try_from(transaction.vsize()).unwrap_or(u64::MAX);
         if fee.saturating_mul(1_000) < vsize.saturating_mul(RELAY_FLOOR_SAT_PER_KVB) {
@@ -342,38 +347,17 @@ impl Chain {
         BroadcastOutcome::Accepted
     }
 
-    /// Key-path spends only, which is all this wallet makes (BIP-341).
-    fn check_witnesses(&self, transaction: &Transaction, prevouts: &[TxOut]) -> Result<(), String> {
-        let refused = || String::from("mandatory-script-verify-flag-failed");
-        let (script, key) = self.wallet.as_ref().ok_or_else(refused)?;
-        if prevouts.iter().any(|output| output.script_pubkey != *script) {
-            return Err(refused());
-        }
-        let mut cache = SighashCache::new(transaction);
-        for (index, input) in transaction.input.iter().enumerate() {
-            let sighash = cache
-                .taproot_key_spend_signature_hash(index, &Prevouts::All(prevouts), TapSighashType::Default)
-                .map_err(|_| refused())?;
-            let signature = (input.witness.len() == 1)
-                .then(|| input.witness.nth(0).and_then(|bytes| <[u8; 64]>::try_from(bytes).ok()))
-                .flatten()
-                .ok_or_else(refused)?;
-            if !self.suite.verify(*key, &sighash.to_byte_array(), &signature) {
-                return Err(refused());
-            }
-        }
-        Ok(())
-    }
-
-    fn output(&self, outpoint: &OutPoint) -> Option<&TxOut> {
-        let vout = usize::try_from(outpoint.vout).ok()?;
-        self.known.get(&outpoint.txid)?.transaction.output.get(vout)
+    /// Whether every coin's wallet allows that it is spent like this.
+    fn allows(&self, transaction: &Transaction, prevouts: &[TxOut]) -> bool {
+        prevouts.iter().enumerate().all(|(index, coin)| {
+            self.wallet_of(coin).is_some_and(|wallet| wallet.allows(transaction, index, prevouts))
+        })
     }
 
     /// The output a coin names, if the chain has it.
-    #[must_use]
-    pub(crate) fn value_of(&self, outpoint: &OutPoint) -> Option<Amount> {
-        self.output(outpoint).map(|output| output.value)
+    pub(crate) fn coin(&self, outpoint: &OutPoint) -> Option<&TxOut> {
+        let vout = usize::try_from(outpoint.vout).ok()?;
+        self.known.get(&outpoint.txid)?.transaction.output.get(vout)
     }
 
     /// Everything in blocks that was not stolen, and where.
@@ -390,7 +374,7 @@ impl Chain {
         self.known.get(txid).map(|known| &known.transaction)
     }
 
-    /// Satoshis on the wallet's script, mempool included.
+    /// Satoshis on a wallet's script, mempool included.
     #[must_use]
     pub(crate) fn balance(&self, script: &ScriptBuf) -> u64 {
         self.unspent(std::slice::from_ref(script)).iter().map(|coin| coin.output.value.to_sat()).sum()

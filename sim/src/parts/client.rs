@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use bitcoin::{Amount, ScriptBuf, Txid, WPubkeyHash, hashes::Hash};
 use mpc_wallet_core::{
-    NodeId, RequestId, Scheme,
+    NodeId, RequestId,
     step::{Outcome, PaymentRequest},
 };
 
@@ -95,7 +95,7 @@ impl Client {
 
     pub(crate) fn request(&self) -> PaymentRequest {
         PaymentRequest {
-            scheme: Scheme::Taproot,
+            scheme: self.payment.wallet.scheme(),
             recipient: self.recipient.clone(),
             amount: Amount::from_sat(self.payment.amount),
             fee_rate: None,

@@ -5,6 +5,9 @@
 //! (group commit). A crash keeps what is durable and, of the rest, whole steps up to the first that is missing: the
 //! machine may have written more than it promised, never with a hole and never half a step. The disk knows how long it
 //! was at every fsync, so that an old backup can take its place.
+//!
+//! A node that is stopped in order leaves a sealed file of presignatures. The next start takes it away before anything
+//! else; only a backup of that time still has it.
 
 use std::collections::BTreeMap;
 
@@ -37,6 +40,10 @@ pub(crate) struct Disk {
     stall: Option<u64>,
     /// When how many records had become durable.
     history: Vec<(u64, usize)>,
+    /// The file of kept presignatures.
+    kept: Option<Vec<u8>>,
+    /// What that file became, and when.
+    kept_history: Vec<(u64, Option<Vec<u8>>)>,
     random: Stream,
 }
 
@@ -53,6 +60,8 @@ impl Disk {
             fsync,
             stall: None,
             history: vec![],
+            kept: None,
+            kept_history: vec![],
             random,
         }
     }
@@ -103,8 +112,23 @@ impl Disk {
         self.flushing = None;
     }
 
+    /// Keeps presignatures' secret bytes for the next start.
+    pub(crate) fn keep(&mut self, now: u64, secret: Vec<u8>) {
+        self.kept_history.push((now, Some(secret.clone())));
+        self.kept = Some(secret);
+    }
+
+    /// Removes the file of kept presignatures, and gives what was in it.
+    pub(crate) fn take_kept(&mut self, now: u64) -> Option<Vec<u8>> {
+        let kept = self.kept.take()?;
+        self.kept_history.push((now, None));
+        Some(kept)
+    }
+
     /// A backup takes the disk's place, as old as `since`; the answer is how many records are gone.
     pub(crate) fn restore(&mut self, since: u64) -> usize {
+        self.kept_history.retain(|(at, _)| *at <= since);
+        self.kept = self.kept_history.last().and_then(|(_, kept)| kept.clone());
         let then =
             self.history.iter().take_while(|(at, _)| *at <= since).last().map_or(0, |(_, count)| *count);
         let gone = self.records.len().saturating_sub(then);
@@ -263,6 +287,21 @@ mod tests {
             assert_eq!(disk.crash(Unsynced::Lost), 0);
         }
         assert!(kept[&0] > kept[&1] && kept[&1] > kept[&2] && kept.contains_key(&3), "{kept:?}");
+    }
+
+    #[test]
+    fn kept_presignatures_are_taken_once_and_are_in_the_backups_of_their_time_alone() {
+        let restored = |since| {
+            let mut disk = disk(1);
+            disk.keep(100, vec![1]);
+            assert_eq!((disk.take_kept(200), disk.take_kept(200)), (Some(vec![1]), None));
+            disk.keep(300, vec![2]);
+            disk.restore(since);
+            (disk.take_kept(400), disk.take_kept(400))
+        };
+        for (since, kept) in [(99, None), (150, Some(vec![1])), (250, None), (350, Some(vec![2]))] {
+            assert_eq!(restored(since), (kept, None), "{since}");
+        }
     }
 
     #[test]

@@ -12,7 +12,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use bitcoin::{Amount, OutPoint, ScriptBuf, Txid};
+use bitcoin::{OutPoint, Txid};
 use mpc_wallet_core::{
     NodeId,
     state::{State as Memory, TxRecord},
@@ -23,6 +23,7 @@ use mpc_wallet_core::{
 use super::{
     chain::Chain,
     client::{Client, ClientState},
+    verdict::Scripts,
 };
 use crate::plan::FaultPlan;
 
@@ -82,13 +83,15 @@ impl Hostages {
     }
 
     /// Whether a client waits for one, or for the money that they hold.
-    pub(crate) fn keep_waiting(&self, client: &Client, wallet: Option<&ScriptBuf>, chain: &Chain) -> bool {
+    pub(crate) fn keep_waiting(&self, client: &Client, wallets: &Scripts, chain: &Chain) -> bool {
         match &client.state {
             ClientState::Accepted { txid } => self.contains(txid),
             ClientState::Idle { .. } | ClientState::Asked { .. } if !self.coins.is_empty() => {
-                let held: u64 =
-                    self.coins.iter().filter_map(|coin| chain.value_of(coin)).map(Amount::to_sat).sum();
-                let free = wallet.map_or(0, |wallet| chain.balance(wallet)).saturating_sub(held);
+                let Some(wallet) = wallets.get(&client.payment.wallet.scheme()) else { return true };
+                let coins = self.coins.iter().filter_map(|coin| chain.coin(coin));
+                let own = coins.filter(|coin| coin.script_pubkey == *wallet);
+                let held: u64 = own.map(|coin| coin.value.to_sat()).sum();
+                let free = chain.balance(wallet).saturating_sub(held);
                 free < client.payment.amount.saturating_add(FEE_ROOM)
             }
             ClientState::Idle { .. } | ClientState::Asked { .. } | ClientState::Unsure => false,

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use bitcoin::Network;
-use mpc_wallet_core::{Cluster, Config, Limits, NodeId, Timing, VoteKey, mpc, policy::Policy};
+use mpc_wallet_core::{Cluster, Config, Limits, Millis, NodeId, Timing, VoteKey, mpc, policy::Policy};
 use rand_core::RngCore;
 
 use crate::{
@@ -38,16 +38,34 @@ pub(crate) fn of(plan: &FaultPlan) -> anyhow::Result<Members> {
     Ok(Members { cluster, identities })
 }
 
-/// What serves the wallets of a plan.
-const fn suites(plan: &FaultPlan) -> mpc::Suites {
-    mpc::Suites { taproot: suite(plan), segwit: suite(plan) }
-}
-
-/// The schemes' implementation that a plan means.
-pub(crate) const fn suite(plan: &FaultPlan) -> mpc::Suite {
-    match plan.suite {
+/// What serves the wallets of a plan. Only where there is a SegWit wallet do members get ready for its key.
+pub(crate) const fn suites(plan: &FaultPlan) -> mpc::Suites {
+    let taproot = match plan.suite {
         Suite::Mock => mpc::Suite::Mock,
         Suite::Givre => mpc::Suite::Givre,
+    };
+    mpc::Suites { taproot, segwit: if plan.has_segwit() { mpc::Suite::MockEcdsa } else { taproot } }
+}
+
+/// Where there are presignatures there are few, so that stock runs out and is filled up in every run.
+fn limits(plan: &FaultPlan) -> Limits {
+    if plan.has_segwit() {
+        Limits { presignatures_low: 2, presignatures_high: 4, ..Limits::default() }
+    } else {
+        Limits::default()
+    }
+}
+
+/// The jobs of a mock take milliseconds where production's take seconds, and so do presignings and ceremonies.
+fn timing(plan: &FaultPlan) -> Timing {
+    if plan.has_segwit() {
+        Timing {
+            presigning: Millis(20_000),
+            ecdsa_key_generation: Timing::default().key_generation,
+            ..Timing::default()
+        }
+    } else {
+        Timing::default()
     }
 }
 
@@ -57,8 +75,8 @@ pub(crate) fn config(plan: &FaultPlan, cluster: &Cluster, me: NodeId) -> Config 
         me,
         cluster: cluster.clone(),
         policy: Policy::default(),
-        timing: Timing::default(),
-        limits: Limits::default(),
+        timing: timing(plan),
+        limits: limits(plan),
         confirmations_required: CONFIRMATIONS,
         suites: suites(plan),
     }

@@ -11,5 +11,6 @@ pub(crate) mod hardware;
 pub(crate) mod members;
 pub(crate) mod outcome;
 pub(crate) mod phase;
+pub(crate) mod purse;
 pub(crate) mod verdict;
 pub(crate) mod workers;

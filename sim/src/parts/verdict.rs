@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use bitcoin::{Amount, ScriptBuf, Txid};
-use mpc_wallet_core::{NodeId, overview::Overview, state::State};
+use bitcoin::{ScriptBuf, Txid};
+use mpc_wallet_core::{NodeId, Scheme, overview::Overview, state::State};
 
 use super::{
     chain::Chain,
@@ -35,12 +35,16 @@ pub(crate) fn converged(
         .map_err(|unfinished| Breach { oracle: "convergence", detail: unfinished.to_string() })
 }
 
-/// Whether the books balance.
+/// The script of each wallet that has a key.
+pub(crate) type Scripts = BTreeMap<Scheme, ScriptBuf>;
+
+/// Whether the books of every wallet balance.
 ///
 /// # Errors
 /// Money that is lost, invented or in the wrong place.
-pub(crate) fn balanced(books: &Books) -> Result<(), Breach> {
-    conservation(books).map_err(|detail| Breach { oracle: "conservation", detail })
+pub(crate) fn balanced(books: &[Books]) -> Result<(), Breach> {
+    let breach = |detail| Breach { oracle: "conservation", detail };
+    books.iter().try_for_each(|books| conservation(books).map_err(breach))
 }
 
 /// Counts how the clients' payments ended.
@@ -99,24 +103,25 @@ pub(crate) fn expectations(
         .collect()
 }
 
-/// The books of the wallet with this script, all but what the nodes say.
+/// The books of a wallet, all but what the nodes say.
 pub(crate) fn books(
     plan: &FaultPlan,
-    wallet: Option<&ScriptBuf>,
-    clients: &[Client],
-    chain: &Chain,
+    scheme: Scheme,
+    wallets: &Scripts,
+    world: (&[Client], &Chain),
 ) -> Books {
-    let funds = plan.chain.funds.iter().sum();
-    let mut books = Books { funds, stolen: chain.stolen(), ..Books::default() };
-    let Some(wallet) = wallet else { return books };
+    let (clients, chain) = world;
+    let funds = plan.chain.funds_of(scheme).iter().sum();
+    let Some(wallet) = wallets.get(&scheme) else { return Books { funds, ..Books::default() } };
+    let mut books = Books { funds, stolen: chain.stolen(wallet), ..Books::default() };
     for (_, transaction, _) in chain.confirmed() {
-        let inputs: Vec<Option<Amount>> =
-            transaction.input.iter().map(|input| chain.value_of(&input.previous_output)).collect();
-        // What funds the wallet spends coins this chain has never seen.
-        if inputs.iter().any(Option::is_none) {
+        let coins: Vec<_> =
+            transaction.input.iter().filter_map(|input| chain.coin(&input.previous_output)).collect();
+        // What funds the wallet spends coins this chain has never seen, and the other wallet keeps its own books.
+        if !coins.iter().any(|coin| coin.script_pubkey == *wallet) {
             continue;
         }
-        let received: u64 = inputs.into_iter().flatten().map(Amount::to_sat).sum();
+        let received: u64 = coins.iter().map(|coin| coin.value.to_sat()).sum();
         let sent: u64 = transaction.output.iter().map(|output| output.value.to_sat()).sum();
         books.fees += received.saturating_sub(sent);
         for output in &transaction.output {
@@ -131,8 +136,8 @@ pub(crate) fn books(
     books
 }
 
-/// What a node says its wallets hold, in satoshis, mempool included.
-pub(crate) fn total(overview: &Overview) -> u64 {
+/// What a node says its wallet of this kind holds, in satoshis, mempool included.
+pub(crate) fn total(overview: &Overview, scheme: Scheme) -> u64 {
     let of_wallet = |wallet: &mpc_wallet_core::overview::WalletView| {
         let balance = wallet.balance;
         balance.confirmed.to_sat()
@@ -140,5 +145,5 @@ pub(crate) fn total(overview: &Overview) -> u64 {
             + balance.untrusted_pending.to_sat()
             + balance.immature.to_sat()
     };
-    overview.wallets.iter().map(of_wallet).sum()
+    overview.wallets.iter().filter(|wallet| wallet.scheme() == scheme).map(of_wallet).sum()
 }

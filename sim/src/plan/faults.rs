@@ -132,6 +132,19 @@ pub struct Crash {
     pub unsynced: Unsynced,
 }
 
+/// A node is stopped in order: it takes nothing more in, finishes what it has begun to write, seals its presignatures in a
+/// file, and is started again later, with what the file holds and the file gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Stop {
+    /// When.
+    pub at: u64,
+    /// Which node.
+    pub node: u16,
+    /// How long it stays down.
+    pub down_for: u64,
+}
+
 /// Where a crash hits the loop of step, append, commit, act.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -144,6 +157,8 @@ pub enum CrashPoint {
     AfterAppend,
     /// Some of its effects happened.
     BetweenEffects,
+    /// As after an append, in a step that records presignatures as used: they are burnt, and no word of it has left.
+    AfterBurn,
 }
 
 /// What a disk keeps of writes that no fsync covers.
@@ -187,8 +202,8 @@ pub enum DiskTrouble {
         /// How long.
         millis: u64,
     },
-    /// The machine is replaced, and its journal comes from a backup this old. Its sealed key shares, kept apart, are
-    /// as they were.
+    /// The machine is replaced, and its journal comes from a backup this old; the file of kept presignatures too, if there
+    /// was one then. Its sealed key shares, kept apart, are as they were.
     Restored {
         /// Age of the backup, in milliseconds.
         age: u64,

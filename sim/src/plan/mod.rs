@@ -11,11 +11,12 @@
 mod arbitrary;
 mod faults;
 
+use mpc_wallet_core::Scheme;
 use serde::{Deserialize, Serialize};
 
 pub use self::faults::{
     ClockFault, Crash, CrashPoint, Deviation, Direction, DiskFault, DiskTrouble, Eviction, FeeSpike, Filter,
-    Jump, Lease, Outage, Partition, Reorg, StaleTip, Theft, Traitor, Unsynced,
+    Jump, Lease, Outage, Partition, Reorg, StaleTip, Stop, Theft, Traitor, Unsynced,
 };
 use crate::profile::{self, Profile};
 
@@ -73,6 +74,9 @@ pub struct FaultPlan {
     /// Who dies, when, and for how long.
     #[serde(default)]
     pub crashes: Vec<Crash>,
+    /// Who is stopped in order, when, and for how long.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub stops: Vec<Stop>,
     /// Whose disk fails, and how.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub disks: Vec<DiskFault>,
@@ -164,6 +168,31 @@ pub struct ChainPlan {
     pub fee_spikes: Vec<FeeSpike>,
     /// What the wallet is given at the start: one coin of this many satoshis each.
     pub funds: Vec<u64>,
+    /// What the SegWit wallet is given, likewise. Without funds there is no such wallet.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub segwit_funds: Vec<u64>,
+}
+
+/// A kind of wallet.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Wallet {
+    /// Every cluster has it.
+    #[default]
+    Taproot,
+    /// There if the plan funds it: its signatures take presignatures.
+    Segwit,
+}
+
+impl Wallet {
+    /// The core's name for it.
+    #[must_use]
+    pub const fn scheme(self) -> Scheme {
+        match self {
+            Self::Taproot => Scheme::Taproot,
+            Self::Segwit => Scheme::Segwit,
+        }
+    }
 }
 
 /// A client asks for a payment.
@@ -176,6 +205,9 @@ pub struct Payment {
     pub node: u16,
     /// How much, in satoshis.
     pub amount: u64,
+    /// From which wallet.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub wallet: Wallet,
     /// A client without a key never asks again after it lost its answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub idempotency_key: Option<String>,
@@ -238,6 +270,9 @@ pub enum PlanError {
         "a plan with traitors cannot make its key in trouble; remove `ceremony_in_trouble` or `traitors`"
     )]
     CeremonyWithTraitor,
+    /// A payment from a wallet that is not there.
+    #[error("payment {0} is to come from the SegWit wallet, which has no funds; give it `segwit_funds`")]
+    NoSegwit(usize),
     /// Too long to run.
     #[error("the plan runs for {found} ms, at most {MAX_UNTIL} ms are simulated")]
     TooLong {
@@ -250,7 +285,22 @@ impl Payment {
     /// A payment asked for once, without an idempotency key.
     #[must_use]
     pub const fn new(at: u64, node: u16, amount: u64) -> Self {
-        Self { at, node, amount, idempotency_key: None, also_at: None, altered: None }
+        Self {
+            at,
+            node,
+            amount,
+            wallet: Wallet::Taproot,
+            idempotency_key: None,
+            also_at: None,
+            altered: None,
+        }
+    }
+
+    /// The same from the SegWit wallet.
+    #[must_use]
+    pub const fn from_segwit(mut self) -> Self {
+        self.wallet = Wallet::Segwit;
+        self
     }
 }
 
@@ -268,6 +318,16 @@ impl ChainPlan {
             thefts: vec![],
             fee_spikes: vec![],
             funds,
+            segwit_funds: vec![],
+        }
+    }
+
+    /// What a wallet is given at the start.
+    #[must_use]
+    pub fn funds_of(&self, scheme: Scheme) -> &[u64] {
+        match scheme {
+            Scheme::Taproot => &self.funds,
+            Scheme::Segwit => &self.segwit_funds,
         }
     }
 }
@@ -294,6 +354,7 @@ impl FaultPlan {
             partitions: vec![],
             filters: vec![],
             crashes: vec![],
+            stops: vec![],
             disks: vec![],
             clocks: vec![],
             leases: vec![],
@@ -319,6 +380,7 @@ impl FaultPlan {
         let chain = ChainPlan {
             block_interval: self.chain.block_interval,
             answer: self.chain.answer,
+            segwit_funds: self.chain.segwit_funds.clone(),
             ..ChainPlan::quiet(self.chain.funds.clone())
         };
         let same = Self {
@@ -338,6 +400,18 @@ impl FaultPlan {
             ..quiet
         };
         same == *self
+    }
+
+    /// Whether the cluster has a SegWit wallet.
+    #[must_use]
+    pub const fn has_segwit(&self) -> bool {
+        !self.chain.segwit_funds.is_empty()
+    }
+
+    /// The wallets that the cluster has.
+    pub(crate) fn schemes(&self) -> impl Iterator<Item = Scheme> {
+        let segwit = self.has_segwit();
+        Scheme::ALL.into_iter().filter(move |scheme| *scheme == Scheme::Taproot || segwit)
     }
 
     /// Reads a plan and checks it.
@@ -374,6 +448,7 @@ impl FaultPlan {
             ("payments", self.payments.len()),
             ("partitions", self.partitions.len()),
             ("crashes", self.crashes.len()),
+            ("stops", self.stops.len()),
             ("filters", self.filters.len()),
             ("disk faults", self.disks.len()),
             ("clock faults", self.clocks.len()),
@@ -387,6 +462,7 @@ impl FaultPlan {
             ("thefts", self.chain.thefts.len()),
             ("fee spikes", self.chain.fee_spikes.len()),
             ("coins", self.chain.funds.len()),
+            ("coins of the SegWit wallet", self.chain.segwit_funds.len()),
         ] {
             if found > MAX_EVENTS {
                 return Err(PlanError::TooMany { what, found });
@@ -400,6 +476,7 @@ impl FaultPlan {
             .chain(self.payments.iter().filter_map(|payment| payment.also_at))
             .chain(self.partitions.iter().flat_map(|partition| partition.group.iter().copied()))
             .chain(self.filters.iter().flat_map(|filter| filter.sender.into_iter().chain(filter.receiver)))
+            .chain(self.stops.iter().map(|stop| stop.node))
             .chain(self.disks.iter().map(|disk| disk.node))
             .chain(self.clocks.iter().map(|clock| clock.node))
             .chain(
@@ -440,6 +517,10 @@ impl FaultPlan {
         if self.ceremony_in_trouble && !self.traitors.is_empty() {
             return Err(PlanError::CeremonyWithTraitor);
         }
+        let from_segwit = |payment: &Payment| payment.wallet == Wallet::Segwit;
+        if let Some(payment) = self.payments.iter().position(from_segwit).filter(|_| !self.has_segwit()) {
+            return Err(PlanError::NoSegwit(payment));
+        }
         Ok(())
     }
 }
@@ -478,5 +559,7 @@ mod tests {
             plan.payments.push(Payment::new(0, 6, 1));
         });
         assert_eq!(stranger, PlanError::UnknownNode(6, 5));
+        let penniless = refusal(|plan| plan.payments = vec![Payment::new(0, 1, 1).from_segwit()]);
+        assert_eq!(penniless, PlanError::NoSegwit(0));
     }
 }

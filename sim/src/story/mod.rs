@@ -7,7 +7,7 @@ mod telling;
 
 use mpc_wallet_core::tx::State as TxState;
 
-use self::telling::{asks, cut, dies, disk, reorganisation, tell};
+use self::telling::{asks, asks_segwit, cut, dies, disk, reorganisation, tell};
 use crate::{
     plan::{CrashPoint, Deviation, Direction, DiskTrouble, FaultPlan},
     world::Counts,
@@ -63,6 +63,7 @@ pub fn all() -> Vec<Story> {
         node_is_restored_from_a_backup(),
         disk_does_not_tell_whether_it_kept_a_vote(),
         block_of_a_confirmed_payment_is_undone(),
+        signers_die_around_presignatures(),
     ]
 }
 
@@ -243,12 +244,36 @@ fn block_of_a_confirmed_payment_is_undone() -> Story {
         )
 }
 
-/// States in which there is still something to do.
+fn signers_die_around_presignatures() -> Story {
+    let mut story = tell("signers die while presignatures are made, while one is used, and between the two")
+        .with_segwit()
+        .at(1_000, asks_segwit(1, 50_000))
+        .at(1_000, asks_segwit(2, 50_001))
+        .at(1_000, asks_segwit(3, 50_002))
+        .at(2_000, dies(2, None, CrashPoint::Now));
+    let deaths = [
+        (3, Some(TxState::Signing), CrashPoint::AfterAppend),
+        (1, None, CrashPoint::AfterBurn),
+        (4, None, CrashPoint::AfterBurn),
+        (1, None, CrashPoint::AfterBurn),
+    ];
+    for (place, (node, entering, point)) in (1u64..).zip(deaths) {
+        let at = place * 10_000;
+        story = story.at(at, asks_segwit(5, 60_000 + place)).at(at, dies(node, entering, point));
+    }
+    story.proves(
+        "what a dead signer held is lost and nobody waits for it: no presignature is used twice, no coin is \
+             stuck, and every payment is made",
+    )
+}
+
+/// States in which there is still something to do. Signing comes first: whoever has just died in a session is chosen last
+/// for a while.
 const WORKING: [TxState; 7] = [
+    TxState::Signing,
     TxState::Voting,
     TxState::ThresholdReached,
     TxState::Approved,
-    TxState::Signing,
     TxState::Signed,
     TxState::Broadcasting,
     TxState::Confirmed,

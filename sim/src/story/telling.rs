@@ -6,7 +6,7 @@ use super::{Ending, Story};
 use crate::{
     plan::{
         Crash, CrashPoint, Deviation, Direction, DiskFault, DiskTrouble, FaultPlan, Partition, Payment,
-        Reorg, Traitor, Unsynced,
+        Reorg, Traitor, Unsynced, Wallet,
     },
     profile::RECOVERY,
 };
@@ -19,7 +19,7 @@ const DOWN: u64 = 2_000;
 
 /// Something that happens at a moment of a story.
 pub(super) enum Happening {
-    Asks { node: u16, amount: u64 },
+    Asks { node: u16, amount: u64, wallet: Wallet },
     Cut { group: Vec<u16>, direction: Direction, lasts: u64 },
     Dies { node: u16, entering: Option<TxState>, when: CrashPoint },
     Disk { node: u16, fault: DiskTrouble },
@@ -28,7 +28,12 @@ pub(super) enum Happening {
 
 /// A client asks a node for a payment, and will ask again under the same key if it must.
 pub(super) const fn asks(node: u16, amount: u64) -> Happening {
-    Happening::Asks { node, amount }
+    Happening::Asks { node, amount, wallet: Wallet::Taproot }
+}
+
+/// The same, from the SegWit wallet.
+pub(super) const fn asks_segwit(node: u16, amount: u64) -> Happening {
+    Happening::Asks { node, amount, wallet: Wallet::Segwit }
 }
 
 /// A group is cut off for some milliseconds.
@@ -69,9 +74,9 @@ impl Teller {
     pub(super) fn at(mut self, at: u64, what: Happening) -> Self {
         let Self { plan, ending, .. } = &mut self;
         match what {
-            Happening::Asks { node, amount } => {
-                let key = format!("story-{}", plan.payments.len());
-                plan.payments.push(Payment { idempotency_key: Some(key), ..Payment::new(at, node, amount) });
+            Happening::Asks { node, amount, wallet } => {
+                let idempotency_key = Some(format!("story-{}", plan.payments.len()));
+                plan.payments.push(Payment { idempotency_key, wallet, ..Payment::new(at, node, amount) });
                 ending.paid += 1;
             }
             Happening::Cut { group, direction, lasts } => {
@@ -87,6 +92,12 @@ impl Teller {
                 plan.chain.reorgs.push(Reorg { at, depth, forgets });
             }
         }
+        self
+    }
+
+    /// There is a SegWit wallet, with as many coins as the other.
+    pub(super) fn with_segwit(mut self) -> Self {
+        self.plan.chain.segwit_funds.clone_from(&self.plan.chain.funds);
         self
     }
 

@@ -22,7 +22,7 @@ impl World {
     pub(super) fn input(&mut self, node: NodeId, input: Input) -> Outcome {
         let now = self.queue.now();
         let Some(host) = self.hosts.get_mut(&node) else { return Ok(()) };
-        let Some(live) = &mut host.live else { return Ok(()) };
+        let Some(live) = host.live.as_mut().filter(|live| live.stopping.is_none()) else { return Ok(()) };
         let spin = self.spinning.entry(node).or_default();
         *spin = if spin.0 == now { (now, spin.1 + 1) } else { (now, 1) };
         if spin.1 > MAX_STEPS_PER_MS {
@@ -107,7 +107,7 @@ impl World {
     }
 
     /// Commits every step that the disk covers, and acts.
-    fn release(&mut self, node: NodeId) -> Outcome {
+    pub(super) fn release(&mut self, node: NodeId) -> Outcome {
         loop {
             let Some(host) = self.hosts.get_mut(&node) else { return Ok(()) };
             let durable = host.disk.durable();
@@ -117,13 +117,16 @@ impl World {
                 || (mutant!(WordsBeforeRecords) && live.waiting.front().is_some_and(only_words));
             let receipt = if early { appended } else { host.disk.receipt() };
             let ready = live.waiting.front().is_some_and(|(step, _)| step.last() <= receipt.position());
+            if !ready && live.waiting.is_empty() && live.stopping.is_some() {
+                return self.stop(node);
+            }
             if !ready {
                 self.schedule_wake(node);
                 return Ok(());
             }
             let Some((step, crash)) = live.waiting.pop_front() else { return Ok(()) };
             if let Some(crash) = crash
-                && crash.when == CrashPoint::AfterAppend
+                && matches!(crash.when, CrashPoint::AfterAppend | CrashPoint::AfterBurn)
             {
                 return self.crash(node, Death::of(crash));
             }

@@ -2,11 +2,13 @@
 
 use mpc_wallet_core::{NodeId, message::Message, mutant, record::Record, sometimes, step::Input};
 
-use super::{CALM_NETWORK, Crash, CrashPoint, Event, Host, Outcome, Phase, World, driver, host::HostError};
+use super::{
+    CALM_NETWORK, Counts, Crash, CrashPoint, Event, Host, Outcome, Phase, World, driver, host::HostError,
+};
 use crate::{
     oracle::Observed,
     parts::verdict::BETWEEN_LOOKS,
-    plan::{DiskFault, DiskTrouble, Filter, Lease, Unsynced},
+    plan::{DiskFault, DiskTrouble, Filter, Lease, Stop, Unsynced},
 };
 
 /// How long it takes to notice that a connection broke: from a reset to the end of an idle timeout.
@@ -17,6 +19,9 @@ const NOTICE_CONNECT: u64 = 300;
 
 /// How long a process that ended because of its disk takes to be started again.
 const SUPERVISOR: u64 = 1_000;
+
+/// When a node dies that was told to stop.
+const BY_ORDER: &str = "by order";
 
 /// How a node dies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,9 +44,24 @@ impl Death {
             CrashPoint::BeforeAppend => "before append",
             CrashPoint::AfterAppend => "after append",
             CrashPoint::BetweenEffects => "between effects",
+            CrashPoint::AfterBurn => "after burn",
         };
         let step_missing = matches!(crash.when, CrashPoint::BeforeAppend);
         Self { moment, down_for: crash.down_for, unsynced: crash.unsynced, step_missing }
+    }
+
+    /// In order: there is nothing that no fsync covers.
+    pub(crate) const fn by_order(down_for: u64) -> Self {
+        Self { moment: BY_ORDER, down_for, unsynced: Unsynced::Lost, step_missing: false }
+    }
+
+    /// Counts it as what it is.
+    pub(crate) fn count(self, tally: &mut Counts) {
+        if self.moment == BY_ORDER {
+            tally.stops += 1;
+        } else {
+            tally.crashes += 1;
+        }
     }
 
     /// By its disk, or with its process: a supervisor starts it again.
@@ -123,7 +143,31 @@ impl World {
         Ok(())
     }
 
-    /// The machine loses power; it is switched on again later.
+    /// A node is told to stop: it takes nothing more in, and goes when all it has done is on disk.
+    pub(super) fn stop_is_due(&mut self, stop: Stop) -> Outcome {
+        let node = NodeId::new(stop.node);
+        let live = self.hosts.get_mut(&node).and_then(|host| host.live.as_mut());
+        let Some(live) = live.filter(|_| self.phase == Phase::Trouble) else { return Ok(()) };
+        live.stopping = Some(stop.down_for);
+        self.release(node)
+    }
+
+    /// A node that was told to stop has nothing left to do.
+    pub(super) fn stop(&mut self, node: NodeId) -> Outcome {
+        let now = self.queue.now();
+        let Some(host) = self.hosts.get_mut(&node) else { return Ok(()) };
+        let Some(live) = &mut host.live else { return Ok(()) };
+        let down_for = live.stopping.unwrap_or_default();
+        let kept = live.node.keep_presignatures();
+        let count = kept.as_ref().map_or(0, |kept| kept.stock.len());
+        if let Some(kept) = kept {
+            host.disk.keep(now, kept.to_secret_bytes().map_err(HostError::from)?.to_vec());
+        }
+        self.note(node, format_args!("stops in order and keeps {count} presignatures"));
+        self.crash(node, Death::by_order(down_for))
+    }
+
+    /// The machine goes down; it is switched on again later.
     pub(super) fn crash(&mut self, node: NodeId, death: Death) -> Outcome {
         let Some(host) = self.hosts.get_mut(&node) else { return Ok(()) };
         if host.live.is_none() {
@@ -137,8 +181,8 @@ impl World {
         // The node says again whom it shuts out when it is back.
         self.bans.retain(|(by, _)| *by != node);
         let kept = host.disk.crash(death.unsynced);
-        self.tally.crashes += 1;
-        sometimes!(DiedBetweenRecordAndEffect, death.moment == "after append");
+        death.count(&mut self.tally);
+        sometimes!(DiedBetweenRecordAndEffect, ["after append", "after burn"].contains(&death.moment));
         let asleep = self.hosts.values().all(|host| host.live.is_none());
         sometimes!(Blackout, asleep);
         sometimes!(BlackoutInsideSigning, asleep && in_signing);

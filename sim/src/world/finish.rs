@@ -74,20 +74,20 @@ impl World {
 
     fn expectations(&self) -> Vec<Expected> {
         let hostages = self.hostages();
-        let (wallet, chain) = (self.wallet.as_ref(), &self.backend.chain);
+        let (wallets, chain) = (&self.wallets, &self.backend.chain);
         let excused = |index: usize, client: &Client| {
-            self.betrayed.contains(&index) || hostages.keep_waiting(client, wallet, chain)
+            self.betrayed.contains(&index) || hostages.keep_waiting(client, wallets, chain)
         };
         verdict::expectations(&self.plan, &self.clients, &self.backend.chain, excused)
     }
 
-    fn books(&self) -> Books {
-        let honest = self.hosts.iter().filter(|(node, _)| self.honest.contains(node));
-        let by_node = honest.filter_map(|(node, host)| Some((*node, host.balance()?)));
-        Books {
-            by_node: by_node.collect(),
-            ..verdict::books(&self.plan, self.wallet.as_ref(), &self.clients, &self.backend.chain)
-        }
+    fn books(&self) -> Vec<Books> {
+        let honest: Vec<_> = self.hosts.iter().filter(|(node, _)| self.honest.contains(node)).collect();
+        let of_wallet = |scheme| Books {
+            by_node: honest.iter().filter_map(|(node, host)| Some((**node, host.balance(scheme)?))).collect(),
+            ..verdict::books(&self.plan, scheme, &self.wallets, (&self.clients, &self.backend.chain))
+        };
+        self.plan.schemes().map(of_wallet).collect()
     }
 
     /// Where every stream stands, so that a difference in draws alone shows in the hash.

@@ -6,9 +6,10 @@ use std::{
 };
 
 use mpc_wallet_core::{
-    Config, Node, NodeId, Timestamp, VoteKey,
+    Config, Node, NodeId, Scheme, Timestamp, VoteKey,
     mpc::KeyShare,
     node::{ReplayError, SealedShare},
+    pool::{KeptError, KeptPresignatures},
     record::{Fact, Record},
     state::{ApplyError, State},
     step::{Input, Step},
@@ -17,7 +18,7 @@ use mpc_wallet_core::{
 use crate::{
     byzantine::Setup,
     parts::{clock::Clock, disk::Disk, hardware::Hardware, verdict, workers::Workers},
-    plan::{Crash, DiskTrouble},
+    plan::{Crash, CrashPoint, DiskTrouble},
     rng::Stream,
 };
 
@@ -36,6 +37,9 @@ pub enum HostError {
     /// A sealed share does not read back.
     #[error("sealed key share: {0}")]
     Share(String),
+    /// The file of kept presignatures does not read back.
+    #[error("{0}")]
+    Kept(#[from] KeptError),
     /// The drawn bytes are no vote key.
     #[error("identity: {0}")]
     Identity(#[from] mpc_wallet_core::identity::KeyError),
@@ -55,6 +59,8 @@ pub(super) struct Live {
     pub(super) connected: BTreeMap<NodeId, u64>,
     /// When the next tick comes.
     pub(super) wake_at: Option<u64>,
+    /// It is being stopped in order, for so long: it takes nothing more in.
+    pub(super) stopping: Option<u64>,
 }
 
 impl Live {
@@ -111,7 +117,10 @@ impl Host {
         self.clock.boot(now, records.iter().map(|record| record.at).max().unwrap_or_default());
         let shares = shares(&self.disk)?;
         let identity = VoteKey::from_bytes(&self.identity)?;
-        let node = Node::replay(self.config.clone(), identity, records, shares)?;
+        let mut node = Node::replay(self.config.clone(), identity, records, shares)?;
+        if let Some(kept) = take_kept(&mut self.disk, now)? {
+            node = node.with_presignatures(kept);
+        }
         Ok(self.live.insert(Live {
             node,
             boot: self.boots,
@@ -119,6 +128,7 @@ impl Host {
             waiting: VecDeque::new(),
             connected: BTreeMap::new(),
             wake_at: None,
+            stopping: None,
         }))
     }
 
@@ -138,9 +148,9 @@ impl Host {
         Some(self.clock.when(at, now))
     }
 
-    /// What the node says its wallets hold, in satoshis, mempool included.
-    pub(super) fn balance(&self) -> Option<u64> {
-        self.live.as_ref().map(|live| verdict::total(&live.node.overview()))
+    /// What the node says its wallet of this kind holds, in satoshis, mempool included.
+    pub(super) fn balance(&self, scheme: Scheme) -> Option<u64> {
+        self.live.as_ref().map(|live| verdict::total(&live.node.overview(), scheme))
     }
 
     /// Digests of the node's state and of its journal, undurable end included, applied to nothing.
@@ -174,6 +184,15 @@ pub(crate) fn shares(disk: &Disk) -> Result<Vec<SealedShare>, HostError> {
         .collect()
 }
 
+/// The presignatures that the last stop kept, taken from a disk.
+///
+/// # Errors
+/// A file that does not read back.
+pub(crate) fn take_kept(disk: &mut Disk, now: u64) -> Result<Option<KeptPresignatures>, HostError> {
+    let kept = disk.take_kept(now).map(|secret| KeptPresignatures::from_secret_bytes(&secret));
+    Ok(kept.transpose()?)
+}
+
 /// What a copy of a machine with this disk would start from.
 ///
 /// # Errors
@@ -184,6 +203,9 @@ pub(crate) fn setup(config: &Config, identity: [u8; 32], seed: u64, disk: &Disk)
 
 /// Whether these records set a crash off.
 pub(crate) fn hits(crash: &Crash, records: &[Record]) -> bool {
+    if crash.when == CrashPoint::AfterBurn {
+        return records.iter().any(|record| matches!(record.fact, Fact::PresignaturesUsed { .. }));
+    }
     match crash.entering {
         None => !records.is_empty(),
         Some(state) => {

@@ -25,7 +25,6 @@ use std::{
     rc::Rc,
 };
 
-use bitcoin::ScriptBuf;
 use mpc_wallet_core::{
     KeyId, NodeId, RequestId, SessionId,
     chain::{ChainAnswer, ChainQuery},
@@ -50,8 +49,9 @@ use crate::{
         members::{self, Members},
         outcome::{Outcome, defect},
         phase::Phase,
+        verdict::Scripts,
     },
-    plan::{Crash, CrashPoint, DiskFault, FaultPlan, Lease, Span},
+    plan::{Crash, CrashPoint, DiskFault, FaultPlan, Lease, Span, Stop},
     profile::CALM_NETWORK,
     rng::Stream,
     trace::{Log, Trace, TraceHash},
@@ -97,6 +97,8 @@ enum Event {
     Alter { client: usize, node: NodeId },
     /// A crash's time has come.
     Crash(Crash),
+    /// A node is stopped in order.
+    Stop(Stop),
     /// A node comes back.
     Restart(NodeId),
     /// A disk's time has come.
@@ -145,6 +147,8 @@ pub struct Counts {
     pub paid: u64,
     /// Crashes.
     pub crashes: u64,
+    /// Orderly stops.
+    pub stops: u64,
     /// Messages sent.
     pub sent: u64,
     /// Copies of messages delivered.
@@ -164,12 +168,25 @@ pub struct Counts {
 impl Counts {
     /// Adds another run's.
     pub const fn add(&mut self, other: &Self) {
-        let Self { asked, accepted, paid, crashes, sent, delivered, records, bans, alarms, strikes, proofs } =
-            other;
+        let Self {
+            asked,
+            accepted,
+            paid,
+            crashes,
+            stops,
+            sent,
+            delivered,
+            records,
+            bans,
+            alarms,
+            strikes,
+            proofs,
+        } = other;
         self.asked += *asked;
         self.accepted += *accepted;
         self.paid += *paid;
         self.crashes += *crashes;
+        self.stops += *stops;
         self.sent += *sent;
         self.delivered += *delivered;
         self.records += *records;
@@ -182,11 +199,23 @@ impl Counts {
 
 impl fmt::Display for Counts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { asked, accepted, paid, crashes, sent, delivered, records, bans, alarms, strikes, proofs } =
-            self;
+        let Self {
+            asked,
+            accepted,
+            paid,
+            crashes,
+            stops,
+            sent,
+            delivered,
+            records,
+            bans,
+            alarms,
+            strikes,
+            proofs,
+        } = self;
         write!(
             f,
-            "ASKED={asked} ACCEPTED={accepted} PAID={paid} CRASHES={crashes} SENT={sent} DELIVERED={delivered} RECORDS={records} BANS={bans} ALARMS={alarms} STRIKES={strikes} PROOFS={proofs}"
+            "ASKED={asked} ACCEPTED={accepted} PAID={paid} CRASHES={crashes} STOPS={stops} SENT={sent} DELIVERED={delivered} RECORDS={records} BANS={bans} ALARMS={alarms} STRIKES={strikes} PROOFS={proofs}"
         )
     }
 }
@@ -201,8 +230,8 @@ pub struct World {
     hosts: BTreeMap<NodeId, Host>,
     network: Network,
     backend: Backend,
-    /// The wallet's script, once there is a key.
-    wallet: Option<ScriptBuf>,
+    /// The wallets' scripts, as far as there are keys.
+    wallets: Scripts,
     clients: Vec<Client>,
     requests: BTreeMap<RequestId, usize>,
     last_request: u64,
@@ -257,8 +286,8 @@ impl World {
             betrayed: BTreeSet::new(),
             hosts,
             network: Network::new(CALM_NETWORK, Stream::new(seed, "network")),
-            backend: Backend::new(Chain::new(members::suite(&plan))),
-            wallet: None,
+            backend: Backend::new(Chain::new()),
+            wallets: Scripts::new(),
             tally: Counts { asked: u64::try_from(clients.len())?, ..Counts::default() },
             clients,
             requests: BTreeMap::new(),
@@ -354,6 +383,7 @@ impl World {
             }
             Event::Alter { client, node } => self.alter(client, node),
             Event::Crash(crash) => self.crash_is_due(crash),
+            Event::Stop(stop) => self.stop_is_due(stop),
             Event::Restart(node) => self.restart(node),
             Event::Disk(fault) => self.disk_fails(fault),
             Event::Tell(lease) => self.tell_lease(lease),

@@ -6,8 +6,12 @@ use mpc_wallet_core::{
     step::{Command, Input},
 };
 
-use super::{Event, Host, Outcome, Phase, World, defect};
-use crate::parts::calm::{BETWEEN_LOOKS, PATIENCE, SWITCH_ON, wallet};
+use super::{Event, Outcome, Phase, World, defect};
+use crate::parts::{
+    calm::{BETWEEN_LOOKS, PATIENCE, SWITCH_ON, one_key},
+    members,
+    purse::Purse,
+};
 
 impl World {
     pub(super) fn begin(&mut self) {
@@ -22,21 +26,19 @@ impl World {
         }
     }
 
-    /// Asks for a key until there is one, funds the wallet, and begins when all nodes see the money. In trouble one node
-    /// with a key is enough, and what the others lack is judged at the end.
+    /// Asks for a key until there is one, funds its wallet, goes on with the next, and begins when all nodes see the money.
+    /// In trouble one node with a key is enough, and what the others lack is judged at the end.
     pub(super) fn prepare(&mut self) -> Outcome {
-        if self.plan.ceremony_in_trouble {
-            self.make_key(1)?;
-            if self.wallet.is_none() {
-                self.queue.after(BETWEEN_LOOKS, Event::Prepare);
-            }
-            return Ok(());
-        }
-        if self.queue.now() > PATIENCE {
+        let early = self.plan.ceremony_in_trouble;
+        if !early && self.queue.now() > PATIENCE {
             return Err(defect(format!("the cluster did not get ready in calm: {}", self.missing)));
         }
-        if self.wallet.is_none() {
-            self.make_key(self.hosts.len())?;
+        let without_key = self.plan.schemes().find(|scheme| !self.wallets.contains_key(scheme));
+        if let Some(scheme) = without_key {
+            self.make_key(scheme, if early { 1 } else { self.hosts.len() })?;
+            if early && self.wallets.len() == self.plan.schemes().count() {
+                return Ok(());
+            }
         } else if self.sees_funds() {
             self.start_trouble();
             return Ok(());
@@ -45,12 +47,12 @@ impl World {
         Ok(())
     }
 
-    /// Asks for a key while nobody has one; funds it when so many have.
-    fn make_key(&mut self, holders: usize) -> Outcome {
+    /// Asks for a key while nobody has one; funds its wallet when so many have.
+    fn make_key(&mut self, scheme: Scheme, holders: usize) -> Outcome {
         let keys: Vec<_> = self
             .hosts
             .values()
-            .filter_map(|host| host.live.as_ref()?.node.state().current_key(Scheme::Taproot))
+            .filter_map(|host| host.live.as_ref()?.node.state().current_key(scheme))
             .map(|proof| proof.public_key)
             .collect();
         if keys.len() < holders {
@@ -63,29 +65,33 @@ impl World {
                     format!("{node} {:?}", view.keygen.map(|keygen| (keygen.phase, keygen.waiting_for)))
                 })
                 .collect();
-            self.missing = format!("keys at {} nodes, {}", keys.len(), phases.join(", "));
+            self.missing = format!("{scheme} keys at {} nodes, {}", keys.len(), phases.join(", "));
             if keys.is_empty() {
                 self.last_request += 1;
                 let request = RequestId(self.last_request);
-                let command = Command::GenerateKey(Scheme::Taproot);
+                let command = Command::GenerateKey(scheme);
                 let up = self.hosts.iter().find(|(_, host)| host.live.is_some());
                 let Some((node, _)) = up else { return Ok(()) };
                 return self.input(*node, Input::Client { request, command });
             }
             return Ok(());
         }
-        let (script, key) = wallet(&keys)?;
-        self.note_world(format_args!("funds {} coins", self.plan.chain.funds.len()));
-        self.backend.chain.fund(script.clone(), key, &self.plan.chain.funds);
-        self.wallet = Some(script);
+        let wallet = Purse::new(scheme, one_key(&keys)?, members::suites(&self.plan).of(scheme));
+        let funds = self.plan.chain.funds_of(scheme);
+        self.trace.event(self.queue.now(), None, format_args!("funds {} coins", funds.len()));
+        self.wallets.insert(scheme, wallet.script().clone());
+        self.backend.chain.fund(wallet, funds);
         Ok(())
     }
 
     fn sees_funds(&mut self) -> bool {
-        let funds: u64 = self.plan.chain.funds.iter().sum();
-        let seen: Vec<u64> = self.hosts.values().filter_map(Host::balance).collect();
-        self.missing = format!("of {funds} sat the nodes see {seen:?}");
-        seen.len() == self.hosts.len() && seen.iter().all(|sat| *sat == funds)
+        let Self { plan, hosts, missing, .. } = self;
+        plan.schemes().all(|scheme| {
+            let funds: u64 = plan.chain.funds_of(scheme).iter().sum();
+            let seen: Vec<u64> = hosts.values().filter_map(|host| host.balance(scheme)).collect();
+            *missing = format!("of {funds} sat of the {scheme} wallet the nodes see {seen:?}");
+            seen.len() == hosts.len() && seen.iter().all(|sat| *sat == funds)
+        })
     }
 
     fn start_trouble(&mut self) {
@@ -103,6 +109,9 @@ impl World {
         }
         for crash in &self.plan.crashes {
             self.queue.at(at(crash.at), Event::Crash(*crash));
+        }
+        for stop in &self.plan.stops {
+            self.queue.at(at(stop.at), Event::Stop(*stop));
         }
         for fault in &self.plan.disks {
             self.queue.at(at(fault.at), Event::Disk(*fault));

@@ -9,8 +9,8 @@ use bitcoin::{
     hashes::Hash, transaction::Version,
 };
 use mpc_wallet_core::{
-    BootId, Cluster, KeyId, LogIndex, NodeId, PaymentId, PolicyVersion, ProposalDigest, Scheme, SessionId,
-    Timestamp, VoteKey,
+    BootId, Cluster, KeyId, LogIndex, Millis, NodeId, PaymentId, PolicyVersion, ProposalDigest, Scheme,
+    SessionId, Timestamp, VoteKey,
     identity::Signed,
     message::{FinalTransaction, Message, MpcMessage, SignRequest, SigningSession, Subject},
     record::{Fact, Record},
@@ -25,6 +25,7 @@ mod durable;
 mod ends;
 mod honest;
 mod keys;
+mod presignatures;
 mod secrets;
 mod threshold;
 mod words;

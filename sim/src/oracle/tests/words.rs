@@ -5,8 +5,10 @@ use super::*;
 #[test]
 fn once_objects_to_a_second_share_set_and_to_a_changed_word() {
     let proposal = proposal(1, 1);
-    let id = session(&proposal.body).id();
+    let session = session(&proposal.body);
+    let id = session.id();
     let mut exam = Exam(Once::new(everybody()));
+    exam.sent(1, &Message::SignRequest(Box::new(SignRequest { session, certificate: None }))).unwrap();
     exam.sent(2, &mpc(2, id, 0, b"commitment")).unwrap();
     exam.share(2, &proposal.body).unwrap();
     exam.sent(2, &mpc(2, id, 1, b"share")).unwrap();
