@@ -136,13 +136,15 @@ impl Cluster {
         self.node(node)?.api().pay(kind, &address.to_string(), sats)
     }
 
-    /// Waits until every running node has this many presignatures that a payment could use.
+    /// Waits until some running node has this many presignatures that a payment could use; who is no signer of the group
+    /// in use has none of them.
     pub fn wait_for_stock(&self, count: usize, within: Duration) -> anyhow::Result<()> {
         wait_for(&format!("{count} presignatures in stock"), within, || {
+            let mut most = 0;
             for node in self.nodes().iter().filter(|node| node.is_running()) {
-                let stock = node.api().presignatures()?;
-                anyhow::ensure!(stock.available >= count, "node {} has {}", node.id(), stock.available);
+                most = most.max(node.api().presignatures()?.available);
             }
+            anyhow::ensure!(most >= count, "there are {most}");
             Ok(())
         })
     }
