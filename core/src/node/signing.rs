@@ -268,18 +268,23 @@ impl Node {
         Some(Part { machine, used })
     }
 
-    /// A leader that starts anew has given up its earlier sessions on the subject; so nobody can pile them up.
+    /// A leader that starts anew has given up its earlier sessions on the subject; so nobody can pile them up. A presigning
+    /// is not given up but over for its leader, while others still compute: they keep the last one.
     fn end_older_sessions(&mut self, newest: &SigningSession) {
-        let older: Vec<SessionId> = self
+        let mut older: Vec<(BootId, u64, SessionId)> = self
             .signing
             .sessions
             .iter()
             .filter(|(_, session)| {
                 session.what.subject == newest.subject && session.what.leader == newest.leader
             })
-            .map(|(id, _)| *id)
+            .map(|(id, session)| (session.what.leader_boot, session.what.attempt, *id))
             .collect();
-        for id in older {
+        older.sort_unstable();
+        if newest.subject == Subject::Presigning && newest.leader != self.config.me {
+            older.pop();
+        }
+        for (.., id) in older {
             self.end_session(id);
         }
     }
