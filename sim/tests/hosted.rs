@@ -6,7 +6,7 @@ use std::{cell::RefCell, collections::BTreeSet, env, fs, path::PathBuf, process:
 use mpc_wallet_sim::{
     FaultPlan, Profile, hosted,
     plan::{
-        Crash, CrashPoint, Deviation, Direction, DiskFault, DiskTrouble, Partition, Payment, Traitor,
+        Crash, CrashPoint, Deviation, Direction, DiskFault, DiskTrouble, Partition, Payment, Stop, Traitor,
         Unsynced,
     },
     world::Report,
@@ -121,6 +121,17 @@ fn a_process_whose_disk_fails_ends_and_reads_back_what_is_there() {
     let (report, lines) = hold(&plan);
     assert_eq!((report.tally.crashes, report.tally.paid), (3, 3), "a stall is no crash");
     assert_eq!(count(&lines, "the process ends: journal: the disk "), 3);
+}
+
+#[test]
+fn a_node_that_is_told_to_stop_lets_its_loop_end_and_comes_back() {
+    let mut plan = paying(14, &[(1_000, 2), (1_200, 3), (9_000, 4)]);
+    plan.chain.segwit_funds = vec![5_000_000; 3];
+    plan.payments = plan.payments.into_iter().map(Payment::from_segwit).collect();
+    plan.stops = [(1_100, 2), (3_000, 1)].map(|(at, node)| Stop { at, node, down_for: 2_000 }).into();
+    let (report, lines) = hold(&plan);
+    assert_eq!((report.tally.stops, report.tally.crashes, report.tally.paid), (2, 0, 3));
+    assert_eq!(count(&lines, "the process ends: it was told to stop"), 2);
 }
 
 #[test]

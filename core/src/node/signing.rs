@@ -284,7 +284,7 @@ impl Node {
             .map(|(id, session)| (session.what.leader_boot, session.what.attempt, *id))
             .collect();
         older.sort_unstable();
-        if newest.subject == Subject::Presigning {
+        if newest.subject == Subject::Presigning && newest.leader != self.config.me {
             older.truncate(older.len().saturating_sub(PRESIGNINGS_OF_A_LEADER));
         }
         for (.., id) in older {

@@ -32,10 +32,12 @@ pub(super) fn second_wallet(seed: u64) -> FaultPlan {
     plan
 }
 
-/// Any payment could be made of several small coins or of one large one, and there is nothing in stock.
+/// More is paid than can be presigned in that time, and any payment could be made of several small coins or of one large
+/// one.
 pub(super) fn many_small_coins(seed: u64) -> FaultPlan {
-    let coins = [vec![60_000; 12], vec![5_000_000; 6]].concat();
-    FaultPlan { payments: paying(seed, 10_000, 2 * FULL).payments, ..funded(seed, coins) }
+    let asked = |n: u16| Payment::new(10_000 + 60 * u64::from(n), 1 + n % 5, 100_000).from_segwit();
+    let coins = [vec![60_000; 12], vec![2_000_000; 40]].concat();
+    FaultPlan { payments: (0..40).map(asked).collect(), ..funded(seed, coins) }
 }
 
 /// A signer is stopped when stock is full, and started again.
@@ -54,9 +56,9 @@ pub(super) fn replaced_machine(seed: u64) -> FaultPlan {
     plan
 }
 
-/// A signer sends what does not verify, while presignatures are made.
+/// A signer sends what does not verify, while presignatures are made in place of those that were used.
 pub(super) fn cheat_in_presigning(seed: u64) -> FaultPlan {
-    let mut plan = paying(seed, 10_000, 2);
+    let mut plan = paying(seed, 10_000, 4 * FULL);
     plan.traitors = vec![Traitor { node: 3, deviation: Deviation::BadShare, from: 0 }];
     plan
 }
