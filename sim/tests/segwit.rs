@@ -51,9 +51,8 @@ fn what_an_orderly_stop_keeps_is_used_after_it() {
     assert_eq!(count(&lines, "durable PresignaturesUsed"), 4);
     let stopped = lines.iter().rposition(|line| line.contains("crash by order")).unwrap();
     let used = lines.iter().position(|line| line.contains("durable PresignaturesUsed")).unwrap();
-    let made = |lines: &[String]| count(lines, "got SignRequest");
-    // Those that sign the payment, and nobody to make others first.
-    assert_eq!(made(&lines[stopped..used]), 3);
+    // Those that sign the payment are asked, and nobody to make others first.
+    assert_eq!(count(lines.get(stopped..used).unwrap(), "got SignRequest"), 3);
 }
 
 #[test]
