@@ -7,7 +7,7 @@
 //! Members tell each other what they hold. Nothing rests on its being true: a presignature that a signer turns out to
 //! lack is lost, and another attempt is made.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use rand_core::CryptoRngCore;
 
@@ -40,8 +40,6 @@ pub(super) struct Stock {
     searching: Option<JobId>,
     /// Peers that have primes.
     primes_of: BTreeSet<NodeId>,
-    /// When a peer was last seen to have restarted.
-    restarted: BTreeMap<NodeId, Timestamp>,
     /// From before the start, until peers confirm this node.
     kept: Option<KeptPresignatures>,
     /// What was told last.
@@ -247,11 +245,9 @@ impl Node {
             self.stock.primes_of.remove(&from);
         }
         let holds: BTreeSet<PresignatureId> = told.presignatures.into_iter().collect();
-        // A signer has a presignature at most this much later than another, and none from before it restarted but those
-        // it names.
+        // A signer has a presignature at most this much later than another.
         let life = self.config.timing.presigning;
         let made_before = Timestamp(self.now.0.saturating_sub(life.0));
-        let made_before = made_before.max(self.stock.restarted.get(&from).copied().unwrap_or_default());
         self.stock.pool.hear(from, holds, made_before);
         self.timers.set_by(Timer::Presigning, self.now);
         self.attend_wanted_key(entropy);
@@ -261,7 +257,6 @@ impl Node {
     /// A member that restarts has lost what it held, unless it says otherwise.
     pub(super) fn forget_stock_of(&mut self, node: NodeId) {
         self.stock.pool.forget_member(node);
-        self.stock.restarted.insert(node, self.now);
         self.stock.primes_of.remove(&node);
     }
 }
