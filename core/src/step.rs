@@ -117,7 +117,7 @@ pub enum Outcome {
     },
     /// Presignatures are being made.
     PresigningOrdered {
-        /// How many of those ordered fit.
+        /// How many were ordered; no more than `presignatures_most` are outstanding at once.
         count: u16,
     },
     /// No, and why. Nothing was changed.

@@ -7,7 +7,12 @@
     clippy::wildcard_enum_match_arm
 )]
 
-use std::{cell::Cell, collections::BTreeSet, rc::Rc};
+use std::{
+    cell::Cell,
+    collections::BTreeSet,
+    rc::Rc,
+    sync::mpsc::{Receiver, channel},
+};
 
 use bitcoin::Amount;
 use mpc_wallet_core::{
@@ -297,7 +302,7 @@ fn a_key_waits_until_every_member_has_primes() {
 }
 
 #[test]
-fn faults_in_presigning_stop_the_group_and_a_group_without_the_cheat_goes_on() {
+fn a_fault_in_presigning_is_told_and_payments_go_on() {
     let mut world = cluster(1);
     let cheat = NodeId::new(4);
     world.tamper = Some(Box::new(move |from, _, message| match message {
@@ -317,6 +322,47 @@ fn faults_in_presigning_stop_the_group_and_a_group_without_the_cheat_goes_on() {
     world.ask(1, segwit_payment(100_000));
     world.run_until("a confirmed payment", |world| world.have(&[1, 2, 3, 5], 1, State::Confirmed));
     assert_used_once(&world);
+}
+
+/// Node-4 leaves every presigning that it is asked into. Says how often the groups with it were asked.
+fn node_4_leaves_presignings(world: &mut World) -> Receiver<Vec<NodeId>> {
+    let (seen, asked) = channel();
+    world.tamper = Some(Box::new(move |_, to, message| match &message {
+        Message::SignRequest(request) if request.session.subject == Subject::Presigning => {
+            if to == NodeId::new(4) {
+                seen.send(request.session.signers.clone()).unwrap();
+            }
+            vec![message]
+        }
+        Message::Mpc(said) if said.body.from == NodeId::new(4) => {
+            let reason = "a proof does not hold".to_owned();
+            vec![Message::SessionAbort { session: said.body.session, reason }]
+        }
+        _ => vec![message],
+    }));
+    asked
+}
+
+#[test]
+fn a_group_whose_presignings_end_in_faults_presigns_no_more_and_a_group_without_the_cheat_does() {
+    let mut world = cluster(1);
+    let limit = world.node(1).config().limits.presigning_faults;
+    let asked = node_4_leaves_presignings(&mut world);
+    let group = [1, 2, 3, 4].map(NodeId::new);
+    world.ask(1, Command::Presign { count: 9 });
+    let key = pool(&world, 1).key;
+    let others = [1, 2, 3, 5].map(NodeId::new);
+    let held = |world: &World| {
+        let groups = pool(world, 1).groups;
+        groups.iter().find(|group| group.signers == others).map_or(0, |group| group.ready)
+    };
+    world.run_until("stock of those who finish", |world| held(world) >= LOW + 5);
+    assert_eq!(world.node(1).state().presigning_faults(key, &group), limit);
+    let tries = asked.try_iter().filter(|signers| *signers == group).count();
+    assert_eq!(tries, usize::try_from(limit).unwrap());
+    // The count is no matter of this boot.
+    world.restart(1, usize::MAX);
+    assert_eq!(world.node(1).state().presigning_faults(key, &group), limit);
 }
 
 #[test]

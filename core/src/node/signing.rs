@@ -32,9 +32,9 @@ use crate::{
 /// How long a member that was silent in a session is chosen last.
 const SUSPICION: Millis = Millis(15_000);
 
-/// Most bytes kept of one sender for a session that has not begun here: what the auxiliary protocol of a key generation
-/// says before it must have heard this node.
-const EARLY_BYTES: usize = 1024 * 1024;
+/// Most bytes kept of one sender for a session that has not begun here. Honest ones say no more than their first round
+/// before they have heard this node: a few kilobytes for each input, at most.
+const EARLY_BYTES: usize = 128 * 1024;
 
 /// Most such messages of one sender for one session: a protocol's rounds, to everyone and to this node.
 const EARLY_OF_SENDER: usize = 8;

@@ -6,6 +6,8 @@ use proptest::prelude::*;
 use super::*;
 use crate::{
     fixture::{cluster, coin, promise, proposal, signed, vote},
+    record::UsedPresignature,
+    time::Millis,
     vote::RejectReason,
 };
 
@@ -344,4 +346,27 @@ proptest! {
         }
         prop_assert_eq!(book.state.digest(), again.digest());
     }
+}
+
+#[test]
+fn no_presignature_is_used_twice_in_one_journal() {
+    let mut book = Book::new();
+    let txid = book.propose(1, &[1]);
+    let used = |numbers: &[u8], session: u8| Fact::PresignaturesUsed {
+        txid,
+        session: SessionId::from_bytes([session; 32]),
+        presignatures: numbers
+            .iter()
+            .map(|number| UsedPresignature {
+                id: PresignatureId::from_bytes([*number; 32]),
+                made_at: Timestamp(1),
+                took: Millis(1),
+            })
+            .collect(),
+    };
+    book.add(used(&[1, 2], 1)).unwrap();
+    let again = book.add(used(&[3, 2], 2));
+    assert_eq!(again, Err(ApplyError::UsedTwice(PresignatureId::from_bytes([2; 32]))));
+    assert_eq!(book.state.used_count(), 2, "a record that is refused uses nothing");
+    book.add(used(&[3], 2)).unwrap();
 }

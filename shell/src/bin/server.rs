@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 #[derive(Parser)]
 #[command(name = "mpc-wallet-server", version)]
 struct Arguments {
-    /// The node's configuration; every setting can be overridden by MPC_WALLET_<SECTION>_<KEY>.
+    /// The node's configuration; every setting can be overridden by `MPC_WALLET_<SECTION>_<KEY>`.
     #[arg(long, env = "MPC_WALLET_CONFIG", value_name = "FILE")]
     config: PathBuf,
     /// Check the configuration, say what is wrong, and stop.
