@@ -357,6 +357,8 @@ fn a_group_whose_presignings_end_in_faults_presigns_no_more_and_a_group_without_
         groups.iter().find(|group| group.signers == others).map_or(0, |group| group.ready)
     };
     world.run_until("stock of those who finish", |world| held(world) >= LOW + 5);
+    let later = world.now.plus(Millis(60_000));
+    world.run_until("time for more tries", |world| world.now >= later);
     assert_eq!(world.node(1).state().presigning_faults(key, &group), limit);
     let tries = asked.try_iter().filter(|signers| *signers == group).count();
     assert_eq!(tries, usize::try_from(limit).unwrap());
