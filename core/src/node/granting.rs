@@ -186,7 +186,7 @@ impl Node {
     }
 
     fn is_served_by_this_node(&self, waiting: &Waiting) -> bool {
-        let own = waiting.from == self.config.me && self.chooses_for_itself();
+        let own = waiting.from == self.config.me && self.chooses_for_itself(waiting.request.payment);
         let insisted = self.now.since(waiting.since) >= INSISTED;
         sometimes!(ServesWithoutCoordinating, insisted && !own && self.is_sound() && !self.may_grant());
         (self.may_grant() || (self.is_sound() && (own || insisted)))

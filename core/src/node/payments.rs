@@ -6,7 +6,8 @@
 //!
 //! It is not believed either. A grant that makes no transaction, or names coins that this node knows to be taken or,
 //! having looked, knows nothing of, may be late or a lie; it is asked for again, and after [`USELESS_GRANTS`] of them
-//! the node chooses coins by itself for a while.
+//! the node chooses coins by itself, for this payment: nodes that choose for themselves reach for the same coins, so that
+//! a coordinator which was only late must not be passed over any longer.
 
 use std::collections::BTreeMap;
 
@@ -39,14 +40,9 @@ const ANSWER_MARGIN: Millis = Millis(1_500);
 /// So many grants in a row for one payment may be of no use; then the coordinator is not asked any more.
 const USELESS_GRANTS: u32 = 2;
 
-/// How long it is not.
-const DISTRUST: Millis = Millis(60_000);
-
 /// Volatile state of payments.
 #[derive(Default)]
 pub(super) struct Payments {
-    /// Until when this node chooses coins by itself.
-    distrust: Option<Timestamp>,
     /// Clients of this node that wait for coins.
     asking: BTreeMap<PaymentId, Asking>,
 }
@@ -55,6 +51,7 @@ struct Asking {
     client: RequestId,
     request: PaymentRequest,
     asked: Option<NodeId>,
+    /// Grants of others that were of no use.
     useless: u32,
     since: Timestamp,
     give_up: Timestamp,
@@ -183,18 +180,18 @@ impl Node {
         Refusal::NoQuorum { online: self.online(), total: cluster.total(), needed: cluster.threshold() }
     }
 
-    /// Whether this node has reason not to ask the coordinator for coins.
-    pub(super) fn chooses_for_itself(&self) -> bool {
-        self.payments.distrust.is_some_and(|until| self.now < until)
+    /// Whether this node has reason not to ask the coordinator for coins of this payment.
+    pub(super) fn chooses_for_itself(&self, payment: PaymentId) -> bool {
+        self.payments.asking.get(&payment).is_some_and(|asking| asking.useless >= USELESS_GRANTS)
     }
 
     /// Who is asked for coins.
-    fn granter(&self) -> NodeId {
-        if self.chooses_for_itself() { self.config.me } else { self.coordinator() }
+    fn granter(&self, payment: PaymentId) -> NodeId {
+        if self.chooses_for_itself(payment) { self.config.me } else { self.coordinator() }
     }
 
     fn ask_for_coins(&mut self, payment: PaymentId) {
-        let granter = self.granter();
+        let granter = self.granter(payment);
         let again = self.now.plus(ASK_AGAIN);
         let Some(asking) = self.payments.asking.get_mut(&payment) else { return };
         asking.asked = Some(granter);
@@ -228,12 +225,11 @@ impl Node {
 
     /// The coordinator changed: clients of this node ask the new one at once.
     pub(super) fn ask_coordinator_again(&mut self) {
-        let granter = self.granter();
         let waiting: Vec<PaymentId> = self
             .payments
             .asking
             .iter()
-            .filter(|(_, asking)| asking.asked != Some(granter))
+            .filter(|(payment, asking)| asking.asked != Some(self.granter(**payment)))
             .map(|(payment, _)| *payment)
             .collect();
         for payment in waiting {
@@ -324,12 +320,12 @@ impl Node {
 
     fn on_useless_grant(&mut self, from: NodeId, payment: PaymentId) {
         self.look_soon();
+        if from == self.config.me {
+            return;
+        }
         let Some(asking) = self.payments.asking.get_mut(&payment) else { return };
         asking.useless = asking.useless.saturating_add(1);
-        if asking.useless >= USELESS_GRANTS && from != self.config.me {
-            sometimes!(ChoosesForItself);
-            self.payments.distrust = Some(self.now.plus(DISTRUST));
-        }
+        sometimes!(ChoosesForItself, asking.useless >= USELESS_GRANTS);
     }
 
     fn propose(

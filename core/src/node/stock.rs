@@ -37,7 +37,8 @@ const MOST_HEARD: usize = 8_192;
 pub(super) struct Stock {
     pub(super) pool: Pool,
     primes: Option<Primes>,
-    searching: Option<JobId>,
+    /// The search for primes under way, and since when.
+    searching: Option<(JobId, Timestamp)>,
     /// Peers that have primes.
     primes_of: BTreeSet<NodeId>,
     /// From before the start, until peers confirm this node.
@@ -159,13 +160,17 @@ impl Node {
             self.presigning_suite(*scheme).is_some() && self.state.current_key(*scheme).is_none()
         });
         let Some(suite) = wanted.and_then(|scheme| self.presigning_suite(scheme)) else { return };
-        if self.stock.primes.is_some() || self.stock.searching.is_some() || self.is_making_presigning_key() {
+        // A search that takes as long as a whole ceremony may has died with its worker.
+        let life = self.config.timing.ecdsa_key_generation;
+        let searches = self.stock.searching.is_some_and(|(_, since)| self.now < since.plus(life));
+        if self.stock.primes.is_some() || searches || self.is_making_presigning_key() {
             return;
         }
         let mut seed = [0; 32];
         entropy.fill_bytes(&mut seed);
         let job = self.next_job();
-        self.stock.searching = Some(job);
+        self.stock.searching = Some((job, self.now));
+        self.timers.set(Timer::Primes, self.now.plus(life));
         let work = Work::FindPrimes { suite, seed };
         self.effects.push(Effect::Compute { job, work, priority: Priority::Background });
     }
@@ -176,7 +181,7 @@ impl Node {
         primes: Result<Primes, RefusedParams>,
         entropy: &mut dyn CryptoRngCore,
     ) {
-        if self.stock.searching != Some(job) {
+        if !self.stock.searching.is_some_and(|(search, _)| search == job) {
             return;
         }
         self.stock.searching = None;

@@ -47,7 +47,9 @@ impl fmt::Display for Violation {
 /// Proof of misbehaviour.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Evidence {
-    /// Two signed votes of one member on one proposal and round that differ.
+    /// Two signed votes of one member on one proposal and round that differ. Votes on two proposals of one transaction
+    /// are none: a member that was restored from a backup may, without knowing, make a transaction again and vote on it
+    /// again. Nothing is lost, because the end of a transaction is never concluded from fewer than f + 1 members' words.
     DoubleVote {
         /// One.
         first: Box<Vote>,
@@ -126,7 +128,7 @@ impl Evidence {
                 let same_place = a.voter == b.voter
                     && a.cluster == cluster.id()
                     && b.cluster == cluster.id()
-                    && a.txid == b.txid
+                    && a.digest == b.digest
                     && a.round == b.round;
                 (same_place && a != b, first.verify(key) && second.verify(key))
             }
@@ -153,13 +155,11 @@ impl Evidence {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
-    use bitcoin::{Txid, hashes::Hash};
-
     use super::*;
     use crate::{
         BootId,
         fixture::{ballot, cluster, key, proposal},
-        ids::{ClusterId, SessionId},
+        ids::{ClusterId, ProposalDigest, SessionId},
         vote::{Ballot, Decision, RejectReason},
     };
 
@@ -240,7 +240,7 @@ mod tests {
         let changes: [(&str, Change); 7] = [
             ("the same vote twice", |a, b| *b = a.clone()),
             ("different rounds", |_, b| b.round += 1),
-            ("different transactions", |_, b| b.txid = Txid::from_byte_array([1; 32])),
+            ("different proposals", |_, b| b.digest = ProposalDigest::from_bytes([1; 32])),
             ("different voters", |_, b| b.voter = NodeId::new(4)),
             ("the first of another cluster", |a, _| a.cluster = ClusterId::from_bytes([1; 32])),
             ("the second of another cluster", |_, b| b.cluster = ClusterId::from_bytes([1; 32])),

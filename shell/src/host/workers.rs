@@ -1,8 +1,10 @@
 //! Who computes: blocking threads for what a payment waits for, threads of their own for everything else.
 //!
-//! A refill of presignatures keeps processors busy for seconds, a search for primes for a minute. Such work runs at the
-//! lowest priority that the system's scheduler has (nice 19), so that it takes what payments leave. A thread without
-//! privileges cannot raise its priority again; the threads of the runtime are shared, so none of them is ever lowered.
+//! A refill of presignatures keeps processors busy for seconds, a search for primes for a minute. Such work runs under the
+//! scheduler's policy for idle time (`SCHED_IDLE`): a thread that a payment waits for takes its processor at once, and the
+//! scheduler counts a processor that does nothing else as free. Niceness alone lets such a thread wait for the end of a
+//! time slice. The way back is not open to every process and the threads of the runtime are shared, so none of them is
+//! ever lowered.
 
 use std::{
     io,
@@ -17,10 +19,6 @@ use mpc_wallet_core::step::{JobResult, Priority, Work};
 use tokio::sync::{Semaphore, oneshot};
 
 use crate::ports::Workers;
-
-/// Niceness of background work: the system's lowest priority.
-#[cfg(target_os = "linux")]
-const LOWEST: i32 = 19;
 
 /// Runs machines off the event loop, for each priority as many at a time as there are processors.
 #[derive(Debug, Clone)]
@@ -90,13 +88,21 @@ fn attempt(work: Work) -> Option<JobResult> {
     result
 }
 
-/// Lowers the calling thread's priority, for good. Elsewhere than on Linux niceness is the whole process's: there the
-/// work competes like any other.
+/// Puts the calling thread behind all that is not idle work, for good. Other systems have no such policy for one thread:
+/// there the work competes like any other.
 #[cfg(target_os = "linux")]
 fn yield_to_others() {
-    // "No process" is the calling thread.
-    if let Err(error) = rustix::process::setpriority_process(None, LOWEST) {
-        tracing::warn!(%error, "background work has the same priority as payments");
+    use thread_priority::{
+        NormalThreadSchedulePolicy::Idle, ThreadPriority, ThreadSchedulePolicy::Normal,
+        set_thread_priority_and_policy, thread_native_id, thread_schedule_policy,
+    };
+    let outcome = set_thread_priority_and_policy(thread_native_id(), ThreadPriority::Min, Normal(Idle));
+    // The call resets the niceness as well, which a process that was started with one may not; idle work has no use for it.
+    let is_idle = thread_schedule_policy().is_ok_and(|policy| policy == Normal(Idle));
+    if let Err(error) = outcome
+        && !is_idle
+    {
+        tracing::warn!(%error, "background work may delay payments: its threads cannot be made idle work");
     }
 }
 
@@ -107,12 +113,16 @@ fn yield_to_others() {}
 mod tests {
     #![allow(clippy::unwrap_used, clippy::panic)]
     use mpc_wallet_core::mpc::{Advance, Machine, Progress, Slot};
+    use thread_priority::{
+        NormalThreadSchedulePolicy::Idle, ThreadSchedulePolicy, ThreadSchedulePolicy::Normal,
+        thread_schedule_policy,
+    };
 
     use super::*;
 
-    /// Notes on which niceness it ran; told to, it panics afterwards.
+    /// Notes under which policy it ran; told to, it panics afterwards.
     struct Probe {
-        seen: mpsc::Sender<i32>,
+        seen: mpsc::Sender<ThreadSchedulePolicy>,
         fails: bool,
     }
 
@@ -120,7 +130,7 @@ mod tests {
         fn receive(&mut self, _: Slot, _: &[u8]) {}
 
         fn advance(&mut self) -> Advance {
-            self.seen.send(niceness()).unwrap();
+            self.seen.send(policy()).unwrap();
             assert!(!self.fails, "on purpose");
             Advance { outgoing: Vec::new(), progress: Progress::Running }
         }
@@ -130,12 +140,12 @@ mod tests {
         }
     }
 
-    fn niceness() -> i32 {
-        rustix::process::getpriority_process(None).unwrap()
+    fn policy() -> ThreadSchedulePolicy {
+        thread_schedule_policy().unwrap()
     }
 
-    /// The niceness that a job ran on, and whether it brought a result.
-    async fn probe(workers: &ThreadWorkers, priority: Priority, fails: bool) -> (i32, bool) {
+    /// The policy that a job ran under, and whether it brought a result.
+    async fn probe(workers: &ThreadWorkers, priority: Priority, fails: bool) -> (ThreadSchedulePolicy, bool) {
         let (seen, told) = mpsc::channel();
         let work = Work::Advance { machine: Box::new(Probe { seen, fails }), inbox: Vec::new() };
         let result = workers.run(work, priority).await;
@@ -145,12 +155,13 @@ mod tests {
     #[tokio::test]
     async fn background_work_yields_and_urgent_work_does_not_however_they_alternate() {
         let workers = ThreadWorkers::start().unwrap();
-        let own = niceness();
+        let own = policy();
+        assert_ne!(own, Normal(Idle));
         for _ in 0..32 {
-            assert_eq!(probe(&workers, Priority::Background, false).await, (LOWEST, true));
+            assert_eq!(probe(&workers, Priority::Background, false).await, (Normal(Idle), true));
             assert_eq!(probe(&workers, Priority::Urgent, false).await, (own, true));
         }
-        assert_eq!(niceness(), own);
+        assert_eq!(policy(), own);
     }
 
     #[tokio::test]

@@ -1,6 +1,9 @@
 //! I5: an honest node votes once on a proposal, whatever it forgets in a crash.
+//!
+//! Once on a transaction, even; but a node that lost its journal may have made a transaction of which nobody heard, and
+//! make it again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bitcoin::Txid;
 use mpc_wallet_core::{
@@ -19,13 +22,19 @@ pub struct NoDoubleVote {
     honest: Honest,
     signatures: Signatures,
     cast: BTreeMap<(NodeId, Txid, u32), Ballot>,
+    restored: BTreeSet<NodeId>,
 }
 
 impl NoDoubleVote {
     /// For a cluster with these honest members.
     #[must_use]
     pub fn new(cluster: &Cluster, honest: Honest) -> Self {
-        Self { honest, signatures: Signatures::new(cluster), cast: BTreeMap::new() }
+        Self {
+            honest,
+            signatures: Signatures::new(cluster),
+            cast: BTreeMap::new(),
+            restored: BTreeSet::new(),
+        }
     }
 
     fn see(&mut self, vote: &Vote) -> Result<(), String> {
@@ -36,7 +45,8 @@ impl NoDoubleVote {
         }
         let place = (ballot.voter, ballot.txid, ballot.round);
         let first = self.cast.entry(place).or_insert_with(|| ballot.clone());
-        if first == ballot {
+        let made_again = first.digest != ballot.digest && self.restored.contains(&ballot.voter);
+        if first == ballot || made_again {
             return Ok(());
         }
         Err(format!(
@@ -62,13 +72,16 @@ impl Oracle for NoDoubleVote {
             Observed::Sent { message, .. } => {
                 statements::votes(message).into_iter().try_for_each(|vote| self.see(vote))
             }
+            Observed::Restored { node, .. } => {
+                self.restored.insert(*node);
+                Ok(())
+            }
             Observed::Released { .. }
             | Observed::Heard { .. }
             | Observed::Promised { .. }
             | Observed::Broadcast { .. }
             | Observed::Confirmed { .. }
             | Observed::Accused { .. }
-            | Observed::Restored { .. }
             | Observed::Compared { .. } => Ok(()),
         }
     }
