@@ -175,7 +175,6 @@ impl Node {
 
     fn begin(&mut self, request: Signed<KeygenRequest>, entropy: &mut dyn CryptoRngCore) {
         let id = request.body.id();
-        self.keygen.begun.insert(request.body.initiator, (request.body.boot, request.body.attempt));
         let members: Vec<NodeId> = self.config.cluster.members().collect();
         let me = slots(&[self.config.me]).and_then(|slots| slots.first().copied());
         let Some(me) = me else { return };
@@ -190,13 +189,18 @@ impl Node {
         let scheme = request.body.key.scheme;
         let suite = self.config.suites.of(scheme);
         let machine = if self.presigning_suite(scheme).is_some() {
-            // Its initiator heard that all have primes; whoever has lost his since sits this one out.
-            let Some(primes) = self.take_primes() else { return };
+            let Some(primes) = self.take_primes() else {
+                // Its initiator heard that all have primes; whoever has lost his since looks for others and joins later,
+                // because the request is repeated.
+                self.fail_keygen("another took its place");
+                return;
+            };
             self.stock_changed();
             suite.keygen_with_primes(params, primes, seed)
         } else {
             suite.keygen(params, seed)
         };
+        self.keygen.begun.insert(request.body.initiator, (request.body.boot, request.body.attempt));
         let Ok(machine) = machine else { return };
         self.keygen.ceremony = Some(Ceremony {
             id,
