@@ -22,6 +22,10 @@ cargo test --workspace --exclude mpc-wallet-e2e --locked
 
 scripts/simulate.sh
 
+step "threshold ECDSA on GMP, the other big numbers"
+require_programs m4:m4 make:make
+cargo test --locked -p mpc-wallet-core --no-default-features --features gmp mpc
+
 step "fuzz targets, on every input that is kept"
 CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$PWD/target} cargo test --locked --manifest-path fuzz/Cargo.toml
 

@@ -24,6 +24,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const STOCK_WITHIN: Duration = Duration::from_secs(3_600);
 /// Between an order for presignatures and their being made at full speed.
 const WARM_UP: Duration = Duration::from_secs(2);
+/// Between two payments while a refill is watched: it takes seconds for each presignature, and payments shall meet all of it.
+const PACE: Duration = Duration::from_millis(200);
 /// How long the cluster's idle cost is watched.
 const IDLE: Duration = Duration::from_secs(5);
 
@@ -54,6 +56,8 @@ struct Segwit {
     from_stock: Phase,
     /// Taproot payments while presignatures are made without a pause.
     during_refill: Phase,
+    /// How many were made meanwhile.
+    made: usize,
 }
 
 /// Starts a cluster and has it pay; with `segwit` presignatures from the other wallet as well.
@@ -65,7 +69,7 @@ pub(crate) fn measure(sequential: u32, in_flight: u32, each: u32, segwit: u32) -
     let cluster = Cluster::start(&options)?;
     cluster.run_dkg()?;
     let payments =
-        sequential.saturating_add(in_flight.saturating_mul(each)).saturating_add(segwit.saturating_mul(2));
+        sequential.saturating_mul(3).saturating_add(in_flight.saturating_mul(each)).saturating_add(segwit);
     // Some more, because a coin is busy until its payment is in a block.
     cluster.fund(COIN_SATS, payments.saturating_add(in_flight).saturating_add(10).min(1_000))?;
     pay(&cluster, Kind::Taproot, "warm-up", 0)?;
@@ -75,18 +79,19 @@ pub(crate) fn measure(sequential: u32, in_flight: u32, each: u32, segwit: u32) -
     std::thread::sleep(end.saturating_duration_since(Instant::now()));
     let idle_cpu = total_cpu(&cluster)?.saturating_sub(before);
 
-    let sequential = in_turn(&cluster, Kind::Taproot, "sequential", sequential)?;
+    let at_once = Duration::ZERO;
+    let in_sequence = in_turn(&cluster, Kind::Taproot, "sequential", sequential, at_once)?;
     let crowded = phase(&cluster, || crowd(&cluster, in_flight, each))?;
-    let segwit = (segwit > 0).then(|| other_wallet(&cluster, segwit)).transpose()?;
+    let segwit = (segwit > 0).then(|| other_wallet(&cluster, segwit, sequential)).transpose()?;
     let memory = cluster.nodes().iter().map(|node| memory(node.pid().context("a node ended")?));
     let memory = memory.collect::<anyhow::Result<_>>()?;
     let nodes = u32::try_from(cluster.nodes().len())?;
     cluster.stop()?;
-    Ok(Measured { sequential, crowded, segwit, idle_cpu, memory, nodes })
+    Ok(Measured { sequential: in_sequence, crowded, segwit, idle_cpu, memory, nodes })
 }
 
-/// Makes the SegWit wallet with this many presignatures, and pays with them.
-fn other_wallet(cluster: &Cluster, presignatures: u32) -> anyhow::Result<Segwit> {
+/// Makes the SegWit wallet with this many presignatures, and pays with them; then refills while the Taproot wallet pays.
+fn other_wallet(cluster: &Cluster, presignatures: u32, taproot: u32) -> anyhow::Result<Segwit> {
     let count = u16::try_from(presignatures)?;
     cluster.make_key(Kind::Segwit, |_| {})?;
     cluster.fund_wallet(Kind::Segwit, COIN_SATS, presignatures.saturating_add(10))?;
@@ -97,18 +102,29 @@ fn other_wallet(cluster: &Cluster, presignatures: u32) -> anyhow::Result<Segwit>
     };
     order()?;
     cluster.wait_for_stock(usize::from(count), STOCK_WITHIN)?;
-    let taproot = in_turn(cluster, Kind::Taproot, "before", presignatures)?;
-    let from_stock = in_turn(cluster, Kind::Segwit, "segwit", presignatures)?;
+    let before = in_turn(cluster, Kind::Taproot, "before", taproot, PACE)?;
+    let from_stock = in_turn(cluster, Kind::Segwit, "segwit", presignatures, PACE)?;
     order()?;
     std::thread::sleep(WARM_UP);
-    let during_refill = in_turn(cluster, Kind::Taproot, "during", presignatures)?;
-    Ok(Segwit { taproot, from_stock, during_refill })
+    let stock = || anyhow::Ok(cluster.node(1)?.api().presignatures()?.available);
+    let at_first = stock()?;
+    let during_refill = in_turn(cluster, Kind::Taproot, "during", taproot, PACE)?;
+    let made = stock()?.saturating_sub(at_first);
+    Ok(Segwit { taproot: before, from_stock, during_refill, made })
 }
 
-fn in_turn(cluster: &Cluster, kind: Kind, tag: &str, payments: u32) -> anyhow::Result<Phase> {
+/// One payment after the other, with a pause before each.
+fn in_turn(
+    cluster: &Cluster,
+    kind: Kind,
+    tag: &str,
+    payments: u32,
+    pause: Duration,
+) -> anyhow::Result<Phase> {
     phase(cluster, || {
         let mut samples = (Samples::default(), Samples::default());
         for number in 0..payments {
+            std::thread::sleep(pause);
             let (node, client) = pay(cluster, kind, tag, number)?;
             samples.0.add(node);
             samples.1.add(client);
@@ -237,6 +253,8 @@ impl Segwit {
         text.push_str(&row("p99, node's clock", |phase| phase.node.percentile(99)));
         text.push_str(&row("p50, client's clock", |phase| phase.client.percentile(50)));
         text.push_str(&row("p99, client's clock", |phase| phase.client.percentile(99)));
+        let (made, took) = (self.made, self.during_refill.took.as_secs());
+        let _ = writeln!(text, "\nMade during the refill's {took} s: {made} presignatures.");
         text
     }
 }
