@@ -26,7 +26,7 @@ fn a_coordinator_is_elected_and_another_takes_over_when_its_node_is_killed() {
         assert_eq!(format!("http://{}", entry["rest"].as_str().unwrap()), node.url());
         assert!(entry["boot"].as_u64() >= Some(1) && entry["tip_height"].is_u64(), "{entry}");
         assert_eq!(metric(node, "mpc_wallet_etcd_health").as_deref(), Some("1"));
-        assert_eq!(degraded(node).unwrap(), [String::new(); 0]);
+        assert!(degraded(node).unwrap().is_empty());
     }
     let manifest = etcd.get_json("/mpc/cluster/manifest").unwrap();
     assert_eq!((&manifest["threshold"], &manifest["network"]), (&4.into(), &"regtest".into()));
