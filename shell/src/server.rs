@@ -16,7 +16,7 @@ use crate::{
     config::Settings,
     driver::{self, DriverError, Lines, Ports},
     esplora::{ConnectError, Esplora, EsploraConfig},
-    etcd::{self, Address, Presence},
+    etcd::{self, Address, EtcdHealth, Presence},
     handle::NodeHandle,
     host::{SystemClock, ThreadWorkers},
     journal::{OpenError, Store},
@@ -70,9 +70,9 @@ pub enum ServerError {
     /// The chain backend's settings are unusable.
     #[error(transparent)]
     Chain(#[from] ConnectError),
-    /// Its metric is another's.
-    #[error("etcd: {0}")]
-    Etcd(#[from] prometheus::Error),
+    /// Two adapters claim one metric.
+    #[error(transparent)]
+    Metrics(#[from] prometheus::Error),
     /// Nobody could compute.
     #[error("worker threads: {0}; raise the limit on threads of this user or service")]
     Workers(std::io::Error),
@@ -101,6 +101,9 @@ pub async fn run(settings: Settings, stop: CancellationToken) -> Result<(), Serv
         .map(|(ceremony, key, share)| SealedShare { ceremony, key, share: Arc::new(share) })
         .collect();
     let mut options = ApiOptions::from_settings(&settings);
+    if settings.etcd.is_some() {
+        options.etcd = Some(EtcdHealth::register(&options.registry)?);
+    }
     let facts = journal.facts()?;
     let members = settings.core.cluster.clone();
     let (replayed, network) = (records.len(), settings.core.cluster.network());
@@ -131,24 +134,21 @@ pub async fn run(settings: Settings, stop: CancellationToken) -> Result<(), Serv
     };
     let (requests, request_line) = mpsc::channel(REQUESTS);
     let (overview, overview_line) = watch::channel(Arc::new(node.overview()));
-    let coordination = settings.etcd.map(|settings| {
-        let presence = Presence {
-            me,
-            cluster: members,
-            address: Address::of(address, transport.local_addr()),
-            overview: overview_line.clone(),
-            facts,
-            queries: Arc::clone(&read_model),
-        };
-        etcd::start(settings, presence, &options.registry, &stop)
-    });
-    let (coordination, etcd_tasks) = match coordination.transpose()? {
-        Some((coordination, health, tasks)) => {
-            options.etcd = Some(health);
-            (Some(coordination), Some(tasks))
-        }
-        None => (None, None),
-    };
+    let (coordination, etcd_tasks) = settings
+        .etcd
+        .zip(options.etcd.clone())
+        .map(|(settings, health)| {
+            let presence = Presence {
+                me,
+                cluster: members,
+                address: Address::of(address, transport.local_addr()),
+                overview: overview_line.clone(),
+                facts,
+                queries: Arc::clone(&read_model),
+            };
+            etcd::start(settings, presence, health, &stop)
+        })
+        .unzip();
     let handle = NodeHandle::new(requests, overview_line, read_model);
     let api = ApiState::new(handle, options);
     tracing::info!(node = %me, cluster = %cluster, network = %network, rest = %address,

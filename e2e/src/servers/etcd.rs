@@ -108,6 +108,16 @@ impl Etcd {
         Ok(())
     }
 
+    /// Ends all members and removes their data, as if somebody had set etcd up anew.
+    pub fn wipe(&self) -> anyhow::Result<()> {
+        for (number, member) in (1..).zip(&self.members) {
+            self.kill(number)?;
+            let data = self.dir.path().join(&member.name);
+            std::fs::remove_dir_all(&data).with_context(|| format!("cannot remove {}", data.display()))?;
+        }
+        Ok(())
+    }
+
     /// Number of the member that leads, among those that run.
     pub fn leader(&self) -> anyhow::Result<u16> {
         for (number, member) in (1..).zip(&self.members) {

@@ -3,6 +3,7 @@
 use mpc_wallet_e2e::cluster::{Cluster, wait_for};
 use mpc_wallet_e2e::suite::check_books;
 
+use super::mirroring::wait_until_mirrored;
 use super::{
     SOON, degraded, funded, metric, pay_everywhere, running, wait_for_embedded_rule, wait_for_lease,
 };
@@ -68,4 +69,32 @@ fn a_cluster_whose_etcd_never_comes_up_starts_and_pays() {
     cluster.wait_until_connected().unwrap();
     wait_for_embedded_rule(&cluster);
     pay_everywhere(&cluster, "without etcd from the start");
+}
+
+#[test]
+fn an_etcd_that_has_lost_its_data_counts_epochs_anew_and_is_filled_again() {
+    let (etcd, cluster) = funded(30);
+    let (first, _) = wait_for_lease(&cluster);
+    let mut payments = pay_everywhere(&cluster, "before");
+    // A later term has a revision that an empty etcd does not reach soon.
+    cluster.node(first).unwrap().terminate(SOON).unwrap();
+    let (_, epoch) = wait_for_lease(&cluster);
+    cluster.node(first).unwrap().start().unwrap();
+    cluster.wait_until_connected().unwrap();
+
+    etcd.wipe().unwrap();
+    for member in 1..=3 {
+        etcd.start_member(member).unwrap();
+    }
+    etcd.wait_until_serving().unwrap();
+    payments.extend(pay_everywhere(&cluster, "after"));
+    wait_for("a coordinator in the new count", SOON, || {
+        let lower = wait_for_lease(&cluster).1;
+        anyhow::ensure!(lower < epoch, "{lower} after {epoch}");
+        Ok(())
+    })
+    .unwrap();
+    payments.extend(pay_everywhere(&cluster, "in the new count"));
+    wait_until_mirrored(&etcd, &cluster, &payments);
+    check_books(&cluster, 30 * 50_000, &payments).unwrap();
 }

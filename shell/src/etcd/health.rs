@@ -28,7 +28,7 @@ impl EtcdHealth {
     ///
     /// # Errors
     /// If a metric of that name is registered already.
-    pub(super) fn start(registry: &Registry) -> Result<Self, prometheus::Error> {
+    pub fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
         let gauge = IntGauge::new(
             "mpc_wallet_etcd_health",
             "1 while etcd answers, 0 while it is away; absent without etcd.",

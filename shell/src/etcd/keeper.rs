@@ -60,7 +60,11 @@ impl Keeper {
         let ttl = self.link.settings().lease_ttl;
         let mut pause = Pause::default();
         loop {
-            let wait = match self.beat_in_time(ttl).await {
+            let beat = tokio::select! {
+                () = stop.cancelled() => break,
+                beat = self.beat_in_time(ttl) => beat,
+            };
+            let wait = match beat {
                 Ok(()) => {
                     pause = Pause::default();
                     self.health.answers();
@@ -108,14 +112,18 @@ impl Keeper {
         let fit = overview.standing.is_sound() && overview.coordinator.is_some();
         let candidate = Candidate { me: overview.me, cluster: &self.cluster, lease, fit };
         let role = candidate.settle(&mut self.link).await?;
-        self.tell(role);
         self.register(lease, &overview).await?;
-        self.compare_manifests().await
+        self.compare_manifests().await?;
+        self.tell(role);
+        Ok(())
     }
 
     fn tell(&self, lease: Option<Lease>) {
         self.told.send_if_modified(|told| {
             let changes = *told != lease;
+            if changes {
+                tracing::debug!(?lease, "what etcd says about the coordinator");
+            }
             *told = lease;
             changes
         });
@@ -211,7 +219,7 @@ impl Keeper {
 
     /// Takes everything of this node away at once, so that another need not wait for the lease to end.
     async fn leave(mut self) {
-        let Some(lease) = self.lease else { return };
+        let Some(lease) = self.lease.filter(|_| !self.health.is_away()) else { return };
         let revoked =
             self.link.ask(|client: Client| async move { client.lease_client().revoke(lease).await }).await;
         if let Err(error) = revoked {

@@ -98,3 +98,65 @@ pub(super) fn parse_state(value: &[u8]) -> Option<(State, u16)> {
     let state = State::ALL.into_iter().find(|state| state.name() == name)?;
     Some((state, u16::try_from(value.get("node_id")?.as_u64()?).ok()?))
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+    use bitcoin::Network;
+    use mpc_wallet_core::VoteKey;
+
+    use super::*;
+
+    fn cluster() -> Cluster {
+        let key = |id: u16| VoteKey::from_bytes(&[u8::try_from(id).unwrap(); 32]).unwrap().public();
+        Cluster::new(Network::Regtest, 4, (1..=5).map(|id| (NodeId::new(id), key(id))).collect()).unwrap()
+    }
+
+    #[test]
+    fn a_coordinator_reads_back_and_nothing_but_a_member_is_one() {
+        let cluster = cluster();
+        for member in cluster.members() {
+            let value = coordinator_value(member);
+            assert_eq!(parse_coordinator(value.as_bytes(), &cluster), Some(member));
+        }
+        for forged in [
+            "",
+            "7",
+            "{}",
+            "null",
+            "{\"node_id\":0}",
+            "{\"node_id\":6}",
+            "{\"node_id\":65537}",
+            "{\"node_id\":-1}",
+        ] {
+            assert_eq!(parse_coordinator(forged.as_bytes(), &cluster), None, "{forged}");
+        }
+        assert_eq!(parse_coordinator(&[0xff; 8], &cluster), None);
+    }
+
+    #[test]
+    fn a_state_reads_back_and_nothing_else_is_one() {
+        for state in State::ALL {
+            let value = json!({ "state": state.name(), "node_id": 3 }).to_string();
+            assert_eq!(parse_state(value.as_bytes()), Some((state, 3)));
+        }
+        for forged in ["", "[]", "{\"state\":\"paid\",\"node_id\":3}", "{\"state\":\"signed\"}"] {
+            assert_eq!(parse_state(forged.as_bytes()), None, "{forged}");
+        }
+    }
+
+    #[test]
+    fn the_watched_prefix_holds_what_every_beat_looks_at_and_no_mirror() {
+        let txid = "11".repeat(32).parse().unwrap();
+        assert!(COORDINATOR.starts_with(WATCHED) && MANIFEST.starts_with(WATCHED));
+        let busy = [vote(&txid, NodeId::new(1)), state(&txid), node(NodeId::new(1))];
+        assert!(!busy.iter().any(|key| key.starts_with(WATCHED)));
+    }
+
+    #[test]
+    fn the_manifest_shows_public_keys_and_what_names_the_cluster() {
+        let value = manifest_value(&cluster());
+        assert_eq!((&value["threshold"], value["members"].as_array().unwrap().len()), (&json!(4), 5));
+        assert_eq!(value["members"][0]["vote_key"].as_str().unwrap().len(), 64);
+    }
+}

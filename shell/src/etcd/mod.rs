@@ -22,7 +22,6 @@ mod pause;
 use std::{future::pending, net::SocketAddr, sync::Arc};
 
 use mpc_wallet_core::{Cluster, Lease, NodeId, overview::Overview};
-use prometheus::Registry;
 use tokio::{sync::watch, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
@@ -74,23 +73,20 @@ pub struct EtcdCoordination {
 pub struct EtcdTasks([JoinHandle<()>; 2]);
 
 /// Starts talking to etcd; does not wait for it. The tasks end with `stop`.
-///
-/// # Errors
-/// If the metric of etcd's health is registered already.
+#[must_use]
 pub fn start(
     settings: EtcdSettings,
     presence: Presence,
-    registry: &Registry,
+    health: EtcdHealth,
     stop: &CancellationToken,
-) -> Result<(EtcdCoordination, EtcdHealth, EtcdTasks), prometheus::Error> {
+) -> (EtcdCoordination, EtcdTasks) {
     let Presence { me, cluster, address, overview, facts, queries } = presence;
-    let health = EtcdHealth::start(registry)?;
     let (tell, told) = watch::channel(None);
     let link = Link::new(settings.clone());
-    let keeper = Keeper::new(link, cluster, address, overview.clone(), tell, health.clone());
+    let keeper = Keeper::new(link, cluster, address, overview.clone(), tell, health);
     let mirror = Mirror::new(Link::new(settings), me, Arc::new(facts), queries, overview);
     let tasks = [tokio::spawn(keeper.run(stop.clone())), tokio::spawn(mirror.run(stop.clone()))];
-    Ok((EtcdCoordination { told, ended: false }, health, EtcdTasks(tasks)))
+    (EtcdCoordination { told, ended: false }, EtcdTasks(tasks))
 }
 
 impl EtcdTasks {
@@ -115,5 +111,30 @@ impl Coordination for EtcdCoordination {
             }
             Err(_) => pending().await,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use futures_util::FutureExt as _;
+    use mpc_wallet_core::FencingEpoch;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn each_change_is_told_once_and_the_end_of_the_tasks_ends_the_lease() {
+        let (tell, told) = watch::channel(None);
+        let mut coordination = EtcdCoordination { told, ended: false };
+        assert_eq!(coordination.next().now_or_never(), None);
+        let lease = Some(Lease { holder: NodeId::new(3), epoch: FencingEpoch(7) });
+        tell.send(lease).unwrap();
+        // As the driver does whenever something else is quicker.
+        drop(coordination.next());
+        assert_eq!(coordination.next().now_or_never(), Some(lease));
+        assert_eq!(coordination.next().now_or_never(), None);
+        drop(tell);
+        assert_eq!(coordination.next().now_or_never(), Some(None));
+        assert_eq!(coordination.next().now_or_never(), None);
     }
 }
