@@ -5,7 +5,8 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . scripts/packages.sh
 
-# g++ builds libbitcoinconsensus, cc builds SQLite and ring, openssl makes the certificates.
-require_programs cc:gcc g++:g++ openssl:openssl
+# openssl makes the certificates.
+require_builders
+require_programs openssl:openssl
 require_cargo
 exec cargo devnet "$@"

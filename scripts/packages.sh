@@ -1,6 +1,8 @@
 # Sourced by the other scripts: makes sure that programs are there.
 #
 #   require_programs PROGRAM:PACKAGE...
+#   require_builders
+#   require_etcd
 #
 # Installs the Debian packages of the programs that are missing, as root or through a sudo that asks for no password.
 # Where neither is possible, says exactly which packages are missing and ends with status 1.
@@ -10,10 +12,34 @@ require_programs() {
     for pair in "$@"; do
         command -v "${pair%%:*}" >/dev/null 2>&1 || missing+=("${pair#*:}")
     done
+    install_packages "${missing[@]}"
+}
+
+# What the build of a node needs: cc for SQLite and ring, g++ for libbitcoinconsensus, protoc and the definitions that
+# come apart from it for the etcd client.
+require_builders() {
+    require_programs cc:gcc g++:g++ protoc:protobuf-compiler
+    if ! protoc --descriptor_set_out=/dev/null google/protobuf/descriptor.proto 2>/dev/null; then
+        install_packages libprotobuf-dev
+    fi
+}
+
+# etcd and its client, for suites that start members of their own: the service that Debian's package starts is stopped.
+require_etcd() {
+    local installed=yes
+    command -v etcd >/dev/null 2>&1 || installed=no
+    require_programs etcd:etcd-server etcdctl:etcd-client
+    if [ "$installed" = no ] && [ -d /run/systemd/system ]; then as_root systemctl disable --now etcd; fi
+}
+
+as_root() {
+    if [ "$(id -u)" -eq 0 ]; then "$@"; else sudo -n "$@"; fi
+}
+
+install_packages() {
+    local missing=("$@")
     [ ${#missing[@]} -gt 0 ] || return 0
 
-    local elevate=()
-    if [ "$(id -u)" -ne 0 ]; then elevate=(sudo -n); fi
     if ! command -v apt-get >/dev/null 2>&1; then
         echo "missing packages (Debian's names): ${missing[*]}. Install them with your system's package manager" >&2
         exit 1
@@ -24,8 +50,8 @@ require_programs() {
     fi
     echo "installing ${missing[*]}"
     # Lists may be old or absent on a fresh machine; a failure here shows in the next step.
-    "${elevate[@]}" apt-get -q update || true
-    if ! "${elevate[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -q -y install --no-install-recommends "${missing[@]}"; then
+    as_root apt-get -q update || true
+    if ! as_root env DEBIAN_FRONTEND=noninteractive apt-get -q -y install --no-install-recommends "${missing[@]}"; then
         echo "these packages cannot be installed: ${missing[*]}" >&2
         exit 1
     fi

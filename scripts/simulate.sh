@@ -13,7 +13,7 @@ sim() { "$target/sim/mpc-wallet-sim" "$@"; }
 step() { printf '\n== %s\n' "$*"; }
 
 step "the simulator, optimised and with every check"
-require_programs cc:gcc g++:g++
+require_builders
 require_cargo
 cargo build --locked --profile sim --package mpc-wallet-sim --features mutants
 

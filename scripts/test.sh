@@ -8,7 +8,9 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 step() { printf '\n== %s\n' "$*"; }
 
 step "tools"
-require_programs cc:gcc g++:g++ openssl:openssl
+require_builders
+require_programs openssl:openssl
+require_etcd
 require_cargo
 
 step "format"

@@ -181,6 +181,20 @@ impl BootId {
     }
 }
 
+/// Orders the terms of the coordinator's role: a later holder's is higher, for as long as whoever names the holders
+/// keeps its own order. 0 is "by no lease".
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct FencingEpoch(pub u64);
+
+/// The coordinator's role, as an outside system has given it away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lease {
+    /// Who holds it.
+    pub holder: NodeId,
+    /// Its term.
+    pub epoch: FencingEpoch,
+}
+
 /// A client's request, numbered by the host; replies carry it back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct RequestId(pub u64);

@@ -37,8 +37,8 @@ pub mod wallet_key;
 pub use config::{Cluster, Config, ConfigError, Limits, Timing};
 pub use identity::{VoteKey, VotePublicKey};
 pub use ids::{
-    BootId, Channel, ClusterId, JobId, KeyId, LogIndex, NodeId, PaymentId, PolicyVersion, PresignatureId,
-    ProposalDigest, QueryId, RequestId, Scheme, SessionId,
+    BootId, Channel, ClusterId, FencingEpoch, JobId, KeyId, Lease, LogIndex, NodeId, PaymentId,
+    PolicyVersion, PresignatureId, ProposalDigest, QueryId, RequestId, Scheme, SessionId,
 };
 pub use node::Node;
 pub use time::{Millis, Timestamp};

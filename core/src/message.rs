@@ -11,8 +11,8 @@ use crate::{
     codec::{self, CodecError, consensus},
     identity::{Signed, Statement},
     ids::{
-        BootId, Channel, ClusterId, KeyId, LogIndex, NodeId, PaymentId, PolicyVersion, PresignatureId,
-        Scheme, SessionId,
+        BootId, Channel, ClusterId, FencingEpoch, KeyId, LogIndex, NodeId, PaymentId, PolicyVersion,
+        PresignatureId, Scheme, SessionId,
     },
     refusal::Refusal,
     time::Timestamp,
@@ -48,6 +48,8 @@ pub enum Message {
         payment: PaymentId,
         /// Why not.
         refusal: Refusal,
+        /// Under which lease it coordinates.
+        epoch: FencingEpoch,
     },
     /// The origin asks for votes.
     VoteRequest(Box<SignedProposal>),
@@ -239,6 +241,8 @@ pub struct CoinGrant {
     pub change: Amount,
     /// Lock time to set: the coordinator's tip height.
     pub lock_time: u32,
+    /// Under which lease the granter coordinates; 0 if under none.
+    pub epoch: FencingEpoch,
 }
 
 /// One coin of a grant.

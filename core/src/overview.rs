@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use bitcoin::{Amount, OutPoint, Txid};
 
 use crate::{
-    ids::{KeyId, LogIndex, NodeId, PolicyVersion, Scheme},
+    ids::{BootId, KeyId, Lease, LogIndex, NodeId, PolicyVersion, Scheme},
     mpc::Stage,
     record::BlockRef,
     time::{Millis, Timestamp},
@@ -29,8 +29,12 @@ pub struct Overview {
     pub online: u16,
     /// The coordinator, by this node's view.
     pub coordinator: Option<NodeId>,
+    /// The lease that makes it so; `None` under the embedded rule.
+    pub lease: Option<Lease>,
     /// This node's policy.
     pub policy: PolicyVersion,
+    /// How often its journal was opened.
+    pub boot: BootId,
     /// Journal position.
     pub position: LogIndex,
     /// Whether this node takes part.

@@ -121,6 +121,10 @@ situations! {
     CoordinatorLeavesGrants: Cuts,
     /// A grant comes from a member that was not asked, or not last.
     GrantFromAnother: Cuts,
+    /// An answer about coins is of an earlier term of the coordinator.
+    AnswerOfEarlierTerm: Leases,
+    /// Leases change hands too often to be heeded.
+    LeasesIgnored: Leases,
     /// Coins are granted that the asker knows to be taken.
     GrantOfTakenCoin: Leases,
     /// Coins are granted that the asker has never seen.

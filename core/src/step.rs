@@ -6,7 +6,7 @@ use bitcoin::{Amount, ScriptBuf, Txid};
 
 use crate::{
     chain::{ChainAnswer, ChainQuery},
-    ids::{JobId, KeyId, LogIndex, NodeId, QueryId, RequestId, Scheme, SessionId},
+    ids::{JobId, KeyId, Lease, LogIndex, NodeId, QueryId, RequestId, Scheme, SessionId},
     message::Message,
     mpc::{Advance, KeyShare, Machine, RefusedParams, Slot, Suite, ecdsa::Primes},
     record::Record,
@@ -63,8 +63,9 @@ pub enum Input {
         /// The ceremony it came from.
         ceremony: SessionId,
     },
-    /// Another holder of the coordinator's role was named from outside, or none (`None`: the embedded rule serves).
-    Lease(Option<NodeId>),
+    /// The coordinator's role was given away outside, or is not any more (`None`: the embedded rule serves). Believed for
+    /// convenience only: it may be late, contradict what others are told, and go back in its epochs.
+    Lease(Option<Lease>),
     /// Time passed. Late, early and spurious ticks are all fine.
     Tick,
 }

@@ -6,7 +6,7 @@ use std::{cell::Cell, collections::BTreeSet, rc::Rc};
 
 use bitcoin::{Amount, OutPoint, ScriptBuf, Txid};
 use mpc_wallet_core::{
-    NodeId, PaymentId, RequestId, Timestamp, codec,
+    FencingEpoch, NodeId, PaymentId, RequestId, Timestamp, codec,
     identity::Signed,
     message::{CoinGrant, GrantedCoin, Message},
     mpc::Suite,
@@ -151,6 +151,7 @@ fn proposal(world: &mut World, coin: OutPoint, claimed: u64, fee: u64) -> Propos
         fee: Amount::from_sat(fee),
         change: Amount::from_sat(claimed - 100_000 - fee),
         lock_time: world.ledger.tip().height,
+        epoch: FencingEpoch(0),
     };
     Proposal {
         cluster: world.nodes[&CULPRIT].config().cluster.id(),

@@ -2,10 +2,12 @@
 //!
 //! - [`chain`]: a regtest chain with an Esplora face.
 //! - [`cluster`]: five server processes on it, and the handles by which a test or a person drives them.
+//! - [`servers`]: real servers that the nodes use.
 //! - [`suite`]: what the suites share: their chain, payees, and oracles that read the chain and not the wallet.
 //! - [`hostile`]: a peer that follows no rule.
 
 pub mod chain;
 pub mod cluster;
 pub mod hostile;
+pub mod servers;
 pub mod suite;

@@ -149,7 +149,7 @@ fn gathered(entries: &[Entry]) -> String {
 
 /// Every key of `node.toml`, as these settings would have it.
 fn entries(settings: &Settings, root: &Path) -> Vec<Entry> {
-    let Settings { core, data_dir, secret_key_file, quic, tls, rest, chain, log, .. } = settings;
+    let Settings { core, data_dir, secret_key_file, quic, tls, rest, chain, etcd, log, .. } = settings;
     let text = |text: String| Value::String(text);
     let path = |path: &Path| Value::String(path.to_str().expect("it came from text").to_owned());
     let number = |number: u64| Value::String(number.to_string());
@@ -210,6 +210,27 @@ fn entries(settings: &Settings, root: &Path) -> Vec<Entry> {
         ("limits", "presignatures_most", count(limits.presignatures_most)),
         ("limits", "presigning_faults", number(limits.presigning_faults.into())),
     ];
+    if let Some(etcd) = etcd {
+        let seconds = |span: std::time::Duration| number(span.as_secs());
+        let timeout = u64::try_from(etcd.request_timeout.as_millis()).expect("it came from a u64");
+        let endpoints = etcd.endpoints.iter().map(|endpoint| text(endpoint.clone())).collect();
+        entries.extend([
+            ("etcd", "endpoints", Value::Array(endpoints)),
+            ("etcd", "lease_ttl_s", seconds(etcd.lease_ttl)),
+            ("etcd", "request_timeout_ms", number(timeout)),
+            ("etcd", "mirror_life_s", seconds(etcd.mirror_life)),
+        ]);
+        entries.extend(etcd.ca.iter().map(|ca| ("etcd", "ca", path(ca))));
+        if let Some((cert, key)) = &etcd.client {
+            entries.extend([("etcd", "cert", path(cert)), ("etcd", "key", path(key))]);
+        }
+        if let Some((user, password_file)) = &etcd.user {
+            entries.extend([
+                ("etcd", "user", text(user.clone())),
+                ("etcd", "password_file", path(password_file)),
+            ]);
+        }
+    }
     if settings.primes.is_some() {
         entries.push(("dkg", "primes_file", path(&root.join("node-1/primes.hex"))));
     }
@@ -227,13 +248,25 @@ fn entries(settings: &Settings, root: &Path) -> Vec<Entry> {
 
 /// Everything that the settings say, comparable.
 fn shown(settings: &Settings) -> String {
-    let Settings { core, identity, peers, data_dir, secret_key_file, quic, tls, rest, chain, log, primes } =
-        settings;
+    let Settings {
+        core,
+        identity,
+        peers,
+        data_dir,
+        secret_key_file,
+        quic,
+        tls,
+        rest,
+        chain,
+        etcd,
+        log,
+        primes,
+    } = settings;
     let network = network_name(core.cluster.network());
     let me: NodeId = core.me;
     let identity = identity.public();
     format!(
         "{network} {me} {core:#?} {identity} {peers:#?} {data_dir:?} {secret_key_file:?} {quic:?} {tls:?} {rest:?} \
-         {chain:?} {log:?} {primes:?}"
+         {chain:?} {etcd:?} {log:?} {primes:?}"
     )
 }

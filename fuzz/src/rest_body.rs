@@ -17,7 +17,7 @@ use axum::{
 };
 use bitcoin::{Address, Amount, Network, Txid, hashes::Hash as _};
 use mpc_wallet_core::{
-    KeyId, LogIndex, NodeId, PolicyVersion, Scheme, Timestamp,
+    BootId, KeyId, LogIndex, NodeId, PolicyVersion, Scheme, Timestamp,
     overview::{Overview, PoolView, StandingView},
     step::{Command, Outcome, PaymentRequest},
     tx::State,
@@ -100,6 +100,7 @@ impl Service {
             body_limit: BODY_LIMIT,
             request_timeout: Duration::from_secs(10),
             registry: prometheus::Registry::new(),
+            etcd: None,
         };
         let node = NodeHandle::new(requests, view, Arc::new(Blank));
         Self { runtime, router: router(ApiState::new(node, options)), commands, _overview: overview }
@@ -226,7 +227,9 @@ fn nobody() -> Overview {
         faults_tolerated: 1,
         online: 1,
         coordinator: None,
+        lease: None,
         policy: PolicyVersion::from_bytes([0; 32]),
+        boot: BootId(0),
         position: LogIndex(0),
         standing: StandingView::Sound,
         members: Vec::new(),

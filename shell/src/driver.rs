@@ -195,7 +195,7 @@ where
             Some(input) = self.completions.recv() => Some(input),
             Some(event) = self.lines.transport.recv() => Some(input_of(event)),
             Some(request) = self.lines.requests.recv() => Some(self.admit(request)),
-            holder = self.ports.coordination.next() => Some(Input::Lease(holder)),
+            lease = self.ports.coordination.next() => Some(Input::Lease(lease)),
             () = wake => Some(Input::Tick),
         }
     }

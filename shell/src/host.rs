@@ -2,9 +2,9 @@
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use mpc_wallet_core::{Millis, NodeId, Timestamp};
+use mpc_wallet_core::{Millis, Timestamp};
 
-use crate::ports::{Clock, Coordination};
+use crate::ports::Clock;
 
 mod workers;
 
@@ -47,15 +47,5 @@ impl Clock for SystemClock {
     async fn sleep_until(&self, moment: Timestamp) {
         let wait = moment.since(self.now());
         tokio::time::sleep(Duration::from_millis(wait.0)).await;
-    }
-}
-
-/// No outside coordination: the core's embedded rule serves, the lowest live member coordinates.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct EmbeddedCoordination;
-
-impl Coordination for EmbeddedCoordination {
-    async fn next(&mut self) -> Option<NodeId> {
-        std::future::pending().await
     }
 }

@@ -2,12 +2,13 @@
 //!
 //! [`driver`] is the one loop; it is generic over [`ports`], so production and simulation run the same code. Each
 //! outside system has one adapter behind a port: [`quic`] to the peers, [`journal`] and [`secrets`] on disk, [`esplora`]
-//! to the chain, [`host`] for clock and processors. [`rest`] serves people through a [`handle`]. [`server`] puts it all
+//! to the chain, [`etcd`] for coordination where it is configured, [`host`] for clock and processors. [`rest`] serves people through a [`handle`]. [`server`] puts it all
 //! together from a [`config`].
 
 pub mod config;
 pub mod driver;
 pub mod esplora;
+pub mod etcd;
 pub mod handle;
 pub mod host;
 pub mod journal;

@@ -4,7 +4,7 @@
 use std::future::Future;
 
 use mpc_wallet_core::{
-    Channel, KeyId, Node, NodeId, SessionId, Timestamp,
+    Channel, KeyId, Lease, Node, NodeId, SessionId, Timestamp,
     chain::{ChainAnswer, ChainQuery},
     ids::QueryId,
     mpc::KeyShare,
@@ -97,10 +97,22 @@ pub trait Chain: Send + Sync + 'static {
     fn ask(&self, query: QueryId, question: ChainQuery) -> impl Future<Output = ChainAnswer> + Send;
 }
 
-/// Tells who coordinates. Without an outside system it never says anything, and the core's embedded rule serves.
+/// Tells who coordinates.
 pub trait Coordination: Send + 'static {
-    /// Waits for the next change of the role's holder.
-    fn next(&mut self) -> impl Future<Output = Option<NodeId>> + Send;
+    /// Waits for the next change: who holds the role in which term, or `None` when that cannot be known any more. Dropping
+    /// the future loses nothing.
+    fn next(&mut self) -> impl Future<Output = Option<Lease>> + Send;
+}
+
+/// Without an outside system nothing is ever told, and the core's embedded rule serves: the lowest live member
+/// coordinates.
+impl<T: Coordination> Coordination for Option<T> {
+    async fn next(&mut self) -> Option<Lease> {
+        match self {
+            Some(system) => system.next().await,
+            None => std::future::pending().await,
+        }
+    }
 }
 
 /// The wall clock.

@@ -16,11 +16,13 @@ use crate::{
     config::Settings,
     driver::{self, DriverError, Lines, Ports},
     esplora::{ConnectError, Esplora, EsploraConfig},
+    etcd::{self, Address, EtcdHealth, Presence},
     handle::NodeHandle,
-    host::{EmbeddedCoordination, SystemClock, ThreadWorkers},
+    host::{SystemClock, ThreadWorkers},
     journal::{OpenError, Store},
     ports::TransportEvent,
     quic::{self, Quic, QuicConfig, QuicError, TlsFiles},
+    read::Queries,
     rest::{self, ApiOptions, ApiState},
     secrets::{SealedSecrets, SecretsError},
 };
@@ -68,6 +70,9 @@ pub enum ServerError {
     /// The chain backend's settings are unusable.
     #[error(transparent)]
     Chain(#[from] ConnectError),
+    /// Two adapters claim one metric.
+    #[error(transparent)]
+    Metrics(#[from] prometheus::Error),
     /// Nobody could compute.
     #[error("worker threads: {0}; raise the limit on threads of this user or service")]
     Workers(std::io::Error),
@@ -88,14 +93,19 @@ pub async fn run(settings: Settings, stop: CancellationToken) -> Result<(), Serv
     std::fs::create_dir_all(&data_dir)
         .map_err(|source| ServerError::DataDirectory { path: data_dir.clone(), source })?;
     let (journal, records) = Store::open(&data_dir, cluster, me)?;
-    let read_model = Arc::new(journal.read_model()?);
+    let read_model: Arc<dyn Queries> = Arc::new(journal.read_model()?);
     let secrets = SealedSecrets::open(&data_dir, &settings.secret_key_file, cluster, me)?;
     let shares = secrets
         .load_all()?
         .into_iter()
         .map(|(ceremony, key, share)| SealedShare { ceremony, key, share: Arc::new(share) })
         .collect();
-    let options = ApiOptions::from_settings(&settings);
+    let mut options = ApiOptions::from_settings(&settings);
+    if settings.etcd.is_some() {
+        options.etcd = Some(EtcdHealth::register(&options.registry)?);
+    }
+    let facts = journal.facts()?;
+    let members = settings.core.cluster.clone();
     let (replayed, network) = (records.len(), settings.core.cluster.network());
     let node = Node::replay(settings.core, settings.identity, records, shares)?;
     let node = match settings.primes {
@@ -124,6 +134,21 @@ pub async fn run(settings: Settings, stop: CancellationToken) -> Result<(), Serv
     };
     let (requests, request_line) = mpsc::channel(REQUESTS);
     let (overview, overview_line) = watch::channel(Arc::new(node.overview()));
+    let (coordination, etcd_tasks) = settings
+        .etcd
+        .zip(options.etcd.clone())
+        .map(|(settings, health)| {
+            let presence = Presence {
+                me,
+                cluster: members,
+                address: Address::of(address, transport.local_addr()),
+                overview: overview_line.clone(),
+                facts,
+                queries: Arc::clone(&read_model),
+            };
+            etcd::start(settings, presence, health, &stop)
+        })
+        .unzip();
     let handle = NodeHandle::new(requests, overview_line, read_model);
     let api = ApiState::new(handle, options);
     tracing::info!(node = %me, cluster = %cluster, network = %network, rest = %address,
@@ -136,7 +161,7 @@ pub async fn run(settings: Settings, stop: CancellationToken) -> Result<(), Serv
         journal,
         secrets: Arc::new(secrets),
         chain: Arc::new(esplora),
-        coordination: EmbeddedCoordination,
+        coordination,
         clock: Arc::new(SystemClock::start(node.now())),
         workers: Arc::new(workers),
         entropy: rand_core::OsRng,
@@ -155,6 +180,9 @@ pub async fn run(settings: Settings, stop: CancellationToken) -> Result<(), Serv
         Ok(Ok(())) => {}
         Ok(Err(error)) => tracing::warn!(%error, "HTTP ended badly"),
         Err(error) => tracing::warn!(%error, "HTTP ended badly"),
+    }
+    if let Some(tasks) = etcd_tasks {
+        tasks.ended().await;
     }
     if let Ok(quic) = Arc::try_unwrap(transport) {
         quic.shutdown().await;

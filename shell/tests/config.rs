@@ -13,7 +13,7 @@ use bitcoin::{Network, hex::DisplayHex as _};
 use mpc_wallet_core::{Millis, NodeId, mpc::Suites};
 use mpc_wallet_shell::config::{
     ClusterFiles, ClusterPlan, ConfigErrors, InitError, LogFormat, Manifest, Settings, generate_identity,
-    init_cluster, read_identity, read_secret,
+    init_cluster, read_identity, read_password, read_secret,
 };
 use tempfile::TempDir;
 
@@ -370,4 +370,75 @@ fn a_file_that_holds_no_primes_is_refused_and_not_quoted() {
     assert!(errors.contains("chmod 600"), "{errors}");
     fs::remove_file(&primes).unwrap();
     assert!(refused(&files.nodes[0], &environment).to_string().contains("No such file"));
+}
+
+const ENDPOINTS: (&str, &str) = ("MPC_WALLET_ETCD_ENDPOINTS", "http://127.0.0.1:2379, http://127.0.0.1:2479");
+
+#[test]
+fn etcd_is_optional_and_needs_nothing_but_endpoints() {
+    let (_dir, files) = cluster(&ClusterPlan::default());
+    assert!(load(&files.nodes[0], &[]).is_ok_and(|settings| settings.etcd.is_none()));
+    let settings = load(&files.nodes[0], &[ENDPOINTS]).map_err(|errors| errors.to_string()).unwrap();
+    let etcd = settings.etcd.unwrap();
+    assert_eq!(etcd.endpoints, ["http://127.0.0.1:2379", "http://127.0.0.1:2479"]);
+    assert_eq!((etcd.ca, etcd.client, etcd.user), (None, None, None));
+    assert_eq!((etcd.lease_ttl, etcd.request_timeout), (Duration::from_secs(5), Duration::from_secs(1)));
+    assert_eq!(etcd.mirror_life, Duration::from_secs(86_400));
+}
+
+#[test]
+fn etcd_takes_certificates_and_a_password_from_files() {
+    let (dir, files) = cluster(&ClusterPlan::default());
+    let folder = dir.path().join("node-1");
+    for name in ["etcd-ca.crt", "etcd.crt", "etcd.key"] {
+        fs::write(folder.join(name), "").unwrap();
+    }
+    private(&folder.join("etcd.password"), "correct horse\n");
+    let section = "\n[etcd]\nendpoints = [\"https://etcd-1:2379/\"]\nca = \"etcd-ca.crt\"\ncert = \"etcd.crt\"\n\
+                   key = \"etcd.key\"\nuser = \"mpc\"\npassword_file = \"etcd.password\"\nlease_ttl_s = 10\n";
+    let file = fs::read_to_string(&files.nodes[0]).unwrap();
+    fs::write(&files.nodes[0], file + section).unwrap();
+    let settings = load(&files.nodes[0], &[]).map_err(|errors| errors.to_string()).unwrap();
+    let etcd = settings.etcd.unwrap();
+    assert_eq!(etcd.endpoints, ["https://etcd-1:2379"]);
+    assert_eq!(etcd.ca, Some(folder.join("etcd-ca.crt")));
+    assert_eq!(etcd.client, Some((folder.join("etcd.crt"), folder.join("etcd.key"))));
+    let (user, file) = etcd.user.unwrap();
+    assert_eq!((user.as_str(), read_password(&file).unwrap().as_str()), ("mpc", "correct horse"));
+
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();
+    let errors = refused(&files.nodes[0], &[]).to_string();
+    assert!(errors.contains("chmod 600") && !errors.contains("correct horse"), "{errors}");
+    private(&file, "two\nlines\n");
+    assert!(refused(&files.nodes[0], &[]).to_string().contains("one password of 1 to 256 characters"));
+}
+
+#[test]
+fn what_is_wrong_with_etcd_is_told_with_the_way_out() {
+    let (dir, files) = cluster(&ClusterPlan::default());
+    let file = dir.path().join("some.pem");
+    fs::write(&file, "").unwrap();
+    let file = file.to_str().unwrap();
+    for (environment, told) in [
+        (
+            vec![("MPC_WALLET_ETCD_USER", "mpc")],
+            vec!["etcd.endpoints is missing", "remove the section", "give both"],
+        ),
+        (
+            vec![("MPC_WALLET_ETCD_ENDPOINTS", "etcd-1:2379")],
+            vec!["etcd.endpoints = \"etcd-1:2379\": expected http(s) URLs"],
+        ),
+        (vec![ENDPOINTS, ("MPC_WALLET_ETCD_LEASE_TTL_S", "1")], vec!["whole seconds from 2 to 60"]),
+        (
+            vec![ENDPOINTS, ("MPC_WALLET_ETCD_REQUEST_TIMEOUT_MS", "2500")],
+            vec!["asking 2 endpoints takes up to 5000 ms", "etcd.lease_ttl_s = 5 s"],
+        ),
+        (vec![ENDPOINTS, ("MPC_WALLET_ETCD_CERT", file)], vec!["etcd.key is missing", "write https://"]),
+        (vec![("MPC_WALLET_ETCD_ENDPOINTS", "https://etcd-1:2379")], vec!["etcd.ca is missing"]),
+        (vec![ENDPOINTS, ("MPC_WALLET_ETCD_CA", "nowhere.crt")], vec!["cannot be read", "nowhere.crt"]),
+        (vec![ENDPOINTS, ("MPC_WALLET_ETCD_PREFIX", "/x")], vec!["etcd.prefix = \"/x\": unknown key"]),
+    ] {
+        let errors = refused(&files.nodes[0], &environment).to_string();
+        assert!(told.iter().all(|words| errors.contains(words)), "{told:?} in {errors}");
+    }
 }

@@ -22,7 +22,8 @@ use mpc_wallet_core::{
 };
 use mpc_wallet_shell::{
     driver::{self, DriverError, Lines, Ports},
-    host::{EmbeddedCoordination, SystemClock},
+    etcd::EtcdCoordination,
+    host::SystemClock,
     ports::{Chain, Journal, JournalFailure, SecretStore, Transport, Workers},
 };
 use tokio::sync::{mpsc, watch};
@@ -119,7 +120,7 @@ async fn run(broken: bool) -> (Result<(), DriverError>, Vec<Event>) {
         journal: MemoryJournal { diary: diary.clone(), position: 0, broken },
         secrets: Arc::new(diary.clone()),
         chain: Arc::new(Silence),
-        coordination: EmbeddedCoordination,
+        coordination: None::<EtcdCoordination>,
         clock: Arc::new(SystemClock::start(node.now())),
         workers: Arc::new(Silence),
         entropy: rand_core::OsRng,

@@ -227,6 +227,8 @@ impl Node {
     }
 
     fn hand_over(&mut self, to: NodeId, grant: CoinGrant) {
+        // A grant may be older than the term in which it is given again.
+        let grant = CoinGrant { epoch: self.own_epoch(), ..grant };
         if to == self.config.me {
             // Taken by a timer of this very step, with entropy at hand.
             self.granting.own_grants.push(grant);
@@ -246,7 +248,8 @@ impl Node {
         if to == self.config.me {
             self.give_refusal(payment, refusal);
         } else {
-            self.send(to, Message::CoinRefusal { payment, refusal });
+            let epoch = self.own_epoch();
+            self.send(to, Message::CoinRefusal { payment, refusal, epoch });
         }
     }
 
@@ -299,6 +302,7 @@ impl Node {
             fee: selection.fee,
             change: selection.change,
             lock_time: self.settling.tip_height(),
+            epoch: self.own_epoch(),
         })
     }
 

@@ -1,6 +1,7 @@
 //! The node: the one place where the parts meet.
 //!
-//! Each file is one duty: [`peers`] who is here and who coordinates, [`payments`] from a client's wish to a proposal,
+//! Each file is one duty: [`peers`] who is here and who coordinates, [`fencing`] what is
+//! believed about that from outside, [`payments`] from a client's wish to a proposal,
 //! [`granting`] the coordinator's coins,
 //! [`voting`] from a proposal to consent, [`signing`] and [`leading`] from consent to a signature, [`settling`] from a signature to a
 //! confirmation, [`keygen`] making keys, [`stock`] and [`presigning`] what is made ahead and used once, [`sync`] catching up, [`standing`] whether this node may speak, [`conduct`] what
@@ -11,6 +12,7 @@
 //! away.
 
 mod conduct;
+mod fencing;
 mod granting;
 mod keygen;
 mod leading;
@@ -94,6 +96,7 @@ pub struct Node {
     /// Of every active key: the tweak is curve arithmetic, which a look at the coins must not pay again.
     wallets: BTreeMap<KeyId, Wallet>,
     peers: peers::Peers,
+    fencing: fencing::Fencing,
     payments: payments::Payments,
     granting: granting::Granting,
     voting: voting::Voting,
@@ -144,6 +147,7 @@ impl Node {
             shares: shares.into_iter().map(|sealed| (sealed.ceremony, sealed.share)).collect(),
             wallets: BTreeMap::new(),
             peers: peers::Peers::default(),
+            fencing: fencing::Fencing::default(),
             payments: payments::Payments::default(),
             granting: granting::Granting::default(),
             voting: voting::Voting::default(),
@@ -263,7 +267,9 @@ impl Node {
             Message::Heartbeat(heartbeat) => self.on_heartbeat(from, heartbeat, entropy),
             Message::CoinRequest(request) => self.on_coin_request(from, request),
             Message::CoinGrant(grant) => self.on_coin_grant(from, grant, entropy),
-            Message::CoinRefusal { payment, refusal } => self.on_coin_refusal(from, payment, refusal),
+            Message::CoinRefusal { payment, refusal, epoch } => {
+                self.on_coin_refusal(from, payment, refusal, epoch);
+            }
             Message::VoteRequest(proposal) => self.on_vote_request(from, *proposal, entropy),
             Message::Vote(vote) => self.on_vote(from, vote, entropy),
             Message::Promise(promise) => self.on_promise(from, promise, entropy),
@@ -292,6 +298,7 @@ impl Node {
             Timer::Heartbeat => self.send_heartbeat(),
             Timer::PeerSilent(_) => self.on_membership_change(entropy),
             Timer::CoordinatorGrace => self.serve_coin_queue(),
+            Timer::Lease => self.on_lease_timer(entropy),
             Timer::ChainPoll => self.poll_chain(),
             Timer::CoinQueue => self.serve_coin_queue(),
             Timer::OwnGrants => self.take_own_grants(entropy),

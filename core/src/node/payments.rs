@@ -18,7 +18,7 @@ use super::{Node, timers::Timer};
 use crate::{
     codec,
     identity::Signed,
-    ids::{NodeId, PaymentId, RequestId},
+    ids::{FencingEpoch, NodeId, PaymentId, RequestId},
     message::{CoinGrant, CoinRequest, Message},
     mutant,
     policy::PolicyBreach,
@@ -53,6 +53,8 @@ struct Asking {
     asked: Option<NodeId>,
     /// Grants of others that were of no use.
     useless: u32,
+    /// Whether an answer of an earlier term has been asked for again.
+    asked_anew: bool,
     since: Timestamp,
     give_up: Timestamp,
 }
@@ -106,7 +108,7 @@ impl Node {
         }
         let since = self.now;
         let give_up = since.plus(self.config.timing.coin_wait).plus(ANSWER_MARGIN);
-        let asking = Asking { client, request, asked: None, useless: 0, since, give_up };
+        let asking = Asking { client, request, asked: None, useless: 0, asked_anew: false, since, give_up };
         self.payments.asking.insert(payment, asking);
         self.ask_for_coins(payment);
     }
@@ -250,10 +252,27 @@ impl Node {
         }
     }
 
-    pub(super) fn on_coin_refusal(&mut self, from: NodeId, payment: PaymentId, refusal: Refusal) {
-        if self.payments.asking.get(&payment).is_some_and(|asking| asking.asked == Some(from)) {
+    pub(super) fn on_coin_refusal(
+        &mut self,
+        from: NodeId,
+        payment: PaymentId,
+        refusal: Refusal,
+        epoch: FencingEpoch,
+    ) {
+        let asked = self.payments.asking.get(&payment).is_some_and(|asking| asking.asked == Some(from));
+        if asked && !self.puts_off_late_answer(from, payment, epoch) {
             self.give_refusal(payment, refusal);
         }
+    }
+
+    /// Asks for coins once more without delay. `false` if that was done before for this payment.
+    pub(super) fn ask_anew(&mut self, payment: PaymentId) -> bool {
+        let Some(asking) = self.payments.asking.get_mut(&payment).filter(|asking| !asking.asked_anew) else {
+            return false;
+        };
+        asking.asked_anew = true;
+        self.timers.set(Timer::Request(payment), self.now);
+        true
     }
 
     pub(super) fn give_refusal(&mut self, payment: PaymentId, refusal: Refusal) {
@@ -276,6 +295,10 @@ impl Node {
             sometimes!(GrantFromAnother, asking.asked != Some(from));
             return;
         }
+        let since = asking.since;
+        if self.puts_off_late_answer(from, payment, grant.epoch) {
+            return;
+        }
         if self.state.proposed_for(payment).is_some() {
             self.answer_waiting_client(payment);
             return;
@@ -283,7 +306,7 @@ impl Node {
         // The request timer asks again a little later: the coordinator may have heard of a commitment by then, or this
         // node of a coin.
         match self.doubt(&grant) {
-            Some(Doubt::Unknown) if self.settling.view().is_none_or(|(_, at)| *at < asking.since) => {
+            Some(Doubt::Unknown) if self.settling.view().is_none_or(|(_, at)| *at < since) => {
                 self.look_soon();
                 return;
             }

@@ -24,7 +24,6 @@ use crate::{
 #[derive(Default)]
 pub(super) struct Peers {
     seen: BTreeMap<NodeId, Peer>,
-    lease: Option<NodeId>,
     /// Since when this node believes to coordinate.
     coordinating_since: Option<Timestamp>,
     /// Since when a quorum has been here without a break.
@@ -81,11 +80,6 @@ impl Node {
         if let Some(known) = self.peers.seen.get_mut(&peer) {
             known.connected = false;
         }
-        self.on_membership_change(entropy);
-    }
-
-    pub(super) fn on_lease(&mut self, holder: Option<NodeId>, entropy: &mut dyn CryptoRngCore) {
-        self.peers.lease = holder;
         self.on_membership_change(entropy);
     }
 
@@ -301,9 +295,9 @@ impl Node {
 
     /// The lease's holder while it is alive, else the lowest live member.
     pub(super) fn coordinator(&self) -> NodeId {
-        match self.peers.lease {
-            Some(holder) if self.is_live(holder) => holder,
-            Some(_) | None => self.live().first().copied().unwrap_or(self.config.me),
+        match self.lease_in_force() {
+            Some(lease) => lease.holder,
+            None => self.live().first().copied().unwrap_or(self.config.me),
         }
     }
 

@@ -14,7 +14,7 @@ use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
 
 use super::{SEQUENCE, Wallet, build};
 use crate::{
-    ids::{ClusterId, KeyId, NodeId, PaymentId, Scheme},
+    ids::{ClusterId, FencingEpoch, KeyId, NodeId, PaymentId, Scheme},
     message::{CoinGrant, GrantedCoin},
     time::Timestamp,
     tx::{Prevout, Proposal},
@@ -109,6 +109,7 @@ pub(super) fn grant(scheme: Scheme, values: &[u64], fee: u64, change: u64) -> Co
         fee: Amount::from_sat(fee),
         change: Amount::from_sat(change),
         lock_time: LOCK_TIME,
+        epoch: FencingEpoch(0),
     }
 }
 

@@ -7,8 +7,8 @@ use bitcoin::{
     absolute::LockTime, hashes::Hash, hex::FromHex, transaction::Version,
 };
 use mpc_wallet_core::{
-    BootId, Cluster, ClusterId, KeyId, LogIndex, Millis, NodeId, PaymentId, PolicyVersion, PresignatureId,
-    ProposalDigest, Scheme, SessionId, Timestamp, VoteKey, WalletKey,
+    BootId, Cluster, ClusterId, FencingEpoch, KeyId, LogIndex, Millis, NodeId, PaymentId, PolicyVersion,
+    PresignatureId, ProposalDigest, Scheme, SessionId, Timestamp, VoteKey, WalletKey,
     identity::Signed,
     message::{
         Bundle, CoinGrant, CoinRequest, FinalTransaction, GrantedCoin, Heartbeat, KeyProof, KeygenConfirm,
@@ -236,8 +236,9 @@ pub(crate) fn messages() -> Vec<Message> {
             fee: Amount::from_sat(1_000),
             change: Amount::from_sat(49_000),
             lock_time: 812,
+            epoch: FencingEpoch(300),
         }),
-        Message::CoinRefusal { payment: PAYMENT, refusal: Refusal::NoFeeEstimate },
+        Message::CoinRefusal { payment: PAYMENT, refusal: Refusal::NoFeeEstimate, epoch: FencingEpoch(300) },
         Message::VoteRequest(Box::new(signed_proposal())),
         Message::Vote(vote(2, Decision::Approve)),
         Message::Promise(promise()),

@@ -37,12 +37,12 @@ pub use binary::{repository, server_binary};
 pub use node::NodeProcess;
 pub use options::{ClusterOptions, Place, Ports};
 pub use view::{
-    AddressView, BalanceView, ClusterView, KeygenRun, KeygenView, Kind, NodeView, NodesView, PaymentView,
-    StageView, StockView, TransactionView, TransitionView, VoteView,
+    AddressView, BalanceView, ClusterView, CoordinationView, KeygenRun, KeygenView, Kind, NodeView,
+    NodesView, PaymentView, StageView, StockView, TransactionView, TransitionView, VoteView,
 };
 pub use wait::{hold_for, wait_for};
 
-use ports::Reservation;
+pub use ports::PortBlock;
 
 /// Until a started process must answer HTTP. Only a failing start waits so long.
 const START_WITHIN: Duration = Duration::from_secs(30);
@@ -57,7 +57,7 @@ pub struct Cluster {
     chain: Regtest,
     folder: Folder,
     threshold: u16,
-    _ports: Option<Reservation>,
+    _ports: Option<PortBlock>,
 }
 
 /// Where a cluster keeps everything.
@@ -97,7 +97,7 @@ impl Cluster {
         };
         let dir = folder.path().to_owned();
         let reservation =
-            matches!(options.ports, Ports::Free).then(|| ports::reserve(options.nodes)).transpose()?;
+            matches!(options.ports, Ports::Free).then(|| PortBlock::reserve(options.nodes)).transpose()?;
         // A free port for the chain is the system's choice: 0.
         let (rest, quic, face) = match (&options.ports, &reservation) {
             (Ports::Fixed { rest, quic, chain }, _) => (*rest, *quic, *chain),

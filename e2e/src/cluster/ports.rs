@@ -16,34 +16,34 @@ const BLOCK: u16 = 32;
 const BLOCKS: u16 = 375;
 
 /// A block of ports: the guard, then one for each node.
-pub(super) struct Reservation {
+pub struct PortBlock {
     base: u16,
     _guard: TcpListener,
 }
 
-impl Reservation {
+impl PortBlock {
     /// Node N may use this plus N, for TCP and for UDP.
-    pub(super) fn base(&self) -> u16 {
+    pub fn base(&self) -> u16 {
         self.base
     }
-}
 
-/// Reserves a port for each node. Errors when no block is free.
-pub(super) fn reserve(nodes: u16) -> anyhow::Result<Reservation> {
-    static NEXT: AtomicU16 = AtomicU16::new(0);
-    anyhow::ensure!(nodes < BLOCK, "{nodes} nodes do not fit a block of {BLOCK} ports");
-    // Processes begin at different places, so that they seldom try the same blocks.
-    let start = u16::try_from(std::process::id() % u32::from(BLOCKS))?;
-    for _ in 0..BLOCKS {
-        let turn = NEXT.fetch_add(1, Ordering::Relaxed) % BLOCKS;
-        let block = (start + turn) % BLOCKS;
-        let base = FIRST + block * BLOCK;
-        let Ok(guard) = TcpListener::bind((Ipv4Addr::LOCALHOST, base)) else { continue };
-        if check_free(base, base, nodes).is_ok() {
-            return Ok(Reservation { base, _guard: guard });
+    /// Reserves a port for each node. Errors when no block is free.
+    pub fn reserve(nodes: u16) -> anyhow::Result<Self> {
+        static NEXT: AtomicU16 = AtomicU16::new(0);
+        anyhow::ensure!(nodes < BLOCK, "{nodes} nodes do not fit a block of {BLOCK} ports");
+        // Processes begin at different places, so that they seldom try the same blocks.
+        let start = u16::try_from(std::process::id() % u32::from(BLOCKS))?;
+        for _ in 0..BLOCKS {
+            let turn = NEXT.fetch_add(1, Ordering::Relaxed) % BLOCKS;
+            let block = (start + turn) % BLOCKS;
+            let base = FIRST + block * BLOCK;
+            let Ok(guard) = TcpListener::bind((Ipv4Addr::LOCALHOST, base)) else { continue };
+            if check_free(base, base, nodes).is_ok() {
+                return Ok(Self { base, _guard: guard });
+            }
         }
+        anyhow::bail!("no {nodes} neighbouring ports from {FIRST} on are free")
     }
-    anyhow::bail!("no {nodes} neighbouring ports from {FIRST} on are free")
 }
 
 /// Checks that every node's ports are free. Errors with the first that is not, and what to do.
@@ -79,13 +79,13 @@ mod tests {
 
     #[test]
     fn two_reservations_never_share_a_port() {
-        let (one, two) = (reserve(5).unwrap(), reserve(5).unwrap());
+        let (one, two) = (PortBlock::reserve(5).unwrap(), PortBlock::reserve(5).unwrap());
         assert!(one.base().abs_diff(two.base()) >= BLOCK);
     }
 
     #[test]
     fn a_port_in_use_is_named_with_the_remedy() {
-        let reserved = reserve(2).unwrap();
+        let reserved = PortBlock::reserve(2).unwrap();
         let port = reserved.base() + 2;
         let _taken = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).unwrap();
         let error = check_free(reserved.base(), reserved.base(), 2).unwrap_err().to_string();

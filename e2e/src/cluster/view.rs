@@ -95,6 +95,15 @@ pub struct VoteView {
     pub node_id: u16,
     /// Yes or no.
     pub approve: bool,
+    /// Why not.
+    #[serde(default)]
+    pub reason: Option<String>,
+    /// The round.
+    #[serde(default)]
+    pub round: u32,
+    /// The voter's signature, hexadecimal.
+    #[serde(default)]
+    pub signature: String,
 }
 
 /// One change of state or of its reason.
@@ -130,6 +139,17 @@ pub struct ClusterView {
     pub threshold: u16,
     /// The coordinator; `None` while there is none.
     pub coordinator: Option<u16>,
+    /// What makes it so.
+    pub coordination: CoordinationView,
+}
+
+/// What makes a coordinator one.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct CoordinationView {
+    /// `lease` or `embedded_rule`.
+    pub by: String,
+    /// The lease's fencing epoch.
+    pub epoch: Option<u64>,
 }
 
 /// `GET /api/v1/cluster/nodes`

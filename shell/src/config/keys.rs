@@ -42,6 +42,9 @@ pub enum KeyFileError {
     /// Not 64 hexadecimal digits.
     #[error("{} does not hold 64 hexadecimal digits", .0.display())]
     Form(PathBuf),
+    /// Not one line of a few characters.
+    #[error("{} does not hold one password of 1 to {MAX_PASSWORD} characters on one line", .0.display())]
+    PasswordForm(PathBuf),
     /// No key of the curve.
     #[error("{}: {source}", path.display())]
     Key {
@@ -66,6 +69,9 @@ pub enum KeyFileError {
     NoUse(RefusedParams),
 }
 
+/// Longest password, in bytes.
+const MAX_PASSWORD: usize = 256;
+
 /// The way to a file of primes.
 const MAKE_PRIMES: &str = "mpc-wallet-cli primes generate makes such a file";
 
@@ -89,6 +95,18 @@ pub fn read_primes(path: &Path) -> Result<Primes, KeyFileError> {
     let text = read_private(path, Primes::MAX_BYTES, form)?;
     let bytes = Vec::from_hex(digits(&text)).map(Zeroizing::new).map_err(|_| form())?;
     Primes::from_secret_bytes(&bytes).map_err(|source| KeyFileError::Primes { path: path.to_owned(), source })
+}
+
+/// Reads a password: the file's only line.
+///
+/// # Errors
+/// If the file is missing, open to others (mode beyond 0600) or not one short line. No error quotes the contents.
+pub fn read_password(path: &Path) -> Result<Zeroizing<String>, KeyFileError> {
+    let form = || KeyFileError::PasswordForm(path.to_owned());
+    let text = read_private(path, MAX_PASSWORD, form)?;
+    let line = digits(&text);
+    let fits = (1..=MAX_PASSWORD).contains(&line.len()) && !line.contains(char::is_control);
+    fits.then(|| Zeroizing::new(line.to_owned())).ok_or_else(form)
 }
 
 /// A file of its owner's alone, with the digits of at most `most` bytes.

@@ -7,6 +7,7 @@
 //! The manifest (`cluster.toml`) is the same on every node; what is in it names the cluster, so nothing there can be
 //! overridden.
 
+mod etcd;
 mod init;
 mod keys;
 mod manifest;
@@ -15,8 +16,11 @@ mod policy;
 mod problem;
 mod reader;
 
+pub use etcd::EtcdSettings;
 pub use init::{ClusterFiles, ClusterPlan, InitError, init_cluster};
-pub use keys::{KeyFileError, generate_identity, generate_primes, read_identity, read_primes, read_secret};
+pub use keys::{
+    KeyFileError, generate_identity, generate_primes, read_identity, read_password, read_primes, read_secret,
+};
 pub use manifest::{Manifest, network_name, parse_network};
 pub use node::{ChainSettings, LogFormat, LogSettings, QuicSettings, RestSettings, Settings, TlsSettings};
 pub use problem::{ConfigErrors, ConfigProblem};

@@ -16,6 +16,7 @@ use mpc_wallet_core::{
 };
 
 use super::{
+    etcd::{EtcdSettings, read_etcd},
     keys::{read_identity, read_primes, read_secret},
     manifest::{Manifest, parse_id},
     policy::{parse_millis, read_limits, read_policy, read_timing},
@@ -43,6 +44,8 @@ pub struct Settings {
     pub rest: RestSettings,
     /// The chain backend.
     pub chain: ChainSettings,
+    /// Where coordination is kept; `None` coordinates by the embedded rule.
+    pub etcd: Option<EtcdSettings>,
     /// What is logged, and how.
     pub log: LogSettings,
     /// Primes for the first SegWit key generation of this run; never on mainnet.
@@ -112,8 +115,9 @@ const REQUEST_TIMEOUT: Millis = Millis(15_000);
 /// Time that an answer needs beyond the wait for coins.
 const ANSWER_MARGIN: Millis = Millis(1_000);
 /// Every section of `node.toml`.
-const SECTIONS: [&str; 11] =
-    ["node", "cluster", "quic", "tls", "rest", "chain", "secrets", "policy", "timing", "limits", "dkg"];
+const SECTIONS: [&str; 12] = [
+    "node", "cluster", "quic", "tls", "rest", "chain", "secrets", "policy", "timing", "limits", "dkg", "etcd",
+];
 
 /// Blocks until a payment counts as confirmed, unless configured: reorganisations are rare and shallow on mainnet,
 /// free on the others.
@@ -160,6 +164,7 @@ impl Settings {
         let chain = read_chain(&mut reader, timing);
         let secret_key_file = read_key_path(&mut reader, "secrets", "key_file");
         let primes = read_dkg(&mut reader, network);
+        let etcd = read_etcd(&mut reader);
 
         if let (Some(manifest), Some(node)) = (&manifest, &node) {
             check_identity(&mut reader, manifest, node.id, &node.identity);
@@ -189,6 +194,7 @@ impl Settings {
                 tls: tls?,
                 rest: rest?,
                 chain: ChainSettings { esplora: chain.esplora },
+                etcd,
                 log: node.log,
                 primes,
             })
@@ -379,11 +385,11 @@ fn check_identity(reader: &mut Reader, manifest: &Manifest, me: NodeId, identity
     }
 }
 
-fn non_empty(text: &str) -> Option<String> {
+pub(super) fn non_empty(text: &str) -> Option<String> {
     (!text.is_empty()).then(|| text.to_owned())
 }
 
-fn parse_url(text: &str) -> Option<String> {
+pub(super) fn parse_url(text: &str) -> Option<String> {
     let uri: Uri = text.parse().ok()?;
     let web = matches!(uri.scheme_str(), Some("http" | "https"));
     (web && uri.host().is_some_and(|host| !host.is_empty())).then(|| text.trim_end_matches('/').to_owned())

@@ -59,6 +59,11 @@ impl Reader {
         }
     }
 
+    /// Whether a section is there, be it empty.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.root.contains_key(name)
+    }
+
     /// Takes a section out of the file; a missing one is empty.
     pub(super) fn section(&mut self, name: &'static str) -> Section<'_> {
         let table = match self.root.remove(name) {

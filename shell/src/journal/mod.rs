@@ -23,12 +23,14 @@ use tokio::sync::oneshot;
 
 use crate::ports::{Journal, JournalFailure};
 
+mod facts;
 mod projection;
 mod read_model;
 mod rows;
 mod schema;
 mod writer;
 
+pub use facts::Facts;
 pub use projection::ProjectionError;
 pub use read_model::ReadModel;
 
@@ -212,6 +214,17 @@ impl Store {
     /// [`OpenError::Database`] if SQLite cannot open it again.
     pub fn read_model(&self) -> Result<ReadModel, OpenError> {
         ReadModel::open(&self.database)
+            .map_err(|source| OpenError::Database { path: self.database.clone(), source })
+    }
+}
+
+impl Store {
+    /// A reader of the journal itself; it may be used while this store writes.
+    ///
+    /// # Errors
+    /// [`OpenError::Database`] if SQLite cannot open it again.
+    pub fn facts(&self) -> Result<Facts, OpenError> {
+        Facts::open(&self.database)
             .map_err(|source| OpenError::Database { path: self.database.clone(), source })
     }
 }

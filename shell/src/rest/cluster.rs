@@ -55,6 +55,7 @@ pub(super) async fn status(
         "quorum_margin": i32::from(overview.online) - i32::from(overview.threshold),
         "frozen": !quorum,
         "coordinator": overview.coordinator.map(|node| node.get()),
+        "coordination": coordination(&overview),
         "versions": versions(&overview),
         "policy_version": overview.policy.to_string(),
         "keys": keys,
@@ -65,6 +66,14 @@ pub(super) async fn status(
         "journal_position": overview.position.0,
         "standing": standing(overview.standing),
     })))
+}
+
+/// What makes the coordinator one: a lease in etcd with its fencing epoch, or the rule that the lowest live node does it.
+fn coordination(overview: &Overview) -> Value {
+    match overview.lease {
+        Some(lease) => json!({ "by": "lease", "epoch": lease.epoch.0 }),
+        None => json!({ "by": "embedded_rule" }),
+    }
 }
 
 /// Whether the node takes part, and if not, how many peers have told it what they saw of it.

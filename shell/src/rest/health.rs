@@ -13,7 +13,7 @@ use crate::units::rfc3339;
 /// A driver that has shown nothing for so long is stuck; it speaks several times a second.
 const DRIVER_SILENCE: Millis = Millis(10_000);
 
-/// `GET /health`: the process answers.
+/// `GET /health`: the process answers; `degraded` lists what else is wrong.
 pub(super) async fn alive(State(state): State<ApiState>) -> Json<Value> {
     let (overview, now) = state.present();
     Json(json!({
@@ -21,10 +21,12 @@ pub(super) async fn alive(State(state): State<ApiState>) -> Json<Value> {
         "timestamp": rfc3339(now),
         "version": VERSION,
         "node_id": overview.me.get(),
+        "degraded": state.options().degraded(),
     }))
 }
 
-/// `GET /health/ready`: a payment posted now could be signed. 503 if not, with what is missing.
+/// `GET /health/ready`: a payment posted now could be signed. 503 if not, with what is missing. What is `degraded` stops
+/// no payment.
 pub(super) async fn ready(State(state): State<ApiState>) -> (StatusCode, Json<Value>) {
     let (overview, now) = state.present();
     let components = components(&overview, now);
@@ -42,6 +44,7 @@ pub(super) async fn ready(State(state): State<ApiState>) -> (StatusCode, Json<Va
         "version": VERSION,
         "node_id": overview.me.get(),
         "components": listed,
+        "degraded": state.options().degraded(),
     });
     (status, Json(document))
 }

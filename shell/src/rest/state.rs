@@ -9,6 +9,7 @@ use prometheus::Registry;
 use super::problem::Problem;
 use crate::{
     config::Settings,
+    etcd::EtcdHealth,
     handle::NodeHandle,
     read::{Queries, ReadError},
     units,
@@ -27,9 +28,16 @@ pub struct ApiOptions {
     pub request_timeout: Duration,
     /// Metrics of the other adapters; `/metrics` shows them beside its own.
     pub registry: Registry,
+    /// How etcd is doing; `None` without it.
+    pub etcd: Option<EtcdHealth>,
 }
 
 impl ApiOptions {
+    /// What is wrong beside the node itself, a sentence each. Payments go on all the same.
+    pub(super) fn degraded(&self) -> Vec<String> {
+        self.etcd.as_ref().map(EtcdHealth::notes).unwrap_or_default()
+    }
+
     /// As configured, with an empty registry.
     #[must_use]
     pub fn from_settings(settings: &Settings) -> Self {
@@ -39,6 +47,7 @@ impl ApiOptions {
             body_limit: settings.rest.body_limit,
             request_timeout: settings.rest.request_timeout,
             registry: Registry::new(),
+            etcd: None,
         }
     }
 }

@@ -16,7 +16,7 @@ use bitcoin::{
     secp256k1::{Parity, PublicKey},
 };
 use mpc_wallet_core::{
-    KeyId, LogIndex, Millis, NodeId, PolicyVersion, Scheme, Timestamp,
+    BootId, KeyId, LogIndex, Millis, NodeId, PolicyVersion, Scheme, Timestamp,
     overview::{
         Balance, ChainTip, CoinView, GroupView, KeygenPhase, KeygenView, MemberStatus, MemberView, Overview,
         PoolView, StandingView, WalletView,
@@ -113,7 +113,9 @@ pub fn healthy() -> Overview {
         faults_tolerated: 1,
         online: 5,
         coordinator: Some(NodeId::new(1)),
+        lease: None,
         policy: PolicyVersion::from_bytes([7; 32]),
+        boot: BootId(1),
         position: LogIndex(42),
         standing: StandingView::Sound,
         members: (1..=5).map(member).collect(),
@@ -295,6 +297,7 @@ pub fn scripted(overview: Overview, past: Past, mut script: Script) -> ScriptedN
             body_limit: 64 * 1024,
             request_timeout: Duration::from_millis(500),
             registry: prometheus::Registry::new(),
+            etcd: None,
         },
     );
     ScriptedNode { state, overview, memory, commands }

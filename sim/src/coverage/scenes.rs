@@ -19,11 +19,13 @@ const TIMES: u64 = 5;
 /// A name, what it is played for, and, for a seed, a plan.
 type Scene = (&'static str, Situation, fn(u64) -> FaultPlan);
 
-const ALL: [Scene; 12] = [
+const ALL: [Scene; 14] = [
     ("scene `stolen under way`", Situation::ApprovedCoinGoesBad, stolen_under_way),
     ("scene `false witness`", Situation::FalseAccusation, false_witness),
     ("scene `asked too late`", Situation::PromiseRefused, asked_too_late),
     ("scene `new coordinator`", Situation::GrantFromAnother, new_coordinator),
+    ("scene `earlier term`", Situation::AnswerOfEarlierTerm, earlier_term),
+    ("scene `restless role`", Situation::LeasesIgnored, restless_role),
     ("scene `outvoted`", Situation::RefusalBesideCertificate, outvoted),
     ("scene `taken already`", Situation::GrantOfTakenCoin, taken_already),
     ("scene `second wallet`", Situation::SignsWithoutStock, segwit::second_wallet),
@@ -101,6 +103,33 @@ fn new_coordinator(seed: u64) -> FaultPlan {
         network: NetworkProfile { delay: Span { least: 50, most: 300 }, ..quiet(seed).network },
         leases: (1..=5).map(|node| Lease { at: 5_300, node, holder: Some(5) }).collect(),
         payments: (0..12_u16).map(|n| Payment::new(5_000 + 20 * u64::from(n), 2 + n % 3, 100_000)).collect(),
+        chain: ChainPlan::quiet(vec![2_000_000; 12]),
+        ..quiet(seed)
+    }
+}
+
+/// The coordinator has heard of an earlier term of its own than those who ask it: a moment later it is told a lower epoch.
+fn earlier_term(seed: u64) -> FaultPlan {
+    let told = |node: u16| if node == 5 { 5_305 } else { 5_300 };
+    FaultPlan {
+        leases: (1..=5).map(|node| Lease { at: told(node), node, holder: Some(5) }).collect(),
+        payments: (0..4_u16).map(|n| Payment::new(6_500 + 20 * u64::from(n), 1 + n, 100_000)).collect(),
+        chain: ChainPlan::quiet(vec![2_000_000; 12]),
+        ..quiet(seed)
+    }
+}
+
+/// The role changes hands ten times a second while payments are made.
+fn restless_role(seed: u64) -> FaultPlan {
+    let turns = (0..30_u16).flat_map(|turn| (1..=5).map(move |node| (turn, node)));
+    let told = |(turn, node): (u16, u16)| Lease {
+        at: 5_000 + 100 * u64::from(turn),
+        node,
+        holder: Some(turn % 5 + 1),
+    };
+    FaultPlan {
+        leases: turns.map(told).collect(),
+        payments: (0..4_u16).map(|n| Payment::new(5_500 + 20 * u64::from(n), 1 + n, 100_000)).collect(),
         chain: ChainPlan::quiet(vec![2_000_000; 12]),
         ..quiet(seed)
     }

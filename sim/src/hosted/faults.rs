@@ -234,19 +234,19 @@ impl Hosted {
 
     pub(super) fn tell_lease(&mut self, lease: Lease) {
         if self.phase == Phase::Trouble {
-            self.tell_holder(NodeId::new(lease.node), lease.holder.map(NodeId::new));
+            self.tell_holder(NodeId::new(lease.node), lease.told());
         }
     }
 
-    fn tell_holder(&mut self, node: NodeId, holder: Option<NodeId>) {
+    fn tell_holder(&mut self, node: NodeId, lease: Option<mpc_wallet_core::Lease>) {
         let told = {
             let stage = locked(&self.stage);
             let door = stage.machines.get(&node).and_then(|machine| machine.door.as_ref());
             let leases: Option<&mpsc::Sender<_>> = door.map(|door| &door.leases);
-            leases.is_some_and(|leases| leases.try_send(holder).is_ok())
+            leases.is_some_and(|leases| leases.try_send(lease).is_ok())
         };
         if told {
-            self.note(node, format_args!("is told that {holder:?} coordinates"));
+            self.note(node, format_args!("is told of the lease {lease:?}"));
         }
     }
 

@@ -8,7 +8,7 @@ use std::{
 };
 
 use mpc_wallet_core::{
-    KeyId, NodeId, SessionId, Timestamp,
+    KeyId, Lease, NodeId, SessionId, Timestamp,
     chain::{ChainAnswer, ChainObservation, ChainQuery},
     ids::QueryId,
     mpc::KeyShare,
@@ -141,12 +141,12 @@ fn observe(stage: &mut Stage, now: u64, me: NodeId, question: &ChainQuery) -> Ch
 }
 
 /// What the node is told about the coordinator.
-pub(super) struct HostCoordination(pub(super) tokio::sync::mpsc::Receiver<Option<NodeId>>);
+pub(super) struct HostCoordination(pub(super) tokio::sync::mpsc::Receiver<Option<Lease>>);
 
 impl Coordination for HostCoordination {
-    async fn next(&mut self) -> Option<NodeId> {
+    async fn next(&mut self) -> Option<Lease> {
         match self.0.recv().await {
-            Some(holder) => holder,
+            Some(lease) => lease,
             None => pending().await,
         }
     }

@@ -10,7 +10,7 @@ use std::{
 
 use bitcoin::Transaction;
 use mpc_wallet_core::{
-    Channel, Config, LogIndex, NodeId, Scheme, Timestamp, message::Message, overview::Overview,
+    Channel, Config, Lease, LogIndex, NodeId, Scheme, Timestamp, message::Message, overview::Overview,
     record::Record, state::State, step::Alert,
 };
 use mpc_wallet_shell::handle::Request;
@@ -81,7 +81,7 @@ pub(super) enum Power {
 pub(super) struct Door {
     pub(super) requests: mpsc::Sender<Request>,
     pub(super) overview: watch::Receiver<Arc<Overview>>,
-    pub(super) leases: mpsc::Sender<Option<NodeId>>,
+    pub(super) leases: mpsc::Sender<Option<Lease>>,
     pub(super) stop: CancellationToken,
 }
 

@@ -1,6 +1,6 @@
 //! What can go wrong, as data. Each list of a plan names moments; nothing here happens by itself.
 
-use mpc_wallet_core::tx::State as TxState;
+use mpc_wallet_core::{FencingEpoch, NodeId, tx::State as TxState};
 use serde::{Deserialize, Serialize};
 
 /// The backend is down from one moment to another.
@@ -253,6 +253,15 @@ pub struct Lease {
     pub node: u16,
     /// Who holds the role; nobody named if absent.
     pub holder: Option<u16>,
+}
+
+impl Lease {
+    /// What the node is told. Epochs go up and down: whoever gives the role away may have lost his memory, or lie.
+    #[must_use]
+    pub fn told(&self) -> Option<mpc_wallet_core::Lease> {
+        let epoch = FencingEpoch(self.at.wrapping_mul(7_919) % 16);
+        self.holder.map(|holder| mpc_wallet_core::Lease { holder: NodeId::new(holder), epoch })
+    }
 }
 
 /// A member that does not follow the protocol.

@@ -284,9 +284,9 @@ impl World {
         if self.phase != Phase::Trouble {
             return Ok(());
         }
-        let (node, holder) = (NodeId::new(lease.node), lease.holder.map(NodeId::new));
-        self.note(node, format_args!("is told that {holder:?} coordinates"));
-        self.input(node, Input::Lease(holder))
+        let (node, told) = (NodeId::new(lease.node), lease.told());
+        self.note(node, format_args!("is told of the lease {told:?}"));
+        self.input(node, Input::Lease(told))
     }
 
     /// A tick that nobody asked for.
