@@ -21,11 +21,17 @@ const SOON: Duration = Duration::from_secs(60);
 /// A cluster with etcd, a key and `coins` coins of 50,000 sat, coordinated by lease.
 fn funded(coins: u32) -> (Etcd, Cluster) {
     let etcd = Etcd::start().unwrap();
-    let cluster = Cluster::start(&mining_options().with_etcd(&etcd)).unwrap();
+    let cluster = funded_on(&etcd, coins);
+    (etcd, cluster)
+}
+
+/// The same on an etcd of the test's choice.
+fn funded_on(etcd: &Etcd, coins: u32) -> Cluster {
+    let cluster = Cluster::start(&mining_options().with_etcd(etcd)).unwrap();
     cluster.run_dkg().unwrap();
     cluster.fund(50_000, coins).unwrap();
     wait_for_lease(&cluster);
-    (etcd, cluster)
+    cluster
 }
 
 fn running(cluster: &Cluster) -> impl Iterator<Item = &NodeProcess> {
