@@ -241,10 +241,14 @@ impl ClusterOptions {
     /// Gives every node this etcd, with a lease so short that tests need not wait long for its end.
     #[must_use]
     pub fn with_etcd(self, etcd: &Etcd) -> Self {
-        self.set("etcd", "endpoints", etcd.endpoints()).set("etcd", "lease_ttl_s", 2).set(
-            "etcd",
-            "request_timeout_ms",
-            500,
-        )
+        let mut options = self.set("etcd", "endpoints", etcd.endpoints());
+        options = options.set("etcd", "lease_ttl_s", 2).set("etcd", "request_timeout_ms", 500);
+        if let Some(papers) = &etcd.papers {
+            options = options.set("etcd", "ca", papers.ca.display());
+        }
+        if let Some(password) = &etcd.password {
+            options = options.set("etcd", "user", "root").set("etcd", "password_file", password.display());
+        }
+        options
     }
 }
