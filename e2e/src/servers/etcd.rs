@@ -242,7 +242,7 @@ impl ClusterOptions {
     #[must_use]
     pub fn with_etcd(self, etcd: &Etcd) -> Self {
         let mut options = self.set("etcd", "endpoints", etcd.endpoints());
-        options = options.set("etcd", "lease_ttl_s", 2).set("etcd", "request_timeout_ms", 500);
+        options = options.set("etcd", "lease_ttl_s", 3).set("etcd", "request_timeout_ms", 500);
         if let Some(papers) = &etcd.papers {
             options = options.set("etcd", "ca", papers.ca.display());
         }
