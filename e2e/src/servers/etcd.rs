@@ -3,7 +3,9 @@
 //! They are Debian's `etcd-server`, driven by its `etcdctl`, with an election timeout of half a second so that the loss
 //! of a leader is over quickly.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, OpenOptions, Permissions};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -11,6 +13,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use tempfile::TempDir;
 
+use super::papers::Papers;
 use crate::cluster::{ClusterOptions, PortBlock, wait_for};
 
 /// Members of the cluster; two of them are a quorum.
@@ -19,12 +22,19 @@ const MEMBERS: u16 = 3;
 /// Until a started cluster must answer. Only a failing start waits so long.
 const START_WITHIN: Duration = Duration::from_secs(30);
 
+/// What guarded members ask for.
+const PASSWORD: &str = "correct horse battery";
+
 /// How long etcdctl waits for an answer.
 const ANSWER_WITHIN: &str = "3s";
 
 /// A running etcd cluster. Dropping it ends its members and removes their data.
 pub struct Etcd {
     members: Vec<Member>,
+    /// How clients are served: in the open, or over TLS.
+    papers: Option<Papers>,
+    /// The file with the password of the user `root`, once every request needs it.
+    password: Option<PathBuf>,
     dir: TempDir,
     _ports: PortBlock,
 }
@@ -45,18 +55,39 @@ impl Member {
 impl Etcd {
     /// Starts three members and waits until they serve. Errors when etcd is not installed or does not come up.
     pub fn start() -> anyhow::Result<Self> {
+        Self::start_with(false)
+    }
+
+    /// As [`Etcd::start`], over TLS and with a password.
+    pub fn start_guarded() -> anyhow::Result<Self> {
+        let mut etcd = Self::start_with(true)?;
+        let password = etcd.dir.path().join("password");
+        std::fs::write(&password, format!("{PASSWORD}\n"))?;
+        std::fs::set_permissions(&password, Permissions::from_mode(0o600))?;
+        etcd.ctl(&["user", "add", &format!("root:{PASSWORD}")])?;
+        etcd.ctl(&["user", "grant-role", "root", "root"])?;
+        etcd.ctl(&["auth", "enable"])?;
+        etcd.password = Some(password);
+        etcd.wait_until_serving()?;
+        Ok(etcd)
+    }
+
+    fn start_with(tls: bool) -> anyhow::Result<Self> {
         let ports = PortBlock::reserve(2 * MEMBERS)?;
-        let url = |offset: u16| format!("http://127.0.0.1:{}", ports.base().saturating_add(offset));
+        let url = |scheme: &str, offset: u16| {
+            format!("{scheme}://127.0.0.1:{}", ports.base().saturating_add(offset))
+        };
         let members = (1..=MEMBERS)
             .map(|number| Member {
                 name: format!("member-{number}"),
-                client: url(number),
-                peer: url(MEMBERS.saturating_add(number)),
+                client: url(if tls { "https" } else { "http" }, number),
+                peer: url("http", MEMBERS.saturating_add(number)),
                 child: Mutex::default(),
             })
             .collect();
         let dir = tempfile::Builder::new().prefix("mpc-wallet-etcd-").tempdir()?;
-        let etcd = Self { members, dir, _ports: ports };
+        let papers = tls.then(|| Papers::issue(dir.path())).transpose()?;
+        let etcd = Self { members, papers, password: None, dir, _ports: ports };
         for member in 1..=MEMBERS {
             etcd.start_member(member)?;
         }
@@ -77,7 +108,11 @@ impl Etcd {
         let peers: Vec<String> =
             self.members.iter().map(|member| format!("{}={}", member.name, member.peer)).collect();
         let log = self.open_log(&member.name)?;
-        let started = Command::new("etcd")
+        let mut command = Command::new("etcd");
+        if let Some(papers) = &self.papers {
+            command.arg("--cert-file").arg(&papers.certificate).arg("--key-file").arg(&papers.key);
+        }
+        let started = command
             .args(["--name", &member.name])
             .arg("--data-dir")
             .arg(self.dir.path().join(&member.name))
@@ -124,7 +159,7 @@ impl Etcd {
             if member.child().is_none() {
                 continue;
             }
-            let status = ctl(&member.client, &["endpoint", "status"])?;
+            let status = self.ctl_at(&member.client, &["endpoint", "status"])?;
             // Fields: endpoint, id, version, size, is leader, …
             if status.split(", ").nth(4) == Some("true") {
                 return Ok(number);
@@ -135,7 +170,28 @@ impl Etcd {
 
     /// What etcdctl prints. Errors with its complaint when it fails.
     pub fn ctl(&self, arguments: &[&str]) -> anyhow::Result<String> {
-        ctl(&self.endpoints(), arguments)
+        self.ctl_at(&self.endpoints(), arguments)
+    }
+
+    fn ctl_at(&self, endpoints: &str, arguments: &[&str]) -> anyhow::Result<String> {
+        let mut command = Command::new("etcdctl");
+        command.env("ETCDCTL_API", "3").args(["--endpoints", endpoints]);
+        command.args(["--command-timeout", ANSWER_WITHIN, "--dial-timeout", ANSWER_WITHIN]);
+        if let Some(papers) = &self.papers {
+            command.arg("--cacert").arg(&papers.ca);
+        }
+        if self.password.is_some() {
+            command.args(["--user", &format!("root:{PASSWORD}")]);
+        }
+        let output =
+            command.args(arguments).output().context("cannot run etcdctl; install Debian's etcd-client")?;
+        anyhow::ensure!(
+            output.status.success(),
+            "etcdctl {}: {}",
+            arguments.join(" "),
+            String::from_utf8_lossy(&output.stderr).trim()
+        );
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     }
 
     /// The value of a key; `None` if there is none.
@@ -181,30 +237,18 @@ impl Drop for Etcd {
     }
 }
 
-fn ctl(endpoints: &str, arguments: &[&str]) -> anyhow::Result<String> {
-    let output = Command::new("etcdctl")
-        .env("ETCDCTL_API", "3")
-        .args(["--endpoints", endpoints, "--command-timeout", ANSWER_WITHIN, "--dial-timeout", ANSWER_WITHIN])
-        .args(arguments)
-        .output()
-        .context("cannot run etcdctl; install Debian's etcd-client")?;
-    anyhow::ensure!(
-        output.status.success(),
-        "etcdctl {}: {}",
-        arguments.join(" "),
-        String::from_utf8_lossy(&output.stderr).trim()
-    );
-    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
-}
-
 impl ClusterOptions {
     /// Gives every node this etcd, with a lease so short that tests need not wait long for its end.
     #[must_use]
     pub fn with_etcd(self, etcd: &Etcd) -> Self {
-        self.set("etcd", "endpoints", etcd.endpoints()).set("etcd", "lease_ttl_s", 2).set(
-            "etcd",
-            "request_timeout_ms",
-            500,
-        )
+        let mut options = self.set("etcd", "endpoints", etcd.endpoints());
+        options = options.set("etcd", "lease_ttl_s", 3).set("etcd", "request_timeout_ms", 500);
+        if let Some(papers) = &etcd.papers {
+            options = options.set("etcd", "ca", papers.ca.display());
+        }
+        if let Some(password) = &etcd.password {
+            options = options.set("etcd", "user", "root").set("etcd", "password_file", password.display());
+        }
+        options
     }
 }

@@ -5,7 +5,8 @@ use mpc_wallet_e2e::servers::etcd::Etcd;
 use mpc_wallet_e2e::suite::check_books;
 use serde_json::Value;
 
-use super::{SOON, agreed, degraded, funded, metric, pay_everywhere, running, wait_for_lease};
+use super::mirroring::wait_until_mirrored;
+use super::{SOON, agreed, degraded, funded, funded_on, metric, pay_everywhere, running, wait_for_lease};
 
 /// The revision at which a key was last written.
 fn revision(etcd: &Etcd, key: &str) -> Option<u64> {
@@ -61,4 +62,15 @@ fn a_coordinator_that_stops_in_order_hands_over_at_once() {
     assert!(next_epoch > epoch);
     assert!(agreed(&cluster).unwrap().online_nodes == 4);
     pay_everywhere(&cluster, "handed over");
+}
+
+#[test]
+fn an_etcd_behind_tls_and_a_password_serves_as_well_and_nothing_shows_the_password() {
+    let etcd = Etcd::start_guarded().unwrap();
+    let cluster = funded_on(&etcd, 5);
+    let (holder, _) = wait_for_lease(&cluster);
+    assert_eq!(etcd.get_json("/mpc/coordinator").unwrap()["node_id"], holder);
+    let payments = pay_everywhere(&cluster, "guarded");
+    wait_until_mirrored(&etcd, &cluster, &payments);
+    assert!(!cluster.nodes().iter().any(|node| node.log().contains("correct horse")));
 }

@@ -18,14 +18,23 @@ use mpc_wallet_e2e::suite::{Expected, mining_options, pay_at_once};
 /// Far beyond what any step takes; a busy machine may need some of it.
 const SOON: Duration = Duration::from_secs(60);
 
+/// Until a lease is followed: after a role has moved too often that takes a minute.
+const LEASE_WITHIN: Duration = Duration::from_secs(120);
+
 /// A cluster with etcd, a key and `coins` coins of 50,000 sat, coordinated by lease.
 fn funded(coins: u32) -> (Etcd, Cluster) {
     let etcd = Etcd::start().unwrap();
-    let cluster = Cluster::start(&mining_options().with_etcd(&etcd)).unwrap();
+    let cluster = funded_on(&etcd, coins);
+    (etcd, cluster)
+}
+
+/// The same on an etcd of the test's choice.
+fn funded_on(etcd: &Etcd, coins: u32) -> Cluster {
+    let cluster = Cluster::start(&mining_options().with_etcd(etcd)).unwrap();
     cluster.run_dkg().unwrap();
     cluster.fund(50_000, coins).unwrap();
     wait_for_lease(&cluster);
-    (etcd, cluster)
+    cluster
 }
 
 fn running(cluster: &Cluster) -> impl Iterator<Item = &NodeProcess> {
@@ -48,7 +57,7 @@ fn agreed(cluster: &Cluster) -> anyhow::Result<ClusterView> {
 
 /// Waits until all running nodes name the same coordinator by the same lease. Returns the coordinator and the epoch.
 fn wait_for_lease(cluster: &Cluster) -> (u16, u64) {
-    wait_for("one coordinator by lease", SOON, || {
+    wait_for("one coordinator by lease", LEASE_WITHIN, || {
         let view = agreed(cluster)?;
         let epoch = view.coordination.epoch.filter(|_| view.coordination.by == "lease");
         let holder = view.coordinator.filter(|holder| running(cluster).any(|node| node.id() == *holder));

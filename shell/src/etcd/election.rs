@@ -23,6 +23,9 @@ enum Seat {
     Own(Lease),
 }
 
+/// Looks at a role that others take or write at the same time.
+const LOOKS: usize = 3;
+
 /// A node in the election.
 pub(super) struct Candidate<'a> {
     pub(super) me: NodeId,
@@ -39,17 +42,24 @@ impl Candidate<'_> {
     /// # Errors
     /// As [`Link::ask`].
     pub(super) async fn settle(&self, link: &mut Link) -> Result<Option<Lease>, EtcdError> {
-        let found =
-            link.ask(|client: Client| async move { client.kv_client().get(COORDINATOR, None).await }).await?;
-        match (self.seat(found.kvs().first()), self.fit) {
-            (Seat::Taken(lease), _) | (Seat::Own(lease), true) => Ok(Some(lease)),
-            (Seat::Own(lease), false) => {
-                resign(link, lease).await?;
-                Ok(None)
+        for _ in 0..LOOKS {
+            let look = |client: Client| async move { client.kv_client().get(COORDINATOR, None).await };
+            let found = link.ask(look).await?;
+            match (self.seat(found.kvs().first()), self.fit) {
+                (Seat::Taken(lease), _) | (Seat::Own(lease), true) => return Ok(Some(lease)),
+                (Seat::Own(lease), false) => {
+                    resign(link, lease).await?;
+                    return Ok(None);
+                }
+                (Seat::Free(_), false) => return Ok(None),
+                (Seat::Free(revision), true) => {
+                    if let Some(lease) = self.claim(link, revision).await? {
+                        return Ok(Some(lease));
+                    }
+                }
             }
-            (Seat::Free(revision), true) => self.claim(link, revision).await,
-            (Seat::Free(_), false) => Ok(None),
         }
+        Ok(None)
     }
 
     fn seat(&self, found: Option<&KeyValue>) -> Seat {
@@ -64,7 +74,7 @@ impl Candidate<'_> {
         }
     }
 
-    /// `None` if somebody else was quicker; the watch tells who.
+    /// `None` if somebody else was quicker.
     async fn claim(&self, link: &mut Link, revision: i64) -> Result<Option<Lease>, EtcdError> {
         let (value, lease) = (keys::coordinator_value(self.me), self.lease);
         let claim = Txn::new()
