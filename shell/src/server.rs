@@ -20,6 +20,7 @@ use crate::{
     host::{EmbeddedCoordination, SystemClock, ThreadWorkers},
     journal::{OpenError, Store},
     ports::TransportEvent,
+    postgres::{Feeder, SetupError},
     quic::{self, Quic, QuicConfig, QuicError, TlsFiles},
     rest::{self, ApiOptions, ApiState},
     secrets::{SealedSecrets, SecretsError},
@@ -65,6 +66,9 @@ pub enum ServerError {
         /// Why not.
         source: std::io::Error,
     },
+    /// The cluster's record cannot be set up.
+    #[error(transparent)]
+    Postgres(#[from] SetupError),
     /// The chain backend's settings are unusable.
     #[error(transparent)]
     Chain(#[from] ConnectError),
@@ -95,8 +99,9 @@ pub async fn run(settings: Settings, stop: CancellationToken) -> Result<(), Serv
         .into_iter()
         .map(|(ceremony, key, share)| SealedShare { ceremony, key, share: Arc::new(share) })
         .collect();
-    let options = ApiOptions::from_settings(&settings);
+    let mut options = ApiOptions::from_settings(&settings);
     let (replayed, network) = (records.len(), settings.core.cluster.network());
+    let (members, voting_round) = (settings.core.cluster.clone(), settings.core.timing.voting_round);
     let node = Node::replay(settings.core, settings.identity, records, shares)?;
     let node = match settings.primes {
         Some(primes) => node.with_primes(primes),
@@ -124,6 +129,14 @@ pub async fn run(settings: Settings, stop: CancellationToken) -> Result<(), Serv
     };
     let (requests, request_line) = mpsc::channel(REQUESTS);
     let (overview, overview_line) = watch::channel(Arc::new(node.overview()));
+    let record = match settings.postgres {
+        Some(postgres) => {
+            let teller = (me, members, voting_round);
+            Some(Feeder::start(postgres, teller, journal.outbox()?, overview_line.clone())?)
+        }
+        None => None,
+    };
+    options.postgres = record.as_ref().map(Feeder::status);
     let handle = NodeHandle::new(requests, overview_line, read_model);
     let api = ApiState::new(handle, options);
     tracing::info!(node = %me, cluster = %cluster, network = %network, rest = %address,
@@ -158,6 +171,9 @@ pub async fn run(settings: Settings, stop: CancellationToken) -> Result<(), Serv
     }
     if let Ok(quic) = Arc::try_unwrap(transport) {
         quic.shutdown().await;
+    }
+    if let Some(record) = record {
+        record.stop().await;
     }
     ended?;
     tracing::info!(node = %me, "node stopped in order");

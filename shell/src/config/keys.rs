@@ -61,6 +61,9 @@ pub enum KeyFileError {
         /// Why.
         source: PrimesError,
     },
+    /// Not one line of text.
+    #[error("{} does not hold a password: one line of at most {MAX_PASSWORD} bytes", .0.display())]
+    PasswordForm(PathBuf),
     /// The suite of the SegWit wallet has no use for primes.
     #[error("no primes are made: {0}")]
     NoUse(RefusedParams),
@@ -89,6 +92,22 @@ pub fn read_primes(path: &Path) -> Result<Primes, KeyFileError> {
     let text = read_private(path, Primes::MAX_BYTES, form)?;
     let bytes = Vec::from_hex(digits(&text)).map(Zeroizing::new).map_err(|_| form())?;
     Primes::from_secret_bytes(&bytes).map_err(|source| KeyFileError::Primes { path: path.to_owned(), source })
+}
+
+/// Longest password in a file, in bytes.
+const MAX_PASSWORD: usize = 512;
+
+/// Reads a password: the first line of a file of its owner's alone.
+///
+/// # Errors
+/// If the file is missing, open to others (mode beyond 0600), empty or longer than any password. No error quotes the
+/// contents.
+pub(super) fn read_password(path: &Path) -> Result<Zeroizing<String>, KeyFileError> {
+    let form = || KeyFileError::PasswordForm(path.to_owned());
+    let text = read_private(path, MAX_PASSWORD / 2, form)?;
+    let line = digits(&text);
+    let good = !line.is_empty() && line.len() <= MAX_PASSWORD && !line.contains(['\n', '\0']);
+    if good { Ok(Zeroizing::new(line.to_owned())) } else { Err(form()) }
 }
 
 /// A file of its owner's alone, with the digits of at most `most` bytes.

@@ -12,6 +12,7 @@ mod keys;
 mod manifest;
 mod node;
 mod policy;
+mod postgres;
 mod problem;
 mod reader;
 
@@ -19,4 +20,5 @@ pub use init::{ClusterFiles, ClusterPlan, InitError, init_cluster};
 pub use keys::{KeyFileError, generate_identity, generate_primes, read_identity, read_primes, read_secret};
 pub use manifest::{Manifest, network_name, parse_network};
 pub use node::{ChainSettings, LogFormat, LogSettings, QuicSettings, RestSettings, Settings, TlsSettings};
+pub use postgres::PostgresSettings;
 pub use problem::{ConfigErrors, ConfigProblem};

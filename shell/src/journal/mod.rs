@@ -23,12 +23,14 @@ use tokio::sync::oneshot;
 
 use crate::ports::{Journal, JournalFailure};
 
+mod outbox;
 mod projection;
 mod read_model;
 mod rows;
 mod schema;
 mod writer;
 
+pub use outbox::{Outbox, OutboxEntry};
 pub use projection::ProjectionError;
 pub use read_model::ReadModel;
 
@@ -212,6 +214,15 @@ impl Store {
     /// [`OpenError::Database`] if SQLite cannot open it again.
     pub fn read_model(&self) -> Result<ReadModel, OpenError> {
         ReadModel::open(&self.database)
+            .map_err(|source| OpenError::Database { path: self.database.clone(), source })
+    }
+
+    /// A reader of the records themselves; it may be used while this store writes.
+    ///
+    /// # Errors
+    /// [`OpenError::Database`] if SQLite cannot open it again.
+    pub fn outbox(&self) -> Result<Outbox, OpenError> {
+        Outbox::open(&self.database)
             .map_err(|source| OpenError::Database { path: self.database.clone(), source })
     }
 }

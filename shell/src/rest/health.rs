@@ -8,20 +8,39 @@ use super::{
     cluster::{VERSION, is_stale},
     state::ApiState,
 };
-use crate::units::rfc3339;
+use crate::{
+    postgres::{Condition, Report},
+    units::rfc3339,
+};
 
 /// A driver that has shown nothing for so long is stuck; it speaks several times a second.
 const DRIVER_SILENCE: Millis = Millis(10_000);
 
-/// `GET /health`: the process answers.
+/// `GET /health`: the process answers. `degraded` tells of something that heals by itself or waits for a person; the
+/// status code stays 200, for a restart would mend neither.
 pub(super) async fn alive(State(state): State<ApiState>) -> Json<Value> {
     let (overview, now) = state.present();
-    Json(json!({
-        "status": "healthy",
+    let record = state.options().postgres.as_ref().map(|status| status.report(overview.position));
+    let fine = record.as_ref().is_none_or(|record| record.condition == Condition::Up);
+    let mut document = json!({
+        "status": if fine { "healthy" } else { "degraded" },
         "timestamp": rfc3339(now),
         "version": VERSION,
         "node_id": overview.me.get(),
-    }))
+    });
+    if let Some(record) = &record {
+        document["postgres"] = postgres(record);
+    }
+    Json(document)
+}
+
+fn postgres(record: &Report) -> Value {
+    json!({
+        "status": record.condition.name(),
+        "detail": record.detail,
+        "records_waiting": record.waiting,
+        "away_seconds": record.away.as_secs(),
+    })
 }
 
 /// `GET /health/ready`: a payment posted now could be signed. 503 if not, with what is missing.
@@ -36,13 +55,17 @@ pub(super) async fn ready(State(state): State<ApiState>) -> (StatusCode, Json<Va
             (component.name.to_owned(), json!({ "ok": component.ok, "detail": component.detail }))
         })
         .collect();
-    let document = json!({
+    let mut document = json!({
         "status": if ready { "ready" } else { "not_ready" },
         "timestamp": rfc3339(now),
         "version": VERSION,
         "node_id": overview.me.get(),
         "components": listed,
     });
+    // Beside the components, not among them: no payment waits for the record.
+    if let Some(status) = &state.options().postgres {
+        document["postgres"] = postgres(&status.report(overview.position));
+    }
     (status, Json(document))
 }
 

@@ -10,6 +10,7 @@ use super::problem::Problem;
 use crate::{
     config::Settings,
     handle::NodeHandle,
+    postgres,
     read::{Queries, ReadError},
     units,
 };
@@ -27,6 +28,8 @@ pub struct ApiOptions {
     pub request_timeout: Duration,
     /// Metrics of the other adapters; `/metrics` shows them beside its own.
     pub registry: Registry,
+    /// The cluster's record, if this node feeds one.
+    pub postgres: Option<postgres::Status>,
 }
 
 impl ApiOptions {
@@ -39,6 +42,7 @@ impl ApiOptions {
             body_limit: settings.rest.body_limit,
             request_timeout: settings.rest.request_timeout,
             registry: Registry::new(),
+            postgres: None,
         }
     }
 }

@@ -295,6 +295,7 @@ pub fn scripted(overview: Overview, past: Past, mut script: Script) -> ScriptedN
             body_limit: 64 * 1024,
             request_timeout: Duration::from_millis(500),
             registry: prometheus::Registry::new(),
+            postgres: None,
         },
     );
     ScriptedNode { state, overview, memory, commands }
