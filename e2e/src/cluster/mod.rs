@@ -33,7 +33,7 @@ use tempfile::TempDir;
 use crate::chain::{Regtest, RegtestOptions};
 
 pub use api::{Api, Reply};
-pub use binary::{repository, server_binary};
+pub use binary::{cli_binary, repository, server_binary};
 pub use node::NodeProcess;
 pub use options::{ClusterOptions, Place, Ports};
 pub use view::{
@@ -42,7 +42,7 @@ pub use view::{
 };
 pub use wait::{hold_for, wait_for};
 
-use ports::Reservation;
+pub(crate) use ports::{Reservation, reserve};
 
 /// Until a started process must answer HTTP. Only a failing start waits so long.
 const START_WITHIN: Duration = Duration::from_secs(30);

@@ -16,20 +16,20 @@ const BLOCK: u16 = 32;
 const BLOCKS: u16 = 375;
 
 /// A block of ports: the guard, then one for each node.
-pub(super) struct Reservation {
+pub(crate) struct Reservation {
     base: u16,
     _guard: TcpListener,
 }
 
 impl Reservation {
     /// Node N may use this plus N, for TCP and for UDP.
-    pub(super) fn base(&self) -> u16 {
+    pub(crate) fn base(&self) -> u16 {
         self.base
     }
 }
 
 /// Reserves a port for each node. Errors when no block is free.
-pub(super) fn reserve(nodes: u16) -> anyhow::Result<Reservation> {
+pub(crate) fn reserve(nodes: u16) -> anyhow::Result<Reservation> {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     anyhow::ensure!(nodes < BLOCK, "{nodes} nodes do not fit a block of {BLOCK} ports");
     // Processes begin at different places, so that they seldom try the same blocks.

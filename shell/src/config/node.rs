@@ -116,7 +116,8 @@ const REQUEST_TIMEOUT: Millis = Millis(15_000);
 const ANSWER_MARGIN: Millis = Millis(1_000);
 /// Every section of `node.toml`.
 const SECTIONS: [&str; 12] = [
-    "node", "cluster", "quic", "tls", "rest", "chain", "secrets", "policy", "timing", "limits", "dkg", "postgres",
+    "node", "cluster", "quic", "tls", "rest", "chain", "secrets", "policy", "timing", "limits", "dkg",
+    "postgres",
 ];
 
 /// Blocks until a payment counts as confirmed, unless configured: reorganisations are rare and shallow on mainnet,

@@ -41,7 +41,8 @@ pub(super) fn read_postgres(reader: &mut Reader, password_in_file: bool) -> Opti
     let server = read_server(&mut section);
     let password = section.optional("password", "a password", |text| Some(Zeroizing::new(text.to_owned())));
     if password_in_file {
-        let remedy = "does not belong in this file; put it in a file of its own, password_file, or in the environment";
+        let remedy =
+            "does not belong in this file; put it in a file of its own, password_file, or in the environment";
         section.note("password", Some("***"), remedy);
     }
     let password_file = section.optional("password_file", "the path of a file with the password", non_empty);
@@ -82,15 +83,18 @@ pub(super) fn read_postgres(reader: &mut Reader, password_in_file: bool) -> Opti
 /// The URL, which is never quoted in a message: it may have a password in any of several places.
 fn read_server(section: &mut Section<'_>) -> Option<tokio_postgres::Config> {
     const EXPECTED: &str = "expected a URL as in postgres://user@host:5432/database";
-    let url = section.required("url", EXPECTED.trim_start_matches("expected "), |text| Some(text.to_owned()))?;
+    let url =
+        section.required("url", EXPECTED.trim_start_matches("expected "), |text| Some(text.to_owned()))?;
     let has_scheme = url.starts_with("postgres://") || url.starts_with("postgresql://");
     let server = has_scheme.then(|| url.parse::<tokio_postgres::Config>().ok()).flatten();
-    let Some(server) = server.filter(|server| !server.get_hosts().is_empty() && server.get_user().is_some()) else {
+    let Some(server) = server.filter(|server| !server.get_hosts().is_empty() && server.get_user().is_some())
+    else {
         section.note("url", Some("***"), EXPECTED);
         return None;
     };
     if server.get_password().is_some() {
-        let remedy = "has a password in it; put it in a file, password_file, or in MPC_WALLET_POSTGRES_PASSWORD";
+        let remedy =
+            "has a password in it; put it in a file, password_file, or in MPC_WALLET_POSTGRES_PASSWORD";
         section.note("url", Some("***"), remedy);
         return None;
     }

@@ -57,7 +57,9 @@ impl Outbox {
         self.connection
             .prepare_cached("SELECT record FROM journal WHERE position = ?1")
             .and_then(|mut statement| {
-                statement.query_row([place(position)], |row| Ok(digest(row.get_ref(0)?.as_blob()?))).optional()
+                statement
+                    .query_row([place(position)], |row| Ok(digest(row.get_ref(0)?.as_blob()?)))
+                    .optional()
             })
             .map_err(failed)
     }
@@ -70,7 +72,9 @@ impl Outbox {
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         let mut statement = self
             .connection
-            .prepare_cached("SELECT position, record FROM journal WHERE position > ?1 ORDER BY position LIMIT ?2")
+            .prepare_cached(
+                "SELECT position, record FROM journal WHERE position > ?1 ORDER BY position LIMIT ?2",
+            )
             .map_err(failed)?;
         let mut rows = statement.query((place(position), limit)).map_err(failed)?;
         let (mut entries, mut bytes) = (Vec::new(), 0_usize);

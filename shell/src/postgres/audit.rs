@@ -170,7 +170,11 @@ mod tests {
         for (from, to, error) in [
             ("\"event_type\" : \"state_changed\"", "\"event_type\" : \"state_chanted\"", "row 2 was altered"),
             ("\\\"to\\\": \\\"voting\\\"", "\\\"to\\\": \\\"signed\\\"", "row 2 was altered"),
-            ("\"timestamp_us\" : \"1795288431590636\"", "\"timestamp_us\" : \"1795288431590637\"", "row 3 was"),
+            (
+                "\"timestamp_us\" : \"1795288431590636\"",
+                "\"timestamp_us\" : \"1795288431590637\"",
+                "row 3 was",
+            ),
             ("\"id\" : 2, \"event_type\"", "\"id\" : 5, \"event_type\"", "row 5 stands where row 2 belongs"),
             ("\"node_id\" : null", "\"node_id\" : 3", "row 1 was altered"),
         ] {

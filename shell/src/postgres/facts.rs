@@ -59,7 +59,9 @@ impl<'a> Scribe<'a> {
             Fact::Booted { boot } => self.audit_once("node_started", &boot.0.to_string()).await,
             Fact::Quarantined { shown } => self.audit_once("node_quarantined", &shown.0.to_string()).await,
             Fact::Rejoined { boot } => self.audit_once("node_rejoined", &boot.0.to_string()).await,
-            Fact::KeyActivated(proof) => self.audit_once("key_activated", &proof.request.key.to_string()).await,
+            Fact::KeyActivated(proof) => {
+                self.audit_once("key_activated", &proof.request.key.to_string()).await
+            }
             Fact::KeygenFailed { key, .. } => self.audit_once("keygen_failed", &key.to_string()).await,
             // Steps on the way and bookkeeping between nodes; each node's journal has them.
             Fact::Promised(_)
@@ -79,7 +81,12 @@ impl<'a> Scribe<'a> {
     }
 
     /// A use is a fact of the cluster: every signer tells it, the first is written.
-    async fn presignature_used(&self, txid: &str, used: &UsedPresignature, at: Timestamp) -> Result<(), Fault> {
+    async fn presignature_used(
+        &self,
+        txid: &str,
+        used: &UsedPresignature,
+        at: Timestamp,
+    ) -> Result<(), Fault> {
         let name = used.id.to_string();
         // An id has 32 bytes and a UUID has room for 16: its head, which is as unique among presignatures as there are.
         let head = name.get(..32).unwrap_or_default();

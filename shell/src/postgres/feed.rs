@@ -37,13 +37,7 @@ pub(super) struct Feed {
 }
 
 impl Feed {
-    pub(super) fn new(
-        pool: Pool,
-        teller: Teller,
-        outbox: Outbox,
-        batch_size: usize,
-        status: Status,
-    ) -> Self {
+    pub(super) fn new(pool: Pool, teller: Teller, outbox: Outbox, batch_size: usize, status: Status) -> Self {
         Self { pool, teller, outbox: Arc::new(Mutex::new(outbox)), batch_size, status }
     }
 
@@ -120,7 +114,10 @@ impl Feed {
     async fn cursor(&self, client: &Client) -> Result<LogIndex, Fault> {
         let me = i32::from(self.teller.me.get());
         let row = client
-            .query_opt("SELECT journal_id, position, record_digest FROM feed_cursors WHERE node_id = $1", &[&me])
+            .query_opt(
+                "SELECT journal_id, position, record_digest FROM feed_cursors WHERE node_id = $1",
+                &[&me],
+            )
             .await?;
         let Some(row) = row else { return Ok(LogIndex::default()) };
         let (journal, position, digest): (String, i64, String) = (row.get(0), row.get(1), row.get(2));
@@ -155,7 +152,8 @@ impl Feed {
                     SET journal_id = $2, position = $3, record_digest = $4, updated_at = now()",
             )
             .await?;
-        let (me, position) = (i32::from(self.teller.me.get()), i64::try_from(last.position.0).unwrap_or(i64::MAX));
+        let (me, position) =
+            (i32::from(self.teller.me.get()), i64::try_from(last.position.0).unwrap_or(i64::MAX));
         tx.execute(&cursor, &[&me, &journal, &position, &last.digest]).await?;
         Ok(tx.commit().await?)
     }
@@ -169,7 +167,10 @@ impl Feed {
         let answer = tokio::task::spawn_blocking(move || {
             question(&outbox.lock().unwrap_or_else(PoisonError::into_inner))
         });
-        answer.await.map_err(|error| Fault::Refused(format!("a reader of the journal died: {error}")))?.map_err(Fault::from)
+        answer
+            .await
+            .map_err(|error| Fault::Refused(format!("a reader of the journal died: {error}")))?
+            .map_err(Fault::from)
     }
 }
 

@@ -87,7 +87,12 @@ mod tests {
             ("an old reorganisation", row(Confirmed), told(Confirmed, Broadcasting, 9), vec![]),
             ("a confirmation before it", reopened, told(Broadcasting, Confirmed, 19), vec![]),
             ("a confirmation after it", reopened, told(Broadcasting, Confirmed, 20), vec![Confirmed]),
-            ("a lost input after it", row(Confirmed), told(Broadcasting, Failed, 11), vec![Broadcasting, Failed]),
+            (
+                "a lost input after it",
+                row(Confirmed),
+                told(Broadcasting, Failed, 11),
+                vec![Broadcasting, Failed],
+            ),
             ("rejected in the vote", row(Voting), told(Voting, Rejected, 11), vec![Rejected]),
             ("rejected elsewhere", row(Signing), told(Voting, Rejected, 11), vec![Failed]),
             ("an end after an end", row(Rejected), told(Signing, Failed, 11), vec![]),

@@ -2,6 +2,7 @@
 
 use mpc_wallet_core::Cluster;
 use tokio_postgres::Client;
+use tracing::{instrument::WithSubscriber as _, subscriber::NoSubscriber};
 
 use super::{Teller, fault::Fault};
 use crate::config::network_name;
@@ -26,7 +27,10 @@ pub(super) async fn prepare(client: &mut Client, teller: &Teller) -> Result<(), 
 }
 
 async fn prepare_locked(client: &mut Client, teller: &Teller) -> Result<(), Fault> {
-    let report = files::migrations::runner().run_async(client).await.map_err(|error| migrating(&error))?;
+    // The library tells each step to the log, at every start; what was done is told below.
+    let runner = files::migrations::runner();
+    let run = runner.run_async(client).with_subscriber(NoSubscriber::default()).await;
+    let report = run.map_err(|error| migrating(&error))?;
     for migration in report.applied_migrations() {
         tracing::info!(version = migration.version(), name = migration.name(), "PostgreSQL schema migrated");
     }
@@ -58,7 +62,9 @@ fn migrating(error: &refinery::Error) -> Fault {
         }
         cause = inner.source();
     }
-    Fault::Refused(format!("the schema cannot be migrated: {error}; run the newest version of the software that wrote it"))
+    Fault::Refused(format!(
+        "the schema cannot be migrated: {error}; run the newest version of the software that wrote it"
+    ))
 }
 
 /// The first node to come says whose database it is.

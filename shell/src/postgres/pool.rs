@@ -17,9 +17,10 @@ use crate::config::PostgresSettings;
 const CONNECT: Duration = Duration::from_secs(5);
 /// Without an answer for so long a connection is dead: a peer that vanished sends no farewell.
 const SILENCE: Duration = Duration::from_secs(15);
-/// Limits that the server keeps on our sessions, ms: a statement, a wait for a lock, and an open transaction of a node that
-/// froze and holds up the others.
-const SERVER_LIMITS: &str = "-c statement_timeout=30000 -c lock_timeout=10000 -c idle_in_transaction_session_timeout=10000";
+/// What the server keeps to in our sessions: time limits, in ms, on a statement, on a wait for a lock and on an open
+/// transaction of a node that froze and holds up the others; and no notices.
+const SESSION: &str = "-c statement_timeout=30000 -c lock_timeout=10000 -c idle_in_transaction_session_timeout=10000 \
+                       -c client_min_messages=warning";
 
 /// Why no pool could be made.
 #[derive(Debug, thiserror::Error)]
@@ -42,7 +43,7 @@ pub(super) fn open(settings: &PostgresSettings, me: NodeId) -> Result<Pool, Setu
     let mut server = settings.server.clone();
     server
         .application_name(format!("mpc-wallet {me}"))
-        .options(format!("{SERVER_LIMITS} -c mpc_wallet.node_id={}", me.get()))
+        .options(format!("{SESSION} -c mpc_wallet.node_id={}", me.get()))
         .connect_timeout(CONNECT)
         .tcp_user_timeout(SILENCE);
     if let Some(password) = &settings.password {

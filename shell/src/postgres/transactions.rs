@@ -179,7 +179,8 @@ impl Scribe<'_> {
         confirmations: u32,
         at: Timestamp,
     ) -> Result<(), Fault> {
-        let (height, hash) = (block.map(|block| i64::from(block.height)), block.map(|block| block.hash.to_string()));
+        let (height, hash) =
+            (block.map(|block| i64::from(block.height)), block.map(|block| block.hash.to_string()));
         let depth = i32::try_from(confirmations).unwrap_or(i32::MAX);
         self.run(
             "UPDATE transactions
@@ -224,7 +225,13 @@ impl Scribe<'_> {
     }
 
     /// Another reason for the state the row is in: the newest by the tellers' clocks.
-    async fn restate(&self, id: i64, state: State, sub_status: &SubStatus, at: Timestamp) -> Result<(), Fault> {
+    async fn restate(
+        &self,
+        id: i64,
+        state: State,
+        sub_status: &SubStatus,
+        at: Timestamp,
+    ) -> Result<(), Fault> {
         self.run(
             "UPDATE transactions
                 SET sub_status = $3, sub_status_at = at_ms($4), updated_at = greatest(updated_at, at_ms($4))

@@ -1,9 +1,12 @@
 //! What members did wrong, and what was done about it.
 
-use bitcoin::{Txid, hashes::{Hash, sha256}, hex::DisplayHex};
+use bitcoin::{
+    Txid,
+    hashes::{Hash, sha256},
+    hex::DisplayHex,
+};
 use mpc_wallet_core::{
-    NodeId, Timestamp,
-    codec,
+    NodeId, Timestamp, codec,
     vote::{Evidence, Violation},
 };
 use serde_json::{Value, json};
@@ -87,9 +90,11 @@ impl Scribe<'_> {
 /// written.
 fn exhibit(evidence: &Evidence) -> Value {
     let (kind, place, public) = match evidence {
-        Evidence::DoubleVote { first, .. } => {
-            ("double_vote", json!({ "round": first.body.round, "digest": first.body.digest.to_string() }), true)
-        }
+        Evidence::DoubleVote { first, .. } => (
+            "double_vote",
+            json!({ "round": first.body.round, "digest": first.body.digest.to_string() }),
+            true,
+        ),
         Evidence::Equivocation { first, .. } => {
             let said = &first.body;
             let place = json!({ "session": said.session.to_string(), "sequence": said.sequence });
@@ -110,12 +115,7 @@ fn exhibit(evidence: &Evidence) -> Value {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
-    use mpc_wallet_core::{
-        BootId, VoteKey,
-        identity::Signed,
-        ids::SessionId,
-        message::MpcMessage,
-    };
+    use mpc_wallet_core::{BootId, VoteKey, identity::Signed, ids::SessionId, message::MpcMessage};
 
     use super::*;
 
