@@ -8,7 +8,8 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 step() { printf '\n== %s\n' "$*"; }
 
 step "tools"
-require_programs cc:gcc g++:g++ openssl:openssl
+# Debian keeps PostgreSQL's server programs out of PATH, a folder for each version.
+require_programs cc:gcc g++:g++ openssl:openssl '/usr/lib/postgresql/*/bin/initdb:postgresql'
 require_cargo
 
 step "format"

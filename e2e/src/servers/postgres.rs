@@ -99,6 +99,23 @@ impl Postgres {
         Ok(String::from_utf8(output.stdout)?)
     }
 
+    /// As [`Postgres::psql`], with variables that the script may use.
+    pub fn psql_with(&self, script: &str, variables: &[(&str, &str)]) -> anyhow::Result<String> {
+        let mut command = Command::new(self.programs.join("psql"));
+        command
+            .args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-f", "-"])
+            .arg(self.url_with_password());
+        for (name, value) in variables {
+            command.arg("-v").arg(format!("{name}={value}"));
+        }
+        let mut child =
+            command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+        child.stdin.take().context("psql takes no input")?.write_all(script.as_bytes())?;
+        let output = child.wait_with_output()?;
+        anyhow::ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr).trim());
+        Ok(String::from_utf8(output.stdout)?)
+    }
+
     /// A connection as the database's superuser, who may do anything. Errors while the server is away.
     pub fn admin(&self) -> anyhow::Result<Client> {
         self.admin_in(NAME)

@@ -52,6 +52,7 @@ fn payments_go_on_while_postgresql_is_away_and_every_fact_arrives_afterwards() {
         postgres.kill().unwrap();
         pay(node);
         postgres.resume().unwrap();
+        wait_for_record(&cluster, 1, "up");
         pay(node);
     }
     for node in cluster.nodes() {

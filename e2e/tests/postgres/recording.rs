@@ -2,10 +2,22 @@
 
 use std::process::Command;
 
-use mpc_wallet_e2e::cluster::{cli_binary, wait_for};
+use mpc_wallet_e2e::cluster::{cli_binary, repository, wait_for};
 use mpc_wallet_e2e::suite::{check_books, pay_at_once};
 
 use super::{SOON, agreed, funded, wait_for_record};
+
+/// The queries that docs/operations.md tells people to type.
+fn documented_queries() -> Vec<String> {
+    let text = std::fs::read_to_string(repository().join("docs/operations.md")).unwrap();
+    let queries: Vec<String> = text
+        .split("```sql\n")
+        .skip(1)
+        .map(|rest| rest.split_once("```").expect("the block has no end").0.to_owned())
+        .collect();
+    assert!(queries.len() >= 5, "{queries:?}");
+    queries
+}
 
 #[test]
 fn rows_nodes_and_chain_tell_the_same_and_the_audit_chain_holds_until_a_row_is_altered() {
@@ -39,6 +51,11 @@ fn rows_nodes_and_chain_tell_the_same_and_the_audit_chain_holds_until_a_row_is_a
         Ok(())
     })
     .unwrap();
+
+    for query in documented_queries() {
+        let answer = postgres.psql_with(&query, &[("txid", &payments[0].txid)]).expect(&query);
+        assert!(!answer.trim().is_empty(), "it finds nothing: {query}");
+    }
 
     let export = cluster.folder().join("audit.jsonl");
     let lines = postgres.psql("SELECT line FROM audit_export ORDER BY id").unwrap();

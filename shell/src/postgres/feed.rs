@@ -20,7 +20,7 @@ const LOOK: Duration = Duration::from_millis(200);
 /// First wait after a failure; it doubles up to [`LONGEST_WAIT`].
 const FIRST_WAIT: Duration = Duration::from_millis(250);
 /// An operator who has repaired PostgreSQL waits no longer than this.
-const LONGEST_WAIT: Duration = Duration::from_secs(5);
+const LONGEST_WAIT: Duration = Duration::from_secs(2);
 /// Longest that one batch may take, beyond all limits of the server, which may be frozen.
 const BATCH_WITHIN: Duration = Duration::from_secs(60);
 
