@@ -364,8 +364,10 @@ END $$;
 CREATE TRIGGER node_status_audit AFTER INSERT OR UPDATE ON node_status FOR EACH ROW EXECUTE FUNCTION audit_ban();
 
 CREATE FUNCTION audit_presignature() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+    subject text := (SELECT txid FROM transactions WHERE id = NEW.transaction_id);
 BEGIN
-    CALL audit('presignature_used', NEW.transaction_id, (SELECT txid FROM transactions WHERE id = NEW.transaction_id),
+    CALL audit('presignature_used', NEW.transaction_id, subject,
                jsonb_build_object('presig_id', NEW.presig_id, 'protocol', NEW.protocol, 'at', NEW.used_at));
     RETURN NULL;
 END $$;

@@ -6,6 +6,7 @@
 mod breaking;
 mod outage;
 mod recording;
+mod telling;
 
 use std::time::Duration;
 
