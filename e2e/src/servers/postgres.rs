@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use postgres::{Client, NoTls};
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use tempfile::TempDir;
 
 use crate::cluster::{Reservation, reserve, wait_for};
@@ -72,6 +73,32 @@ impl Postgres {
         server.resume()?;
         server.admin_in("postgres")?.batch_execute(&format!("CREATE DATABASE {NAME}"))?;
         Ok(server)
+    }
+
+    /// As [`Postgres::start`], with a certificate for 127.0.0.1; returns the PEM of its authority, too. Logins without TLS are
+    /// still taken.
+    pub fn start_with_tls() -> anyhow::Result<(Self, String)> {
+        let server = Self::start()?;
+        let authority_key = KeyPair::generate()?;
+        let mut authority = CertificateParams::default();
+        authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let pem = authority.self_signed(&authority_key)?.pem();
+        let key = KeyPair::generate()?;
+        let certificate = CertificateParams::new(vec!["127.0.0.1".to_owned()])?
+            .signed_by(&key, &Issuer::new(authority, authority_key))?;
+        server.stop()?;
+        for (name, text) in [("server.crt", certificate.pem()), ("server.key", key.serialize_pem())] {
+            let path = server.data().join(name);
+            std::fs::write(&path, text)?;
+            std::fs::set_permissions(&path, Permissions::from_mode(0o600))?;
+            if let Some((uid, gid)) = server.user {
+                chown(&path, Some(uid), Some(gid))?;
+            }
+        }
+        let mut settings = OpenOptions::new().append(true).open(server.data().join("postgresql.conf"))?;
+        settings.write_all(b"ssl = on\n")?;
+        server.resume()?;
+        Ok((server, pem))
     }
 
     /// What a node's `[postgres] url` says: no password in it.

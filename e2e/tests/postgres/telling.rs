@@ -1,5 +1,6 @@
 //! Journals made by hand, told to a real database by the product's own feed: what nodes in a healthy cluster seldom say.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,7 +21,7 @@ use mpc_wallet_e2e::servers::Postgres;
 use mpc_wallet_shell::config::PostgresSettings;
 use mpc_wallet_shell::journal::Store;
 use mpc_wallet_shell::ports::Journal as _;
-use mpc_wallet_shell::postgres::{Condition, Feeder};
+use mpc_wallet_shell::postgres::{Condition, Feeder, Report};
 use tempfile::TempDir;
 use tokio::sync::watch;
 
@@ -189,6 +190,20 @@ fn overview(me: NodeId) -> Overview {
 
 /// Tells one node's whole journal, in batches of three records.
 fn tell(postgres: &Postgres, me: NodeId, records: &[Record]) {
+    tell_over(postgres, None, me, records, |report| {
+        anyhow::ensure!((report.condition, report.waiting) == (Condition::Up, 0), "{report:?}");
+        Ok(())
+    });
+}
+
+/// As [`tell`], over TLS with this authority if there is one, until the report is as it should be.
+fn tell_over(
+    postgres: &Postgres,
+    ca: Option<PathBuf>,
+    me: NodeId,
+    records: &[Record],
+    check: impl Fn(Report) -> anyhow::Result<()> + Send + 'static,
+) {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(async {
         let dir = TempDir::new().unwrap();
@@ -197,7 +212,7 @@ fn tell(postgres: &Postgres, me: NodeId, records: &[Record]) {
         let settings = PostgresSettings {
             server: postgres.url_with_password().parse().unwrap(),
             password: None,
-            ca: None,
+            ca,
             pool_size: 2,
             batch_size: 3,
         };
@@ -206,11 +221,7 @@ fn tell(postgres: &Postgres, me: NodeId, records: &[Record]) {
         let feeder = Feeder::start(settings, teller, store.outbox().unwrap(), line).unwrap();
         let (status, last) = (feeder.status(), store.outbox().unwrap().last().unwrap());
         tokio::task::spawn_blocking(move || {
-            wait_for("all of it to be told", SOON, || {
-                let report = status.report(last);
-                anyhow::ensure!((report.condition, report.waiting) == (Condition::Up, 0), "{report:?}");
-                Ok(())
-            })
+            wait_for("the record to be as it should", SOON, || check(status.report(last)))
         })
         .await
         .unwrap()
@@ -298,4 +309,37 @@ fn a_journal_that_was_put_back_is_told_again_and_the_fifth_fault_bans() {
         postgres.psql("SELECT count(*) FROM audit_log WHERE event_type = 'node_started'").unwrap().trim(),
         "1"
     );
+}
+
+#[test]
+fn over_tls_only_a_server_whose_authority_is_known_is_told_anything() {
+    let (postgres, authority) = Postgres::start_with_tls().unwrap();
+    let (_other, foreign) = Postgres::start_with_tls().unwrap();
+    let dir = TempDir::new().unwrap();
+    let (ours, theirs) = (dir.path().join("ours.pem"), dir.path().join("theirs.pem"));
+    std::fs::write(&ours, authority).unwrap();
+    std::fs::write(&theirs, foreign).unwrap();
+    let story = Story::new(10_000).0;
+
+    tell_over(&postgres, Some(theirs), NodeId::new(1), &story, |report| {
+        anyhow::ensure!(report.condition == Condition::Down, "{report:?}");
+        anyhow::ensure!(report.detail.contains("certificate") && report.waiting == 1, "{report:?}");
+        Ok(())
+    });
+    let tables = "SELECT count(*) FROM information_schema.tables WHERE table_schema = 'public'";
+    assert_eq!(postgres.psql(tables).unwrap().trim(), "0");
+
+    let encrypted = postgres.url_with_password();
+    tell_over(&postgres, Some(ours), NodeId::new(1), &story, move |report| {
+        anyhow::ensure!((report.condition, report.waiting) == (Condition::Up, 0), "{report:?}");
+        let mut client = postgres::Client::connect(&encrypted, postgres::NoTls)?;
+        let row = client.query_one(
+            "SELECT count(*), bool_and(ssl) FROM pg_stat_ssl JOIN pg_stat_activity USING (pid)
+              WHERE application_name = 'mpc-wallet node-1'",
+            &[],
+        )?;
+        anyhow::ensure!(row.get::<_, i64>(0) > 0 && row.get::<_, bool>(1), "a connection is not encrypted");
+        Ok(())
+    });
+    assert_eq!(postgres.psql("SELECT position FROM feed_cursors").unwrap().trim(), "1");
 }

@@ -18,7 +18,10 @@ pub(super) enum Fault {
 
 impl From<Error> for Fault {
     fn from(error: Error) -> Self {
-        let Some(told) = error.as_db_error() else { return Self::Away(reasons(&error)) };
+        let Some(told) = error.as_db_error() else {
+            let text = reasons(&error);
+            return if is_about_certificates(&error) { Self::Refused(text) } else { Self::Away(text) };
+        };
         // The message names values and rules; SQL and positions stay out of the log.
         let text = format!("{} (SQLSTATE {})", told.message(), told.code().code());
         if passes(told.code()) { Self::Away(text) } else { Self::Refused(text) }
@@ -47,6 +50,19 @@ impl From<ReadError> for Fault {
     fn from(error: ReadError) -> Self {
         Self::Refused(format!("the journal cannot be read: {error}"))
     }
+}
+
+/// Whether TLS failed for what the other side showed: it will show the same next time.
+fn is_about_certificates(error: &dyn std::error::Error) -> bool {
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        let wrapped = inner.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+        if wrapped.is_some_and(|inner| inner.is::<rustls::Error>()) {
+            return true;
+        }
+        cause = inner.source();
+    }
+    false
 }
 
 /// An error and its causes in one line.

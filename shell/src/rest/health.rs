@@ -20,27 +20,33 @@ const DRIVER_SILENCE: Millis = Millis(10_000);
 /// status code stays 200, for a restart would mend neither.
 pub(super) async fn alive(State(state): State<ApiState>) -> Json<Value> {
     let (overview, now) = state.present();
-    let record = state.options().postgres.as_ref().map(|status| status.report(overview.position));
+    let record = record(&state, &overview);
     let fine = record.as_ref().is_none_or(|record| record.condition == Condition::Up);
-    let mut document = json!({
+    let document = json!({
         "status": if fine { "healthy" } else { "degraded" },
         "timestamp": rfc3339(now),
         "version": VERSION,
         "node_id": overview.me.get(),
     });
-    if let Some(record) = &record {
-        document["postgres"] = postgres(record);
-    }
-    Json(document)
+    Json(with_record(document, record.as_ref()))
 }
 
-fn postgres(record: &Report) -> Value {
-    json!({
-        "status": record.condition.name(),
-        "detail": record.detail,
-        "records_waiting": record.waiting,
-        "away_seconds": record.away.as_secs(),
-    })
+/// How the cluster's record is, on a node that feeds one.
+fn record(state: &ApiState, overview: &Overview) -> Option<Report> {
+    state.options().postgres.as_ref().map(|status| status.report(overview.position))
+}
+
+fn with_record(mut document: Value, record: Option<&Report>) -> Value {
+    if let (Some(record), Value::Object(members)) = (record, &mut document) {
+        let postgres = json!({
+            "status": record.condition.name(),
+            "detail": record.detail,
+            "records_waiting": record.waiting,
+            "away_seconds": record.away.as_secs(),
+        });
+        members.insert("postgres".to_owned(), postgres);
+    }
+    document
 }
 
 /// `GET /health/ready`: a payment posted now could be signed. 503 if not, with what is missing.
@@ -55,7 +61,7 @@ pub(super) async fn ready(State(state): State<ApiState>) -> (StatusCode, Json<Va
             (component.name.to_owned(), json!({ "ok": component.ok, "detail": component.detail }))
         })
         .collect();
-    let mut document = json!({
+    let document = json!({
         "status": if ready { "ready" } else { "not_ready" },
         "timestamp": rfc3339(now),
         "version": VERSION,
@@ -63,10 +69,7 @@ pub(super) async fn ready(State(state): State<ApiState>) -> (StatusCode, Json<Va
         "components": listed,
     });
     // Beside the components, not among them: no payment waits for the record.
-    if let Some(status) = &state.options().postgres {
-        document["postgres"] = postgres(&status.report(overview.position));
-    }
-    (status, Json(document))
+    (status, Json(with_record(document, record(&state, &overview).as_ref())))
 }
 
 struct Component {
