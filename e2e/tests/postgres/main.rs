@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 mod breaking;
+mod chaos;
 mod outage;
 mod recording;
 mod telling;
