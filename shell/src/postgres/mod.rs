@@ -11,7 +11,7 @@
 //! | facts and cursor are one SQL transaction | a fact is lost, or told twice |
 //! | the cursor names the record it stands on by its digest | a journal put back from a backup is told from a place where it never was |
 //! | feeders of one database take turns, by a lock that ends with the SQL transaction | rows locked in different orders: deadlocks; an audit chain that forks |
-//! | a row moves only along the lifecycle, see [`merge`] | a node that lags writes history backwards |
+//! | a row moves only along the lifecycle, see `merge` | a node that lags writes history backwards |
 //! | a fact that a row does not take is done with | one node's odd story holds up all its later facts |
 //! | no share, nonce, key or private message is written | the record of a signature tells the key |
 //!
