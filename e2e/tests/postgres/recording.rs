@@ -57,6 +57,16 @@ fn rows_nodes_and_chain_tell_the_same_and_the_audit_chain_holds_until_a_row_is_a
         assert!(!answer.trim().is_empty(), "it finds nothing: {query}");
     }
 
+    let compare = || {
+        let program = cli_binary().unwrap().with_file_name("mpc-wallet-audit-compare");
+        let mut command = Command::new(program);
+        command.args(["--database", &postgres.url_with_password(), "--esplora", &cluster.chain().url()]);
+        command.args(cluster.nodes().iter().flat_map(|node| ["--node", node.url()]));
+        let output = command.output().unwrap();
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    assert_eq!(compare(), (Some(0), String::new()));
+
     let export = cluster.folder().join("audit.jsonl");
     let lines = postgres.psql("SELECT line FROM audit_export ORDER BY id").unwrap();
     std::fs::write(&export, &lines).unwrap();
@@ -84,5 +94,7 @@ fn rows_nodes_and_chain_tell_the_same_and_the_audit_chain_holds_until_a_row_is_a
     let (status, said) = verify();
     assert_eq!(status, Some(3), "{said}");
     assert!(said.contains(&format!("row {} was altered", row.trim())), "{said}");
+    let (status, said) = compare();
+    assert!(status == Some(1) && said.contains(&format!("row {} was altered", row.trim())), "{said}");
     cluster.stop().unwrap();
 }

@@ -21,8 +21,9 @@ const LOOK: Duration = Duration::from_millis(200);
 const FIRST_WAIT: Duration = Duration::from_millis(250);
 /// An operator who has repaired PostgreSQL waits no longer than this.
 const LONGEST_WAIT: Duration = Duration::from_secs(2);
-/// Longest that one batch may take, beyond all limits of the server, which may be frozen.
-const BATCH_WITHIN: Duration = Duration::from_secs(60);
+/// Longest that one batch may take, turns of the other nodes included: beyond the server's own limits, which a frozen server
+/// does not keep.
+const BATCH_WITHIN: Duration = Duration::from_secs(20);
 
 /// Of the lock that makes feeders take turns; the audit chain's trigger takes the same.
 const TURN: i64 = 7_885_050_123_021;

@@ -19,7 +19,7 @@ const CONNECT: Duration = Duration::from_secs(5);
 const SILENCE: Duration = Duration::from_secs(15);
 /// What the server keeps to in our sessions: time limits, in ms, on a statement, on a wait for a lock and on an open
 /// transaction of a node that froze and holds up the others; and no notices.
-const SESSION: &str = "-c statement_timeout=30000 -c lock_timeout=10000 -c idle_in_transaction_session_timeout=10000 \
+const SESSION: &str = "-c statement_timeout=15000 -c lock_timeout=10000 -c idle_in_transaction_session_timeout=10000 \
                        -c client_min_messages=warning";
 
 /// Why no pool could be made.
