@@ -4,13 +4,14 @@
 #   require_builders
 #   require_etcd
 #
+# A program with a slash in its name is looked for there and not in PATH; it may be a pattern.
 # Installs the Debian packages of the programs that are missing, as root or through a sudo that asks for no password.
 # Where neither is possible, says exactly which packages are missing and ends with status 1.
 
 require_programs() {
     local pair missing=()
     for pair in "$@"; do
-        command -v "${pair%%:*}" >/dev/null 2>&1 || missing+=("${pair#*:}")
+        has_program "${pair%%:*}" || missing+=("${pair#*:}")
     done
     install_packages "${missing[@]}"
 }
@@ -55,6 +56,13 @@ install_packages() {
         echo "these packages cannot be installed: ${missing[*]}" >&2
         exit 1
     fi
+}
+
+has_program() {
+    case $1 in
+    */*) compgen -G "$1" >/dev/null ;;
+    *) command -v "$1" >/dev/null 2>&1 ;;
+    esac
 }
 
 # Rust is not Debian's business: rust-toolchain.toml names the version.

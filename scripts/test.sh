@@ -9,7 +9,8 @@ step() { printf '\n== %s\n' "$*"; }
 
 step "tools"
 require_builders
-require_programs openssl:openssl
+# Debian keeps PostgreSQL's server programs out of PATH, a folder for each version.
+require_programs openssl:openssl '/usr/lib/postgresql/*/bin/initdb:postgresql'
 require_etcd
 require_cargo
 

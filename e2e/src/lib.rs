@@ -2,12 +2,14 @@
 //!
 //! - [`chain`]: a regtest chain with an Esplora face.
 //! - [`cluster`]: five server processes on it, and the handles by which a test or a person drives them.
-//! - [`servers`]: real servers that the nodes use.
+//! - [`servers`]: PostgreSQL and etcd beside the nodes.
+//! - [`record`]: PostgreSQL compared with the nodes and the chain.
 //! - [`suite`]: what the suites share: their chain, payees, and oracles that read the chain and not the wallet.
 //! - [`hostile`]: a peer that follows no rule.
 
 pub mod chain;
 pub mod cluster;
 pub mod hostile;
+pub mod record;
 pub mod servers;
 pub mod suite;

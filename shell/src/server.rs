@@ -21,6 +21,7 @@ use crate::{
     host::{SystemClock, ThreadWorkers},
     journal::{OpenError, Store},
     ports::TransportEvent,
+    postgres::{Feeder, SetupError},
     quic::{self, Quic, QuicConfig, QuicError, TlsFiles},
     read::Queries,
     rest::{self, ApiOptions, ApiState},
@@ -67,6 +68,9 @@ pub enum ServerError {
         /// Why not.
         source: std::io::Error,
     },
+    /// The cluster's record cannot be set up.
+    #[error(transparent)]
+    Postgres(#[from] SetupError),
     /// The chain backend's settings are unusable.
     #[error(transparent)]
     Chain(#[from] ConnectError),
@@ -104,9 +108,8 @@ pub async fn run(settings: Settings, stop: CancellationToken) -> Result<(), Serv
     if settings.etcd.is_some() {
         options.etcd = Some(EtcdHealth::register(&options.registry)?);
     }
-    let facts = journal.facts()?;
-    let members = settings.core.cluster.clone();
     let (replayed, network) = (records.len(), settings.core.cluster.network());
+    let (members, voting_round) = (settings.core.cluster.clone(), settings.core.timing.voting_round);
     let node = Node::replay(settings.core, settings.identity, records, shares)?;
     let node = match settings.primes {
         Some(primes) => node.with_primes(primes),
@@ -134,21 +137,30 @@ pub async fn run(settings: Settings, stop: CancellationToken) -> Result<(), Serv
     };
     let (requests, request_line) = mpsc::channel(REQUESTS);
     let (overview, overview_line) = watch::channel(Arc::new(node.overview()));
+    let outbox = journal.outbox()?;
     let (coordination, etcd_tasks) = settings
         .etcd
         .zip(options.etcd.clone())
         .map(|(settings, health)| {
             let presence = Presence {
                 me,
-                cluster: members,
+                cluster: members.clone(),
                 address: Address::of(address, transport.local_addr()),
                 overview: overview_line.clone(),
-                facts,
+                outbox,
                 queries: Arc::clone(&read_model),
             };
             etcd::start(settings, presence, health, &stop)
         })
         .unzip();
+    let record = match settings.postgres {
+        Some(postgres) => {
+            let teller = (me, members, voting_round);
+            Some(Feeder::start(postgres, teller, journal.outbox()?, overview_line.clone())?)
+        }
+        None => None,
+    };
+    options.postgres = record.as_ref().map(Feeder::status);
     let handle = NodeHandle::new(requests, overview_line, read_model);
     let api = ApiState::new(handle, options);
     tracing::info!(node = %me, cluster = %cluster, network = %network, rest = %address,
@@ -186,6 +198,9 @@ pub async fn run(settings: Settings, stop: CancellationToken) -> Result<(), Serv
     }
     if let Ok(quic) = Arc::try_unwrap(transport) {
         quic.shutdown().await;
+    }
+    if let Some(record) = record {
+        record.stop().await;
     }
     ended?;
     tracing::info!(node = %me, "node stopped in order");

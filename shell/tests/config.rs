@@ -442,3 +442,60 @@ fn what_is_wrong_with_etcd_is_told_with_the_way_out() {
         assert!(told.iter().all(|words| errors.contains(words)), "{told:?} in {errors}");
     }
 }
+
+#[test]
+fn the_record_is_optional_and_its_password_stands_in_no_shared_file() {
+    let (dir, files) = cluster(&ClusterPlan::default());
+    let file = &files.nodes[0];
+    assert!(load(file, &[]).unwrap().postgres.is_none());
+
+    let url = ("MPC_WALLET_POSTGRES_URL", "postgres://mpc_wallet@127.0.0.1:5432/mpc_wallet");
+    let password = ("MPC_WALLET_POSTGRES_PASSWORD", "from the environment");
+    let settings = load(file, &[url, password]).unwrap().postgres.unwrap();
+    assert_eq!(settings.password.as_ref().unwrap().as_str(), "from the environment");
+    assert_eq!((settings.pool_size, settings.batch_size, settings.ca), (4, 500, None));
+
+    let secret = dir.path().join("node-1").join("postgres.password");
+    fs::write(&secret, "from a file\n").unwrap();
+    fs::set_permissions(&secret, fs::Permissions::from_mode(0o600)).unwrap();
+    let from_file = ("MPC_WALLET_POSTGRES_PASSWORD_FILE", "postgres.password");
+    let settings = load(file, &[url, from_file]).unwrap().postgres.unwrap();
+    assert_eq!(settings.password.as_ref().unwrap().as_str(), "from a file");
+    fs::set_permissions(&secret, fs::Permissions::from_mode(0o644)).unwrap();
+    assert!(refused(file, &[url, from_file]).to_string().contains("chmod 600"));
+}
+
+#[test]
+fn what_is_wrong_with_the_record_is_told_without_a_password() {
+    let (_dir, files) = cluster(&ClusterPlan::default());
+    let file = &files.nodes[0];
+    let local = "postgres://mpc_wallet@127.0.0.1/mpc_wallet";
+    let remote = "postgres://mpc_wallet@db.example/mpc_wallet";
+    for (settings, words) in [
+        (vec![("URL", "postgres://u:hunter2@127.0.0.1/d")], "postgres.url = \"***\": has a password in it"),
+        (vec![("URL", "postgres://u@127.0.0.1/d?password=hunter2")], "has a password in it"),
+        (vec![("URL", "host=127.0.0.1 user=u password=hunter2")], "expected a URL as in postgres://"),
+        (vec![("POOL_SIZE", "4")], "postgres.url is missing"),
+        (vec![("URL", remote)], "postgres.ca is missing: expected the path of the PEM file"),
+        (vec![("URL", remote), ("CA", "none.pem")], "postgres.ca = \"none.pem\": cannot be read"),
+        (vec![("URL", local), ("TLS", "maybe")], "postgres.tls = \"maybe\": expected off or required"),
+        (vec![("URL", local), ("TLS", "required")], "postgres.ca is missing"),
+        (vec![("URL", local), ("POOL_SIZE", "1")], "expected a number of connections from 2 to 32"),
+        (vec![("URL", local), ("BATCH_SIZE", "0")], "expected a number of records from 1 to 10000"),
+        (vec![("URL", local), ("PASWORD", "x")], "postgres.pasword"),
+        (vec![("URL", local), ("PASSWORD", "hunter2"), ("PASSWORD_FILE", "f")], "remove one of the two"),
+    ] {
+        let names: Vec<_> =
+            settings.iter().map(|(key, value)| (format!("MPC_WALLET_POSTGRES_{key}"), *value)).collect();
+        let environment: Vec<_> = names.iter().map(|(key, value)| (key.as_str(), *value)).collect();
+        let told = refused(file, &environment).to_string();
+        assert!(told.contains(words), "{settings:?}: {told}");
+        assert!(!told.contains("hunter2"), "{told}");
+    }
+
+    let mut text = fs::read_to_string(file).unwrap();
+    text.push_str(&format!("\n[postgres]\nurl = \"{local}\"\npassword = \"hunter2\"\n"));
+    fs::write(file, text).unwrap();
+    let told = refused(file, &[]).to_string();
+    assert!(told.contains("does not belong in this file") && !told.contains("hunter2"), "{told}");
+}

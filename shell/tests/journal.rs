@@ -559,3 +559,42 @@ async fn an_append_whose_caller_went_away_is_still_written_in_its_place() {
     drop(store);
     assert_eq!(open(dir.path()).1, [booted(1), booted(2), booted(3)]);
 }
+
+#[tokio::test]
+async fn the_outbox_tells_every_record_in_order_from_any_position_while_the_journal_grows() {
+    let dir = TempDir::new().unwrap();
+    let (mut store, _) = open(dir.path());
+    let outbox = store.outbox().unwrap();
+    assert_eq!(outbox.last().unwrap(), LogIndex(0));
+    assert!(outbox.after(LogIndex(0), 10).unwrap().is_empty());
+    assert_eq!(outbox.digest_at(LogIndex(1)).unwrap(), None);
+
+    let records: Vec<_> = (1..=5).map(booted).collect();
+    store.append(records.clone()).await.unwrap();
+    assert_eq!(outbox.last().unwrap(), LogIndex(5));
+    let (mut told, mut cursor) = (Vec::new(), LogIndex(0));
+    loop {
+        let batch = outbox.after(cursor, 2).unwrap();
+        assert!(batch.len() <= 2);
+        let Some(last) = batch.last() else { break };
+        assert_eq!(outbox.digest_at(last.position).unwrap().as_ref(), Some(&last.digest));
+        cursor = last.position;
+        told.extend(batch.into_iter().map(|entry| entry.record));
+    }
+    assert_eq!(told, records);
+    store.append(vec![booted(6)]).await.unwrap();
+    let fresh = outbox.after(cursor, 10).unwrap();
+    assert_eq!(fresh.iter().map(|entry| entry.position).collect::<Vec<_>>(), [LogIndex(6)]);
+}
+
+#[tokio::test]
+async fn another_journal_has_another_digest_at_the_same_position() {
+    let (one, other) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    let mut digests = Vec::new();
+    for (dir, boot) in [(&one, 1), (&other, 2)] {
+        let (mut store, _) = open(dir.path());
+        store.append(vec![booted(boot)]).await.unwrap();
+        digests.push(store.outbox().unwrap().digest_at(LogIndex(1)).unwrap().unwrap());
+    }
+    assert_ne!(digests[0], digests[1]);
+}

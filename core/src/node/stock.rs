@@ -181,7 +181,7 @@ impl Node {
         primes: Result<Primes, RefusedParams>,
         entropy: &mut dyn CryptoRngCore,
     ) {
-        if !self.stock.searching.is_some_and(|(search, _)| search == job) {
+        if self.stock.searching.is_none_or(|(search, _)| search != job) {
             return;
         }
         self.stock.searching = None;

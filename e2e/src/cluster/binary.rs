@@ -20,6 +20,11 @@ pub fn server_binary() -> anyhow::Result<PathBuf> {
     BUILT.get_or_init(|| build().map_err(|error| format!("{error:#}"))).clone().map_err(anyhow::Error::msg)
 }
 
+/// `mpc-wallet-cli`, built with the server. Errors as [`server_binary`].
+pub fn cli_binary() -> anyhow::Result<PathBuf> {
+    server_binary().map(|server| server.with_file_name("mpc-wallet-cli"))
+}
+
 /// What cargo tells the programs it runs about their package. A build script that looks at one of them (ring's does)
 /// would be run anew, with everything above it.
 const OF_THE_PACKAGE: [&str; 5] =

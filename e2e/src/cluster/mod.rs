@@ -33,7 +33,7 @@ use tempfile::TempDir;
 use crate::chain::{Regtest, RegtestOptions};
 
 pub use api::{Api, Reply};
-pub use binary::{repository, server_binary};
+pub use binary::{cli_binary, repository, server_binary};
 pub use node::NodeProcess;
 pub use options::{ClusterOptions, Place, Ports};
 pub use view::{

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::chain::Backend;
+use crate::servers::Postgres;
 
 /// How a cluster is made. The default is five nodes, four of them needed, on a chain that mines only on request, in
 /// a temporary folder and on free ports.
@@ -46,6 +47,14 @@ impl ClusterOptions {
         let variable = format!("MPC_WALLET_{section}_{key}").to_ascii_uppercase();
         self.environment.push((variable, value.to_string()));
         self
+    }
+}
+
+impl ClusterOptions {
+    /// Gives every node the same PostgreSQL database.
+    #[must_use]
+    pub fn with_postgres(self, server: &Postgres) -> Self {
+        self.set("postgres", "url", server.url()).set("postgres", "password", server.password())
     }
 }
 

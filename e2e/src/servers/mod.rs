@@ -1,4 +1,8 @@
-//! Real servers beside the nodes, each on ports and in a folder of its own.
+//! Servers beside the nodes, real ones, started on loopback for one test or one devnet, each on ports and in a folder of
+//! its own.
 
 pub mod etcd;
 mod papers;
+pub mod postgres;
+
+pub use postgres::Postgres;

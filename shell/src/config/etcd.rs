@@ -34,7 +34,7 @@ const MIRROR_LIFE: u64 = 86_400;
 
 /// Reads the section; a node without it coordinates by the embedded rule.
 pub(super) fn read_etcd(reader: &mut Reader) -> Option<EtcdSettings> {
-    if !reader.has("etcd") {
+    if !reader.has_section("etcd") {
         return None;
     }
     let mut section = reader.section("etcd");

@@ -13,6 +13,7 @@ mod keys;
 mod manifest;
 mod node;
 mod policy;
+mod postgres;
 mod problem;
 mod reader;
 
@@ -23,4 +24,5 @@ pub use keys::{
 };
 pub use manifest::{Manifest, network_name, parse_network};
 pub use node::{ChainSettings, LogFormat, LogSettings, QuicSettings, RestSettings, Settings, TlsSettings};
+pub use postgres::PostgresSettings;
 pub use problem::{ConfigErrors, ConfigProblem};

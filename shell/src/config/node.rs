@@ -20,6 +20,7 @@ use super::{
     keys::{read_identity, read_primes, read_secret},
     manifest::{Manifest, parse_id},
     policy::{parse_millis, read_limits, read_policy, read_timing},
+    postgres::{PostgresSettings, password_in_file, read_postgres},
     problem::ConfigErrors,
     reader::{Reader, settle},
 };
@@ -50,6 +51,8 @@ pub struct Settings {
     pub log: LogSettings,
     /// Primes for the first SegWit key generation of this run; never on mainnet.
     pub primes: Option<Primes>,
+    /// The cluster's record; `None`: this node keeps no part of it.
+    pub postgres: Option<PostgresSettings>,
 }
 
 /// `[quic]`
@@ -115,8 +118,9 @@ const REQUEST_TIMEOUT: Millis = Millis(15_000);
 /// Time that an answer needs beyond the wait for coins.
 const ANSWER_MARGIN: Millis = Millis(1_000);
 /// Every section of `node.toml`.
-const SECTIONS: [&str; 12] = [
-    "node", "cluster", "quic", "tls", "rest", "chain", "secrets", "policy", "timing", "limits", "dkg", "etcd",
+const SECTIONS: [&str; 13] = [
+    "node", "cluster", "quic", "tls", "rest", "chain", "secrets", "policy", "timing", "limits", "dkg",
+    "etcd", "postgres",
 ];
 
 /// Blocks until a payment counts as confirmed, unless configured: reorganisations are rare and shallow on mainnet,
@@ -150,6 +154,7 @@ impl Settings {
         environment: impl IntoIterator<Item = (String, String)>,
     ) -> Result<Self, ConfigErrors> {
         let mut reader = Reader::open(file, true);
+        let password_in_file = password_in_file(&reader);
         reader.overlay(&SECTIONS, environment);
 
         let (manifest, manifest_problems) = read_manifest(&mut reader);
@@ -165,6 +170,7 @@ impl Settings {
         let secret_key_file = read_key_path(&mut reader, "secrets", "key_file");
         let primes = read_dkg(&mut reader, network);
         let etcd = read_etcd(&mut reader);
+        let postgres = read_postgres(&mut reader, password_in_file);
 
         if let (Some(manifest), Some(node)) = (&manifest, &node) {
             check_identity(&mut reader, manifest, node.id, &node.identity);
@@ -197,6 +203,7 @@ impl Settings {
                 etcd,
                 log: node.log,
                 primes,
+                postgres,
             })
         })();
         settle(settings, reader.finish().into_iter().chain(manifest_problems))

@@ -59,9 +59,14 @@ impl Reader {
         }
     }
 
-    /// Whether a section is there, be it empty.
-    pub(super) fn has(&self, name: &str) -> bool {
+    /// Whether a section is there at all.
+    pub(super) fn has_section(&self, name: &str) -> bool {
         self.root.contains_key(name)
+    }
+
+    /// Whether a section has a key.
+    pub(super) fn has(&self, section: &str, key: &str) -> bool {
+        self.root.get(section).and_then(Value::as_table).is_some_and(|table| table.contains_key(key))
     }
 
     /// Takes a section out of the file; a missing one is empty.

@@ -28,7 +28,7 @@ use super::{
     pause::Pause,
 };
 use crate::{
-    journal::Facts,
+    journal::Outbox,
     read::{Queries, ReadError, TransactionDetail},
     units,
 };
@@ -49,7 +49,7 @@ const ATTEMPTS: usize = 4;
 pub(super) struct Mirror {
     link: Link,
     me: NodeId,
-    facts: Arc<Facts>,
+    outbox: Arc<Outbox>,
     queries: Arc<dyn Queries>,
     overview: watch::Receiver<Arc<Overview>>,
     /// Everything up to here is written; `None` before the first look.
@@ -63,12 +63,12 @@ impl Mirror {
     pub(super) fn new(
         link: Link,
         me: NodeId,
-        facts: Arc<Facts>,
+        outbox: Arc<Outbox>,
         queries: Arc<dyn Queries>,
         overview: watch::Receiver<Arc<Overview>>,
     ) -> Self {
         let (position, lease, written) = (None, None, BTreeMap::new());
-        Self { link, me, facts, queries, overview, position, lease, written }
+        Self { link, me, outbox, queries, overview, position, lease, written }
     }
 
     /// Writes until `stop`. While etcd is away nothing is lost: the journal keeps it.
@@ -115,15 +115,14 @@ impl Mirror {
             None => self.first_position().await?,
         };
         loop {
-            let facts = Arc::clone(&self.facts);
-            let records = off_the_loop(move || facts.after(position, BATCH)).await?;
-            let Some((last, _)) = records.last() else {
+            let outbox = Arc::clone(&self.outbox);
+            let entries = off_the_loop(move || outbox.after(position, BATCH)).await?;
+            let Some(last) = entries.last().map(|entry| entry.position) else {
                 self.position = Some(position);
                 return Ok(());
             };
-            let last = *last;
             let changed: BTreeSet<Txid> =
-                records.iter().filter_map(|(_, record)| changed(&record.fact)).collect();
+                entries.iter().filter_map(|entry| changed(&entry.record.fact)).collect();
             for txid in changed {
                 let (queries, asked) = (Arc::clone(&self.queries), txid.to_string());
                 if let Some(detail) = off_the_loop(move || queries.transaction(&asked)).await? {
@@ -139,8 +138,8 @@ impl Mirror {
     async fn first_position(&self) -> Result<LogIndex, EtcdError> {
         let life = u64::try_from(self.link.settings().mirror_life.as_millis()).unwrap_or(u64::MAX);
         let oldest = Timestamp(units::now().since(Timestamp(life)).0);
-        let facts = Arc::clone(&self.facts);
-        Ok(off_the_loop(move || facts.before(oldest)).await?)
+        let outbox = Arc::clone(&self.outbox);
+        Ok(off_the_loop(move || outbox.before(oldest)).await?)
     }
 
     async fn mirror(&mut self, txid: &Txid, detail: &TransactionDetail) -> Result<(), EtcdError> {

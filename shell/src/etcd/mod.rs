@@ -28,7 +28,7 @@ use tokio_util::sync::CancellationToken;
 pub use health::EtcdHealth;
 
 use self::{keeper::Keeper, link::Link, mirror::Mirror};
-use crate::{config::EtcdSettings, journal::Facts, ports::Coordination, read::Queries};
+use crate::{config::EtcdSettings, journal::Outbox, ports::Coordination, read::Queries};
 
 /// What this node shows in etcd, and where it looks it up.
 pub struct Presence {
@@ -41,7 +41,7 @@ pub struct Presence {
     /// Its present.
     pub overview: watch::Receiver<Arc<Overview>>,
     /// Its journal.
-    pub facts: Facts,
+    pub outbox: Outbox,
     /// Its read model.
     pub queries: Arc<dyn Queries>,
 }
@@ -80,11 +80,11 @@ pub fn start(
     health: EtcdHealth,
     stop: &CancellationToken,
 ) -> (EtcdCoordination, EtcdTasks) {
-    let Presence { me, cluster, address, overview, facts, queries } = presence;
+    let Presence { me, cluster, address, overview, outbox, queries } = presence;
     let (tell, told) = watch::channel(None);
     let link = Link::new(settings.clone());
     let keeper = Keeper::new(link, cluster, address, overview.clone(), tell, health);
-    let mirror = Mirror::new(Link::new(settings), me, Arc::new(facts), queries, overview);
+    let mirror = Mirror::new(Link::new(settings), me, Arc::new(outbox), queries, overview);
     let tasks = [tokio::spawn(keeper.run(stop.clone())), tokio::spawn(mirror.run(stop.clone()))];
     (EtcdCoordination { told, ended: false }, EtcdTasks(tasks))
 }

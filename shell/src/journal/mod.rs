@@ -23,14 +23,14 @@ use tokio::sync::oneshot;
 
 use crate::ports::{Journal, JournalFailure};
 
-mod facts;
+mod outbox;
 mod projection;
 mod read_model;
 mod rows;
 mod schema;
 mod writer;
 
-pub use facts::Facts;
+pub use outbox::{Outbox, OutboxEntry};
 pub use projection::ProjectionError;
 pub use read_model::ReadModel;
 
@@ -216,15 +216,13 @@ impl Store {
         ReadModel::open(&self.database)
             .map_err(|source| OpenError::Database { path: self.database.clone(), source })
     }
-}
 
-impl Store {
-    /// A reader of the journal itself; it may be used while this store writes.
+    /// A reader of the records themselves; it may be used while this store writes.
     ///
     /// # Errors
     /// [`OpenError::Database`] if SQLite cannot open it again.
-    pub fn facts(&self) -> Result<Facts, OpenError> {
-        Facts::open(&self.database)
+    pub fn outbox(&self) -> Result<Outbox, OpenError> {
+        Outbox::open(&self.database)
             .map_err(|source| OpenError::Database { path: self.database.clone(), source })
     }
 }

@@ -8,21 +8,56 @@ use super::{
     cluster::{VERSION, is_stale},
     state::ApiState,
 };
-use crate::units::rfc3339;
+use crate::{
+    etcd::EtcdHealth,
+    postgres::{Condition, Report},
+    units::rfc3339,
+};
 
 /// A driver that has shown nothing for so long is stuck; it speaks several times a second.
 const DRIVER_SILENCE: Millis = Millis(10_000);
 
-/// `GET /health`: the process answers; `degraded` lists what else is wrong.
+/// `GET /health`: the process answers. `degraded` tells of something that heals by itself or waits for a person; the
+/// status code stays 200, for a restart would mend neither.
 pub(super) async fn alive(State(state): State<ApiState>) -> Json<Value> {
     let (overview, now) = state.present();
-    Json(json!({
-        "status": "healthy",
+    let record = record(&state, &overview);
+    let degraded = degraded(&state, record.as_ref());
+    let document = json!({
+        "status": if degraded.is_empty() { "healthy" } else { "degraded" },
         "timestamp": rfc3339(now),
         "version": VERSION,
         "node_id": overview.me.get(),
-        "degraded": state.options().degraded(),
-    }))
+        "degraded": degraded,
+    });
+    Json(with_record(document, record.as_ref()))
+}
+
+/// What is wrong beside the node itself, a sentence each. Payments go on all the same.
+fn degraded(state: &ApiState, record: Option<&Report>) -> Vec<String> {
+    let mut notes = state.options().etcd.as_ref().map(EtcdHealth::notes).unwrap_or_default();
+    notes.extend(
+        record.filter(|record| record.condition != Condition::Up).map(|record| record.detail.clone()),
+    );
+    notes
+}
+
+/// How the cluster's record is, on a node that feeds one.
+fn record(state: &ApiState, overview: &Overview) -> Option<Report> {
+    state.options().postgres.as_ref().map(|status| status.report(overview.position))
+}
+
+fn with_record(mut document: Value, record: Option<&Report>) -> Value {
+    if let (Some(record), Value::Object(members)) = (record, &mut document) {
+        let postgres = json!({
+            "status": record.condition.name(),
+            "detail": record.detail,
+            "records_waiting": record.waiting,
+            "away_seconds": record.away.as_secs(),
+        });
+        members.insert("postgres".to_owned(), postgres);
+    }
+    document
 }
 
 /// `GET /health/ready`: a payment posted now could be signed. 503 if not, with what is missing. What is `degraded` stops
@@ -38,15 +73,17 @@ pub(super) async fn ready(State(state): State<ApiState>) -> (StatusCode, Json<Va
             (component.name.to_owned(), json!({ "ok": component.ok, "detail": component.detail }))
         })
         .collect();
+    let record = record(&state, &overview);
     let document = json!({
         "status": if ready { "ready" } else { "not_ready" },
         "timestamp": rfc3339(now),
         "version": VERSION,
         "node_id": overview.me.get(),
         "components": listed,
-        "degraded": state.options().degraded(),
+        "degraded": degraded(&state, record.as_ref()),
     });
-    (status, Json(document))
+    // Beside the components, not among them: no payment waits for the record.
+    (status, Json(with_record(document, record.as_ref())))
 }
 
 struct Component {

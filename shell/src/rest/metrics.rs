@@ -12,6 +12,7 @@ use mpc_wallet_core::{
 use prometheus::{IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder, core::Collector};
 
 use super::{cluster::VERSION, problem::Problem, state::ApiState};
+use crate::postgres::Report;
 
 const TEXT_FORMAT: [(HeaderName, &str); 1] =
     [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
@@ -22,7 +23,11 @@ pub(super) async fn scrape(
 ) -> Result<([(HeaderName, &'static str); 1], String), Problem> {
     let counts = state.read(|queries| queries.counts()).await?;
     let (overview, now) = state.present();
+    let record = state.options().postgres.as_ref().map(|status| status.report(overview.position));
     let text = present(&overview, now, &counts).and_then(|registry| {
+        if let Some(record) = &record {
+            add_record(&registry, record)?;
+        }
         let mut families = registry.gather();
         families.extend(state.options().registry.gather());
         TextEncoder::new().encode_to_string(&families)
@@ -117,6 +122,28 @@ fn present(
     build.get_metric_with_label_values(&[VERSION])?.set(1);
     add(&registry, build)?;
     Ok(registry)
+}
+
+/// How far PostgreSQL is behind; absent on a node that feeds none.
+fn add_record(registry: &Registry, record: &Report) -> Result<(), prometheus::Error> {
+    for (name, help, value) in [
+        ("mpc_wallet_postgres_connections", "Open connections to PostgreSQL.", whole(record.connections)),
+        (
+            "mpc_wallet_postgres_outbox_records",
+            "Records of the journal that are not in PostgreSQL yet.",
+            whole(record.waiting),
+        ),
+        (
+            "mpc_wallet_postgres_away_seconds",
+            "Seconds since facts could last be written to PostgreSQL; 0 while they can.",
+            whole(record.away.as_secs()),
+        ),
+    ] {
+        let gauge = IntGauge::new(name, help)?;
+        gauge.set(value);
+        add(registry, gauge)?;
+    }
+    Ok(())
 }
 
 fn add(registry: &Registry, metric: impl Collector + 'static) -> Result<(), prometheus::Error> {

@@ -11,6 +11,7 @@ use crate::{
     config::Settings,
     etcd::EtcdHealth,
     handle::NodeHandle,
+    postgres,
     read::{Queries, ReadError},
     units,
 };
@@ -30,14 +31,11 @@ pub struct ApiOptions {
     pub registry: Registry,
     /// How etcd is doing; `None` without it.
     pub etcd: Option<EtcdHealth>,
+    /// The cluster's record, if this node feeds one.
+    pub postgres: Option<postgres::Status>,
 }
 
 impl ApiOptions {
-    /// What is wrong beside the node itself, a sentence each. Payments go on all the same.
-    pub(super) fn degraded(&self) -> Vec<String> {
-        self.etcd.as_ref().map(EtcdHealth::notes).unwrap_or_default()
-    }
-
     /// As configured, with an empty registry.
     #[must_use]
     pub fn from_settings(settings: &Settings) -> Self {
@@ -48,6 +46,7 @@ impl ApiOptions {
             request_timeout: settings.rest.request_timeout,
             registry: Registry::new(),
             etcd: None,
+            postgres: None,
         }
     }
 }

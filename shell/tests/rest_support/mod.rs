@@ -298,6 +298,7 @@ pub fn scripted(overview: Overview, past: Past, mut script: Script) -> ScriptedN
             request_timeout: Duration::from_millis(500),
             registry: prometheus::Registry::new(),
             etcd: None,
+            postgres: None,
         },
     );
     ScriptedNode { state, overview, memory, commands }

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use mpc_wallet_e2e::cluster::{Cluster, ClusterOptions, Kind};
+use mpc_wallet_e2e::servers::Postgres;
 use mpc_wallet_e2e::suite::payee;
 
 use super::machine::{cpu_time, memory};
@@ -61,11 +62,22 @@ struct Segwit {
 }
 
 /// Starts a cluster and has it pay; with `segwit` presignatures from the other wallet as well.
-pub(crate) fn measure(sequential: u32, in_flight: u32, each: u32, segwit: u32) -> anyhow::Result<Measured> {
+pub(crate) fn measure(
+    sequential: u32,
+    in_flight: u32,
+    each: u32,
+    segwit: u32,
+    postgres: bool,
+) -> anyhow::Result<Measured> {
+    let server = postgres.then(Postgres::start).transpose()?;
     // Nothing is presigned but what is ordered.
     let options = ClusterOptions { auto_mine: Some(BLOCK_EVERY), ..ClusterOptions::default() }
         .set("limits", "presignatures_low", 0)
         .set("limits", "presignatures_high", 0);
+    let options = match &server {
+        Some(server) => options.with_postgres(server),
+        None => options,
+    };
     let cluster = Cluster::start(&options)?;
     cluster.run_dkg()?;
     let payments =

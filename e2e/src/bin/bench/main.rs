@@ -31,15 +31,18 @@ struct Arguments {
     /// Measure the SegWit wallet as well, with this many presignatures; takes minutes.
     #[arg(long, default_value_t = 0)]
     segwit: u32,
+    /// Have every node feed a PostgreSQL on this machine.
+    #[arg(long)]
+    postgres: bool,
 }
 
 fn main() -> anyhow::Result<()> {
-    let Arguments { sequential, each, in_flight, segwit } = Arguments::parse();
+    let Arguments { sequential, each, in_flight, segwit, postgres } = Arguments::parse();
     anyhow::ensure!(sequential > 0 && each > 0 && in_flight > 0, "every count must be at least 1");
     eprintln!("measuring the cryptography alone");
     let raw = raw::measure()?;
     eprintln!("measuring a cluster: {sequential} payments in turn, then {in_flight} × {each}");
-    let cluster = cluster::measure(sequential, in_flight, each, segwit)?;
+    let cluster = cluster::measure(sequential, in_flight, each, segwit, postgres)?;
     let mut report = format!("{}\n{}\n{}", machine::facts()?, cluster.table(in_flight), raw.table());
     if segwit > 0 {
         eprintln!("measuring threshold ECDSA alone: {segwit} signatures");

@@ -57,6 +57,9 @@ pub(crate) struct Arguments {
     /// Leave the SegWit wallet out, whose key takes minutes to make on a small machine.
     #[arg(long)]
     pub(crate) taproot_only: bool,
+    /// Keep the cluster's record in a PostgreSQL of the devnet's own, which must be installed; it ends with the devnet.
+    #[arg(long)]
+    pub(crate) postgres: bool,
 }
 
 impl Arguments {

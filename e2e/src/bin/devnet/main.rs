@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use clap::Parser as _;
 use mpc_wallet_e2e::cluster::{Cluster, Kind};
+use mpc_wallet_e2e::servers::Postgres;
 
 use arguments::Arguments;
 use screen::Screen;
@@ -30,7 +31,12 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: &Arguments) -> anyhow::Result<()> {
+    let postgres = arguments.postgres.then(Postgres::start).transpose()?;
     let options = arguments.cluster()?;
+    let options = match &postgres {
+        Some(server) => options.with_postgres(server),
+        None => options,
+    };
     let ended = end_signals()?;
     let screen = Screen::new();
     let mut stage = screen.stage("building the server");
@@ -58,6 +64,9 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
     }
     if !arguments.once {
         tour::explain(&cluster, &screen, paid.as_deref())?;
+        if let Some(server) = &postgres {
+            screen.line(&format!("the record: psql '{}'", server.url_with_password()));
+        }
         // An error means that the signal thread is gone, and then there is nothing to wait for.
         let _ = ended.recv();
         screen.line("");

@@ -17,7 +17,7 @@ Exit codes:
   0  done
   1  unexpected error
   2  usage: the arguments, the request or an answer to a prompt
-  3  refused: by policy, votes, fee limits or lack of funds; or the payment failed
+  3  refused: by policy, votes, fee limits or lack of funds; or the payment failed, or what was verified does not hold
   4  not found
   5  conflict with the present state
   6  unavailable: node, quorum or chain backend; nothing was changed
@@ -69,6 +69,9 @@ pub(crate) enum Command {
     /// Presignatures of the SegWit wallet, made ahead of payments
     #[command(subcommand)]
     Presig(PresigCommand),
+    /// The audit log of the cluster's record
+    #[command(subcommand)]
+    Audit(AuditCommand),
     /// A node's vote key
     #[command(subcommand)]
     Identity(IdentityCommand),
@@ -233,6 +236,20 @@ pub(crate) enum PresigCommand {
     },
     /// Show the stock, by group of signers
     PoolStatus,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum AuditCommand {
+    /// Verify an export of the audit log: no row altered, inserted or taken out; needs neither node nor database
+    ///
+    /// Export with: psql -XAtq -c 'SELECT line FROM audit_export ORDER BY id' URL > FILE
+    Verify {
+        /// The export
+        file: PathBuf,
+        /// The head that an earlier verification printed; the chain must still have it
+        #[arg(long, value_name = "HASH")]
+        head: Option<String>,
+    },
 }
 
 #[derive(Subcommand)]

@@ -4,6 +4,7 @@
 
 mod amount;
 mod args;
+mod audit;
 mod client;
 mod cluster;
 mod dkg;
@@ -21,8 +22,8 @@ use std::process::ExitCode;
 use clap::Parser as _;
 
 use args::{
-    Arguments, ClusterCommand, Command, DkgCommand, IdentityCommand, PresigCommand, PrimesCommand, TxCommand,
-    WalletCommand,
+    Arguments, AuditCommand, ClusterCommand, Command, DkgCommand, IdentityCommand, PresigCommand,
+    PrimesCommand, TxCommand, WalletCommand,
 };
 use client::Node;
 use failure::Failure;
@@ -66,6 +67,7 @@ fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Dkg(DkgCommand::Status) => dkg::status(&node()?, output),
         Command::Presig(PresigCommand::Generate { count }) => presig::generate(&node()?, count, output),
         Command::Presig(PresigCommand::PoolStatus) => presig::status(&node()?, output),
+        Command::Audit(AuditCommand::Verify { file, head }) => audit::verify(&file, head.as_deref(), output),
         Command::Identity(IdentityCommand::Generate { file }) => local::generate_identity(&file, output),
         Command::Primes(PrimesCommand::Generate { file }) => local::generate_primes(&file, output),
         Command::Completions { shell } => {

@@ -1,0 +1,139 @@
+//! What each fact means for the record. Every statement here may run again, by another node or after a journal was put
+//! back, and then changes nothing.
+
+use deadpool_postgres::Transaction;
+use mpc_wallet_core::{
+    Timestamp,
+    record::{Fact, UsedPresignature},
+};
+use tokio_postgres::types::ToSql;
+
+use super::{Teller, fault::Fault, transactions::Move};
+use crate::journal::OutboxEntry;
+
+/// The last moment of the year 9999, ms: what lies beyond is shown as this.
+const LATEST: u64 = 253_402_300_799_999;
+
+/// Writes one batch.
+pub(super) struct Scribe<'a> {
+    pub(super) tx: &'a Transaction<'a>,
+    pub(super) teller: &'a Teller,
+}
+
+/// Parameters of a statement.
+pub(super) type Parameters<'a> = &'a [&'a (dyn ToSql + Sync)];
+
+impl<'a> Scribe<'a> {
+    pub(super) const fn new(tx: &'a Transaction<'a>, teller: &'a Teller) -> Self {
+        Self { tx, teller }
+    }
+
+    pub(super) fn me(&self) -> i32 {
+        i32::from(self.teller.me.get())
+    }
+
+    /// Writes one fact.
+    pub(super) async fn write(&self, entry: &OutboxEntry) -> Result<(), Fault> {
+        let at = entry.record.at;
+        match &entry.record.fact {
+            Fact::Proposed(proposal) => self.proposed(proposal, at).await,
+            Fact::Voted(vote) => self.voted(vote, at).await,
+            Fact::Transition { txid, from, to, sub_status, cause } => {
+                self.moved(Move { txid: *txid, from: *from, to: *to, sub_status, cause, at }).await
+            }
+            Fact::SubStatusChanged { txid, sub_status } => self.sub_status(*txid, sub_status, at).await,
+            Fact::Signed(finished) => self.signed(&finished.0, at).await,
+            Fact::Seen { txid, block, confirmations } => self.seen(*txid, *block, *confirmations, at).await,
+            Fact::PresignaturesUsed { txid, presignatures, .. } => {
+                for presignature in presignatures {
+                    self.presignature_used(&txid.to_string(), presignature, at).await?;
+                }
+                Ok(())
+            }
+            Fact::Proven(evidence) => self.proven(evidence, at).await,
+            Fact::Struck { node, violation, txid, detail } => {
+                let key = format!("{}/{}", self.teller.me, entry.digest);
+                self.struck(&key, (*node, *violation), *txid, detail, at).await
+            }
+            Fact::Banned { node, until, .. } => self.banned(*node, *until).await,
+            Fact::Booted { boot } => self.audit_once("node_started", &boot.0.to_string()).await,
+            Fact::Quarantined { shown } => self.audit_once("node_quarantined", &shown.0.to_string()).await,
+            Fact::Rejoined { boot } => self.audit_once("node_rejoined", &boot.0.to_string()).await,
+            Fact::KeyActivated(proof) => {
+                self.audit_once("key_activated", &proof.request.key.to_string()).await
+            }
+            Fact::KeygenFailed { key, .. } => self.audit_once("keygen_failed", &key.to_string()).await,
+            // Steps on the way and bookkeeping between nodes; each node's journal has them.
+            Fact::Promised(_)
+            | Fact::ShareReleased { .. }
+            | Fact::KeyShareSealed { .. }
+            | Fact::Synced { .. }
+            | Fact::Confirmed
+            | Fact::Shown(_)
+            | Fact::PresigningFailed { .. } => Ok(()),
+        }
+    }
+
+    /// Runs a statement that returns nothing; how many rows it changed.
+    pub(super) async fn run(&self, statement: &str, parameters: Parameters<'_>) -> Result<u64, Fault> {
+        let prepared = self.tx.prepare_cached(statement).await?;
+        Ok(self.tx.execute(&prepared, parameters).await?)
+    }
+
+    /// A use is a fact of the cluster: every signer tells it, the first is written.
+    async fn presignature_used(
+        &self,
+        txid: &str,
+        used: &UsedPresignature,
+        at: Timestamp,
+    ) -> Result<(), Fault> {
+        let name = used.id.to_string();
+        // An id has 32 bytes and a UUID has room for 16: its head, which is as unique among presignatures as there are.
+        let head = name.get(..32).unwrap_or_default();
+        let took = i64::try_from(used.took.0).unwrap_or(i64::MAX);
+        self.run(
+            "INSERT INTO presignature_usage (presig_id, presignature, protocol, transaction_id, generation_time_ms,
+                 generated_at, used_at)
+             SELECT $1::text::uuid, $2, 'cggmp24', id, $3, at_ms($4), at_ms($5) FROM transactions WHERE txid = $6
+             ON CONFLICT DO NOTHING",
+            &[&head, &name, &took, &ms(used.made_at), &ms(at), &txid],
+        )
+        .await?;
+        Ok(())
+    }
+
+    /// An event of this node that has no table of its own.
+    async fn audit_once(&self, event: &str, subject: &str) -> Result<(), Fault> {
+        self.run(
+            "INSERT INTO audit_log (event_type, node_id, details)
+             SELECT $1, $2, jsonb_build_object('subject', $3::text)
+              WHERE NOT EXISTS (SELECT 1 FROM audit_log
+                                 WHERE event_type = $1 AND node_id = $2 AND details ->> 'subject' = $3)",
+            &[&event, &self.me(), &subject],
+        )
+        .await?;
+        Ok(())
+    }
+}
+
+/// A moment as PostgreSQL's functions take it.
+pub(super) fn ms(moment: Timestamp) -> i64 {
+    i64::try_from(moment.0.min(LATEST)).unwrap_or(i64::MAX)
+}
+
+/// Text as PostgreSQL can hold it: it has no NUL, and a peer's text may.
+pub(super) fn text(text: &str) -> String {
+    text.replace('\0', "\u{fffd}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_text_and_no_moment_of_a_peer_can_hold_up_the_feed() {
+        assert_eq!(text("a\0b"), "a\u{fffd}b");
+        assert_eq!(ms(Timestamp(u64::MAX)), 253_402_300_799_999);
+        assert_eq!(ms(Timestamp(7)), 7);
+    }
+}
