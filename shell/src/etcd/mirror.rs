@@ -36,8 +36,9 @@ use crate::{
 /// Records read at a time.
 const BATCH: usize = 256;
 
-/// Changes that follow one another closely are written together.
-const GATHER: Duration = Duration::from_millis(100);
+/// From a change to its writing: a payment passes most of its states within this, and what is written later does not
+/// compete with it for processors.
+const GATHER: Duration = Duration::from_millis(500);
 
 /// Keys whose value is remembered, to spare writing it again.
 const REMEMBERED: usize = 8_192;
@@ -79,25 +80,20 @@ impl Mirror {
                 () = stop.cancelled() => return,
                 attempt = self.catch_up() => attempt,
             };
-            let wait = match attempt {
-                Ok(()) => {
-                    pause = Pause::default();
-                    GATHER
-                }
+            match attempt {
+                Ok(()) => pause = Pause::default(),
                 Err(EtcdError::LeaseLost) => {
                     // Whatever hung on it is gone.
                     (self.position, self.lease) = (None, None);
                     self.written.clear();
-                    GATHER
                 }
                 Err(error) => {
                     tracing::debug!(%error, "mirrors in etcd wait");
-                    pause.next()
+                    tokio::select! {
+                        () = stop.cancelled() => return,
+                        () = tokio::time::sleep(pause.next()) => {}
+                    }
                 }
-            };
-            tokio::select! {
-                () = stop.cancelled() => return,
-                () = tokio::time::sleep(wait) => {}
             }
             let written = self.position;
             tokio::select! {
@@ -105,6 +101,10 @@ impl Mirror {
                 more = self.overview.wait_for(|overview| Some(overview.position) != written) => if more.is_err() {
                     return;
                 }
+            }
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(GATHER) => {}
             }
         }
     }
