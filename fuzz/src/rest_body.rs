@@ -100,6 +100,7 @@ impl Service {
             body_limit: BODY_LIMIT,
             request_timeout: Duration::from_secs(10),
             registry: prometheus::Registry::new(),
+            postgres: None,
         };
         let node = NodeHandle::new(requests, view, Arc::new(Blank));
         Self { runtime, router: router(ApiState::new(node, options)), commands, _overview: overview }

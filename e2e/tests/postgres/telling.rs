@@ -210,7 +210,7 @@ fn tell_over(
         let (mut store, _) = Store::open(dir.path(), cluster().id(), me).unwrap();
         store.append(records.to_vec()).await.unwrap();
         let settings = PostgresSettings {
-            server: postgres.url_with_password().parse().unwrap(),
+            url: postgres.url_with_password(),
             password: None,
             ca,
             pool_size: 2,
