@@ -13,7 +13,7 @@ use std::{
 use bitcoin::Address;
 use mpc_wallet_core::NodeId;
 use mpc_wallet_shell::{
-    config::{ClusterPlan, ConfigErrors, LogFormat, Settings, init_cluster, network_name},
+    config::{ClusterPlan, ConfigErrors, LogFormat, PostgresSettings, Settings, init_cluster, network_name},
     units::fee_rate_to_decimal,
 };
 use toml::Value;
@@ -234,6 +234,18 @@ fn entries(settings: &Settings, root: &Path) -> Vec<Entry> {
     if settings.primes.is_some() {
         entries.push(("dkg", "primes_file", path(&root.join("node-1/primes.hex"))));
     }
+    if let Some(postgres) = &settings.postgres {
+        entries.push(("postgres", "url", text(postgres.url.clone())));
+        entries.push(("postgres", "pool_size", count(postgres.pool_size)));
+        entries.push(("postgres", "batch_size", count(postgres.batch_size)));
+        match &postgres.ca {
+            None => entries.push(("postgres", "tls", text("off".to_owned()))),
+            Some(ca) => {
+                entries.push(("postgres", "tls", text("required".to_owned())));
+                entries.push(("postgres", "ca", path(ca)));
+            }
+        }
+    }
     if let Some(most) = policy.max_amount {
         entries.push(("policy", "max_amount_sats", number(most.to_sat())));
     }
@@ -261,12 +273,18 @@ fn shown(settings: &Settings) -> String {
         etcd,
         log,
         primes,
+        postgres,
     } = settings;
+    // Without the password, which can be written back to neither place.
+    let postgres = postgres.as_ref().map(|postgres| {
+        let PostgresSettings { url, password: _, ca, pool_size, batch_size } = postgres;
+        (url, ca, pool_size, batch_size)
+    });
     let network = network_name(core.cluster.network());
     let me: NodeId = core.me;
     let identity = identity.public();
     format!(
         "{network} {me} {core:#?} {identity} {peers:#?} {data_dir:?} {secret_key_file:?} {quic:?} {tls:?} {rest:?} \
-         {chain:?} {etcd:?} {log:?} {primes:?}"
+         {chain:?} {etcd:?} {log:?} {primes:?} {postgres:?}"
     )
 }

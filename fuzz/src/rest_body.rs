@@ -101,6 +101,7 @@ impl Service {
             request_timeout: Duration::from_secs(10),
             registry: prometheus::Registry::new(),
             etcd: None,
+            postgres: None,
         };
         let node = NodeHandle::new(requests, view, Arc::new(Blank));
         Self { runtime, router: router(ApiState::new(node, options)), commands, _overview: overview }

@@ -175,7 +175,9 @@ fn overview(me: NodeId) -> Overview {
         faults_tolerated: 1,
         online: 5,
         coordinator: None,
+        lease: None,
         policy: PolicyVersion::from_bytes([6; 32]),
+        boot: BootId(1),
         position: LogIndex(0),
         standing: StandingView::Sound,
         members: Vec::new(),
@@ -210,7 +212,7 @@ fn tell_over(
         let (mut store, _) = Store::open(dir.path(), cluster().id(), me).unwrap();
         store.append(records.to_vec()).await.unwrap();
         let settings = PostgresSettings {
-            server: postgres.url_with_password().parse().unwrap(),
+            url: postgres.url_with_password(),
             password: None,
             ca,
             pool_size: 2,

@@ -12,8 +12,8 @@ use super::{
 
 /// Where the record is kept, and how it is written.
 pub struct PostgresSettings {
-    /// Server, user and database; without a password.
-    pub server: tokio_postgres::Config,
+    /// Server, user and database; read from a configuration it has no password.
+    pub url: String,
     /// The user's password, if it needs one.
     pub password: Option<Zeroizing<String>>,
     /// The authority that the server's certificate must come from; `None`: no TLS.
@@ -62,7 +62,7 @@ pub(super) fn read_postgres(reader: &mut Reader, password_in_file: bool) -> Opti
         text.parse().ok().filter(|size| (1..=10_000).contains(size))
     });
     // What goes over a network is encrypted unless somebody says that it need not be.
-    let encrypted = tls.unwrap_or_else(|| server.as_ref().is_some_and(|server| !is_local(server)));
+    let encrypted = tls.unwrap_or_else(|| server.as_ref().is_some_and(|(_, server)| !is_local(server)));
     if encrypted && ca.is_none() {
         let remedy = "expected the path of the PEM file of the authority of the server's certificate; or, on a network \
                       that nobody else can read, tls = \"off\"";
@@ -72,7 +72,7 @@ pub(super) fn read_postgres(reader: &mut Reader, password_in_file: bool) -> Opti
     let password = password.or_else(|| read_password(reader, &password_file?));
     let ca = ca.map(|path| existing(reader, &path)).filter(|_| encrypted);
     Some(PostgresSettings {
-        server: server?,
+        url: server?.0,
         password,
         ca,
         pool_size: pool_size.unwrap_or(POOL_SIZE),
@@ -81,7 +81,7 @@ pub(super) fn read_postgres(reader: &mut Reader, password_in_file: bool) -> Opti
 }
 
 /// The URL, which is never quoted in a message: it may have a password in any of several places.
-fn read_server(section: &mut Section<'_>) -> Option<tokio_postgres::Config> {
+fn read_server(section: &mut Section<'_>) -> Option<(String, tokio_postgres::Config)> {
     const EXPECTED: &str = "expected a URL as in postgres://user@host:5432/database";
     let url =
         section.required("url", EXPECTED.trim_start_matches("expected "), |text| Some(text.to_owned()))?;
@@ -98,7 +98,7 @@ fn read_server(section: &mut Section<'_>) -> Option<tokio_postgres::Config> {
         section.note("url", Some("***"), remedy);
         return None;
     }
-    Some(server)
+    Some((url, server))
 }
 
 /// Whether the server is on this machine.

@@ -40,7 +40,9 @@ pub enum SetupError {
 
 /// A pool that connects when it is first asked.
 pub(super) fn open(settings: &PostgresSettings, me: NodeId) -> Result<Pool, SetupError> {
-    let mut server = settings.server.clone();
+    // The parser's own words may quote a part of it.
+    let unreadable = |_| SetupError::Unusable("[postgres] url cannot be read".to_owned());
+    let mut server: tokio_postgres::Config = settings.url.parse().map_err(unreadable)?;
     server
         .application_name(format!("mpc-wallet {me}"))
         .options(format!("{SESSION} -c mpc_wallet.node_id={}", me.get()))
