@@ -118,7 +118,8 @@ impl Feed {
             )
             .await?;
         let Some(row) = row else { return Ok(LogIndex::default()) };
-        let (journal, position, digest): (String, i64, String) = (row.get(0), row.get(1), row.get(2));
+        let (journal, position, digest): (String, i64, String) =
+            (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
         let position = LogIndex(u64::try_from(position).unwrap_or(0));
         let (first, at) = self
             .read(move |outbox| Ok((outbox.digest_at(LogIndex(1))?, outbox.digest_at(position)?)))

@@ -78,7 +78,7 @@ async fn claim(client: &Client, cluster: &Cluster) -> Result<(), Fault> {
             &[&ours, &network_name(cluster.network()), &total, &threshold],
         )
         .await?;
-    let found: String = client.query_one("SELECT cluster_id FROM cluster", &[]).await?.get(0);
+    let found: String = client.query_one("SELECT cluster_id FROM cluster", &[]).await?.try_get(0)?;
     if found == ours {
         Ok(())
     } else {

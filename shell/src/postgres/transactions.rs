@@ -155,7 +155,8 @@ impl Scribe<'_> {
             .prepare_cached("SELECT state::text FROM transaction_views WHERE tx_id = $1 AND node_id = $2")
             .await?;
         let own = self.tx.query_opt(&own, &[&id, &self.me()]).await?;
-        let Some(state) = own.and_then(|row| named(row.get(0))) else { return Ok(()) };
+        let Some(own) = own else { return Ok(()) };
+        let Some(state) = named(own.try_get(0)?) else { return Ok(()) };
         self.view(id, state, sub_status, at).await?;
         self.restate(id, state, sub_status, at).await
     }
@@ -204,10 +205,10 @@ impl Scribe<'_> {
             )
             .await?;
         let Some(row) = self.tx.query_opt(&statement, &[&txid]).await? else { return Ok(None) };
-        let Some(state) = named(row.get(1)) else { return Ok(None) };
+        let Some(state) = named(row.try_get(1)?) else { return Ok(None) };
         let moment = |ms: i64| Timestamp(u64::try_from(ms).unwrap_or(0));
-        let reopened = row.get::<_, Option<i64>>(3).map(moment);
-        Ok(Some((row.get(0), Row { state, since: moment(row.get(2)), reopened })))
+        let reopened = row.try_get::<_, Option<i64>>(3)?.map(moment);
+        Ok(Some((row.try_get(0)?, Row { state, since: moment(row.try_get(2)?), reopened })))
     }
 
     /// This node's own state of a transaction; its clock never goes back, so the newest word stays.
@@ -252,7 +253,7 @@ impl Scribe<'_> {
             )
             .await?;
         let row = self.tx.query_one(&statement, &[&id]).await?;
-        let (tell, feed): (i64, i64) = (row.get(0), row.get(1));
+        let (tell, feed): (i64, i64) = (row.try_get(0)?, row.try_get(1)?);
         let trusted = i64::from(self.teller.cluster.faults_tolerated()).saturating_add(1);
         Ok(tell >= trusted.min(feed.max(1)))
     }
