@@ -265,7 +265,7 @@ pub(super) fn verify_up_to(
 ) -> bool {
     read_signature(message, signature).is_some_and(|(key, session)| {
         let sound = key.public_key() == Some(public_key)
-            && session.signers.count_ones() >= key.threshold.into()
+            && session.signers.count_ones() >= u32::from(key.threshold)
             && session.signers.checked_shr(key.parties.into()).unwrap_or(0) == 0;
         let expected = key.signature(&session, &key.signature_shares(&session)).map(|mut signature| {
             form(&mut signature);

@@ -266,7 +266,7 @@ impl Presignature {
             me: Slot(u16::from_be_bytes(*me)),
             signers: list.iter().map(|slot| Slot(u16::from_be_bytes(*slot))).collect(),
         };
-        if signers > MAX_PARTIES.into() || !terms.signers.is_sorted_by(|a, b| a < b) {
+        if signers > usize::from(MAX_PARTIES) || !terms.signers.is_sorted_by(|a, b| a < b) {
             return None;
         }
         match kind {
