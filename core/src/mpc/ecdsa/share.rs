@@ -42,7 +42,10 @@ impl<L: Level> Share<L> {
 
     fn from_parts(core: IncompleteKeyShare<E>, mut aux: DirtyAuxInfo<L>, ring: [Integer; 2]) -> Option<Self> {
         let parties = core.public_shares.len();
-        if aux.N.len() != parties || aux.pedersen_params.len() != parties || parties > usize::from(MAX_PARTIES) {
+        if aux.N.len() != parties
+            || aux.pedersen_params.len() != parties
+            || parties > usize::from(MAX_PARTIES)
+        {
             return None;
         }
         let own = aux.pedersen_params.get_mut(usize::from(core.i))?;
