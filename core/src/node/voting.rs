@@ -189,7 +189,7 @@ impl Node {
             Counted::DoubleVote { first } => {
                 sometimes!(DoubleVoteAfterThreshold, tx.tally.certificate(cluster).is_some());
                 let evidence = Evidence::DoubleVote { first, second: Box::new(vote) };
-                // Votes of different rounds do not contradict each other, and prove nothing.
+                // Votes of different rounds or proposals do not contradict each other, and prove nothing.
                 if evidence.verify(cluster).is_ok() {
                     self.prove(evidence, true);
                 }
