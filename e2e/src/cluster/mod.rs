@@ -31,6 +31,7 @@ use mpc_wallet_shell::config::{ClusterPlan, Manifest, init_cluster};
 use tempfile::TempDir;
 
 use crate::chain::{Regtest, RegtestOptions};
+use crate::wiretap::Wiretap;
 
 pub use api::{Api, Reply};
 pub use binary::{cli_binary, repository, server_binary};
@@ -57,6 +58,7 @@ pub struct Cluster {
     chain: Regtest,
     folder: Folder,
     threshold: u16,
+    wiretap: Option<Wiretap>,
     _ports: Option<PortBlock>,
 }
 
@@ -121,16 +123,22 @@ impl Cluster {
         progress("making keys and certificates");
         prepare(&dir, options, (rest, quic), &chain.url())?;
         std::fs::create_dir_all(dir.join("logs"))?;
+        let wiretap =
+            options.tapped.then(|| Wiretap::lay(&dir.join("certs"), options.nodes, quic)).transpose()?;
         let mut environment = options.environment.clone();
         environment.push(("MPC_WALLET_CHAIN_ESPLORA".into(), chain.url()));
         environment.push(("MPC_WALLET_NODE_LOG_FORMAT".into(), "json".into()));
         let nodes = (1..=options.nodes)
             .map(|id| {
-                let environment = with_primes(&environment, &dir, id)?;
+                let mut environment = with_primes(&environment, &dir, id)?;
+                if let Some(wiretap) = &wiretap {
+                    environment.push(through(wiretap, &dir, id, quic)?);
+                }
                 Ok(NodeProcess::new(id, &dir, &binary, (rest, quic), environment))
             })
             .collect::<anyhow::Result<_>>()?;
-        let cluster = Self { nodes, chain, folder, threshold: options.threshold, _ports: reservation };
+        let cluster =
+            Self { nodes, chain, folder, threshold: options.threshold, wiretap, _ports: reservation };
         progress("starting the nodes");
         cluster.start_all()?;
         Ok(cluster)
@@ -161,6 +169,11 @@ impl Cluster {
     /// The chain.
     pub fn chain(&self) -> &Regtest {
         &self.chain
+    }
+
+    /// What the nodes say to each other, if [`ClusterOptions::tapped`].
+    pub fn wiretap(&self) -> Option<&Wiretap> {
+        self.wiretap.as_ref()
     }
 
     /// Where configuration, journals and logs lie.
@@ -266,6 +279,18 @@ fn prepare(
     };
     init_cluster(dir, &plan)?;
     Ok(())
+}
+
+/// Gives a node a manifest of its own, in which its peers are at the wiretap's doors.
+fn through(wiretap: &Wiretap, dir: &Path, id: u16, quic: u16) -> anyhow::Result<(String, String)> {
+    let mut manifest = std::fs::read_to_string(dir.join("cluster.toml"))?;
+    for (peer, door) in wiretap.doors(id) {
+        let own = SocketAddr::from((Ipv4Addr::LOCALHOST, quic.saturating_add(peer)));
+        manifest = manifest.replace(&format!("\"{own}\""), &format!("\"{door}\""));
+    }
+    let path = dir.join(format!("node-{id}")).join("cluster.toml");
+    std::fs::write(&path, manifest)?;
+    Ok(("MPC_WALLET_CLUSTER_MANIFEST".to_owned(), path.display().to_string()))
 }
 
 /// Makes the CA and a certificate for each node, as an operator would; what is there is never replaced.

@@ -24,6 +24,8 @@ pub struct ClusterOptions {
     pub auto_mine: Option<Duration>,
     /// Overrides of `node.toml` for every node, `MPC_WALLET_<SECTION>_<KEY>`.
     pub environment: Vec<(String, String)>,
+    /// Whether a [`Wiretap`](crate::wiretap::Wiretap) reads what the nodes say to each other.
+    pub tapped: bool,
 }
 
 impl Default for ClusterOptions {
@@ -36,6 +38,7 @@ impl Default for ClusterOptions {
             place: Place::Temporary,
             auto_mine: None,
             environment: Vec::new(),
+            tapped: false,
         }
     }
 }

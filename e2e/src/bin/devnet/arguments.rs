@@ -91,6 +91,7 @@ impl Arguments {
             place: self.data.clone().map_or(Place::Temporary, Place::Folder),
             auto_mine: Some(BLOCK_EVERY),
             environment: Vec::new(),
+            tapped: false,
         })
     }
 }

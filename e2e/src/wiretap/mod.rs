@@ -1,0 +1,60 @@
+//! Reads everything that real nodes say to each other.
+//!
+//! Nodes encrypt. So every pair talks through a line of this process, which holds both nodes' certificates: to each of
+//! the two it is the other, it passes every frame on as it came, and shows it to a [`Reading`]. The nodes run unchanged;
+//! they only find their peers at other addresses, in manifests of their own.
+
+mod line;
+mod reading;
+
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use anyhow::Context as _;
+use tokio::runtime::Runtime;
+
+use line::Line;
+pub use reading::{Reading, Use};
+
+use crate::cluster::PortBlock;
+
+/// Lines between all pairs of a cluster, and what was said on them. Dropping it cuts them.
+pub struct Wiretap {
+    reading: Arc<Mutex<Reading>>,
+    doors: BTreeMap<(u16, u16), SocketAddr>,
+    _ports: PortBlock,
+    _runtime: Runtime,
+}
+
+impl Wiretap {
+    /// Lays a line between every two of the `nodes` whose certificates lie in `certs`. Node N listens at `quic` plus N.
+    pub(crate) fn lay(certs: &Path, nodes: u16, quic: u16) -> anyhow::Result<Self> {
+        let pairs =
+            || (1..=nodes).flat_map(|low| (low.saturating_add(1)..=nodes).map(move |high| (low, high)));
+        let ports = PortBlock::reserve(u16::try_from(pairs().count())?)?;
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+        let reading = Arc::new(Mutex::new(Reading::default()));
+        let mut doors = BTreeMap::new();
+        for ((low, high), port) in pairs().zip(ports.base().saturating_add(1)..) {
+            let door = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+            let behind = SocketAddr::from((Ipv4Addr::LOCALHOST, quic.saturating_add(high)));
+            let line = Line::new(certs, (low, high), door, behind, Arc::clone(&reading));
+            let near = runtime.block_on(async { line.open() }).context("a tapped line")?;
+            runtime.spawn(line.keep(near));
+            doors.insert((low, high), door);
+        }
+        Ok(Self { reading, doors, _ports: ports, _runtime: runtime })
+    }
+
+    /// Where `node` finds the peers that it dials.
+    pub(crate) fn doors(&self, node: u16) -> impl Iterator<Item = (u16, SocketAddr)> {
+        self.doors.iter().filter(move |((low, _), _)| *low == node).map(|((_, high), door)| (*high, *door))
+    }
+
+    /// Looks into what has been read so far.
+    pub fn read<T>(&self, look: impl FnOnce(&Reading) -> T) -> T {
+        look(&self.reading.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
