@@ -1,14 +1,15 @@
-//! `mpc-wallet-audit-compare`: whether PostgreSQL, the nodes and the chain tell the same. Ends with status 1 if not.
+//! `mpc-wallet-audit-compare`: whether PostgreSQL, the nodes, the chain and etcd tell the same. Ends with status 1 if not.
 
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
+use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Parser;
 use mpc_wallet_e2e::cluster::Api;
-use mpc_wallet_e2e::record::compare;
+use mpc_wallet_e2e::record::{MIRROR_LIFE, Mirrors, compare};
 use postgres::{Client, NoTls};
 
-/// Compares the cluster's record in PostgreSQL with every node's own record and with the chain.
+/// Compares the cluster's record in PostgreSQL with every node's own record, with the chain, and with etcd.
 #[derive(Parser)]
 #[command(name = "mpc-wallet-audit-compare", version)]
 struct Arguments {
@@ -21,6 +22,13 @@ struct Arguments {
     /// Esplora API of the chain
     #[arg(long, value_name = "URL")]
     esplora: String,
+    /// Client URLs of the etcd that the nodes use, comma-separated; etcdctl asks them, and takes certificates and user from
+    /// its environment (ETCDCTL_CACERT, ETCDCTL_USER, …)
+    #[arg(long, value_name = "URLS")]
+    etcd: Option<String>,
+    /// The nodes' etcd.mirror_life_s: younger transactions must be in etcd
+    #[arg(long, default_value_t = MIRROR_LIFE.as_secs(), value_name = "SECONDS")]
+    mirror_life_s: u64,
 }
 
 fn main() -> ExitCode {
@@ -39,13 +47,26 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
         .zip(&arguments.nodes)
         .map(|(id, url)| (id, Api::new(url.trim_end_matches('/').to_owned())))
         .collect();
-    let found = compare(&mut database, &nodes, &arguments.esplora)?.agreed()?;
-    println!(
+    let life = Duration::from_secs(arguments.mirror_life_s);
+    let mirrors =
+        arguments.etcd.as_ref().map(|endpoints| Mirrors::read(life, |prefix| etcdctl(endpoints, prefix)));
+    let mirrors = mirrors.transpose().context("etcd")?;
+    let found = compare(&mut database, &nodes, &arguments.esplora, mirrors.as_ref())?.agreed()?;
+    print!(
         "{} transactions, {} votes and {} rows of the audit chain agree with {} nodes and the chain",
         found.transactions,
         found.votes,
         found.audit_rows,
         nodes.len()
     );
+    println!("{}", mirrors.map_or(String::new(), |_| format!(", and with {} keys in etcd", found.mirrors)));
     Ok(())
+}
+
+fn etcdctl(endpoints: &str, prefix: &str) -> anyhow::Result<String> {
+    let mut command = Command::new("etcdctl");
+    command.env("ETCDCTL_API", "3").args(["--endpoints", endpoints, "get", "--prefix", prefix]);
+    let output = command.output().context("cannot run etcdctl; install Debian's etcd-client")?;
+    anyhow::ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr).trim());
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use bitcoin::hex::DisplayHex as _;
 use postgres::Client;
 use serde_json::Value;
+use time::OffsetDateTime;
 
 use super::Comparison;
 use super::story::{Story, list, moment, number, text};
@@ -14,7 +15,7 @@ pub(super) struct Record {
     pub(super) transactions: BTreeMap<String, Transaction>,
     pub(super) votes: BTreeMap<(String, i64, i32), Vote>,
     rounds: Vec<Round>,
-    views: BTreeMap<(String, i32), (String, String)>,
+    pub(super) views: BTreeMap<(String, i32), (String, String)>,
     presignatures: BTreeMap<String, (String, i64)>,
     violations: Vec<Violation>,
     members: Vec<(i32, i64, i64)>,
@@ -25,14 +26,15 @@ pub(super) struct Transaction {
     pub(super) signed_tx: Option<Vec<u8>>,
     pub(super) recipient: String,
     pub(super) amount_sats: i64,
+    pub(super) updated_at: OffsetDateTime,
     fixed: Vec<(&'static str, String)>,
     confirmations: i32,
 }
 
 pub(super) struct Vote {
-    approve: bool,
-    reason: String,
-    signature: String,
+    pub(super) approve: bool,
+    pub(super) reason: String,
+    pub(super) signature: String,
 }
 
 struct Round {
@@ -58,7 +60,8 @@ impl Record {
         for row in tx.query(
             "SELECT txid, state::text, signed_tx, recipient, amount_sats, fee_sats, coalesce(metadata, ''),
                     coalesce(proposed_by, 0), coalesce(digest, ''), unsigned_tx, (extract(epoch FROM created_at) * 1000)::bigint,
-                    coalesce((extract(epoch FROM expires_at) * 1000)::bigint, 0), scheme, confirmations
+                    coalesce((extract(epoch FROM expires_at) * 1000)::bigint, 0), scheme, confirmations,
+                    (extract(epoch FROM updated_at))::bigint
                FROM transactions",
             &[],
         )? {
@@ -81,6 +84,7 @@ impl Record {
                 signed_tx: row.get(2),
                 recipient,
                 amount_sats,
+                updated_at: OffsetDateTime::from_unix_timestamp(row.get(14))?,
                 fixed,
                 confirmations: row.get(13),
             };

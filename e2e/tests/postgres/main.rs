@@ -4,15 +4,14 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 mod breaking;
-mod chaos;
 mod outage;
 mod recording;
 mod telling;
 
 use std::time::Duration;
 
-use mpc_wallet_e2e::cluster::{Api, Cluster, wait_for};
-use mpc_wallet_e2e::record::{Comparison, compare};
+use mpc_wallet_e2e::cluster::{Cluster, wait_for};
+use mpc_wallet_e2e::record::{Comparison, compare_cluster, wait_until_agreed};
 use mpc_wallet_e2e::servers::Postgres;
 use mpc_wallet_e2e::suite::mining_options;
 
@@ -29,14 +28,11 @@ fn funded(coins: u32) -> (Postgres, Cluster) {
 }
 
 fn compared(postgres: &Postgres, cluster: &Cluster) -> anyhow::Result<Comparison> {
-    let running = cluster.nodes().iter().filter(|node| node.is_running());
-    let nodes: Vec<(u16, Api)> = running.map(|node| (node.id(), node.api().clone())).collect();
-    compare(&mut postgres.admin()?, &nodes, &cluster.chain().url())
+    compare_cluster(cluster, postgres, None)
 }
 
-/// Waits until every fact has arrived and everything agrees.
 fn agreed(postgres: &Postgres, cluster: &Cluster) -> Comparison {
-    wait_for("record, nodes and chain to agree", SOON, || compared(postgres, cluster)?.agreed()).unwrap()
+    wait_until_agreed(cluster, postgres, None, SOON).unwrap()
 }
 
 /// Waits until a node calls its record so.

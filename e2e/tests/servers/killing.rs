@@ -1,66 +1,100 @@
-//! Nodes and PostgreSQL are killed at work, again and again; in the end record, nodes and chain agree.
+//! Nodes, PostgreSQL and members of etcd are killed at work, again and again; in the end all accounts agree.
 
 use std::time::Duration;
 
-use mpc_wallet_e2e::cluster::Cluster;
-use mpc_wallet_e2e::servers::Postgres;
+use mpc_wallet_e2e::record::wait_until_agreed;
 use mpc_wallet_e2e::suite::{check_books, pay_at_once};
+use rand_chacha::ChaCha8Rng;
+use rand_core::{RngCore as _, SeedableRng as _};
 
-use super::{agreed, funded};
+use super::{SOON, World};
 
 /// Payments, unless this variable says how many.
 const PAYMENTS: u16 = 24;
 const PAYMENTS_VARIABLE: &str = "MPC_WALLET_KILLED_PAYMENTS";
+/// Who is killed when, unless this variable says otherwise.
+const SEED: u64 = 1;
+const SEED_VARIABLE: &str = "MPC_WALLET_KILL_SEED";
 /// Clients that pay at once while somebody is killed.
 const CLIENTS: u16 = 4;
-/// Longest that a payment may take meanwhile.
-const PATIENCE: Duration = Duration::from_secs(120);
-/// From the posting of payments to a kill, and from there to the return: payments under way have come to different places.
-const STEPS: [Duration; 3] =
-    [Duration::from_millis(20), Duration::from_millis(60), Duration::from_millis(300)];
+/// From the posting of payments to a kill, and from there to the return, at most this many milliseconds: payments under
+/// way have come to different places.
+const STEP_MS: u64 = 400;
 
-/// Kills a node, and every other time PostgreSQL with it, and has them return.
-fn kill(cluster: &Cluster, postgres: &Postgres, turn: u16) -> anyhow::Result<()> {
-    let step = STEPS[usize::from(turn) % STEPS.len()];
-    let node = cluster.node(turn % 5 + 1)?;
-    let postgres_too = turn.is_multiple_of(2);
-    std::thread::sleep(step);
-    node.kill9()?;
-    if postgres_too {
-        postgres.kill()?;
+fn asked<T: std::str::FromStr>(variable: &str, otherwise: T) -> T {
+    std::env::var(variable).ok().and_then(|value| value.parse().ok()).unwrap_or(otherwise)
+}
+
+/// What dies together in one turn.
+#[derive(Debug)]
+struct Blow {
+    node: u16,
+    postgres: bool,
+    members: Vec<u16>,
+    before: Duration,
+    away: Duration,
+}
+
+impl Blow {
+    /// A node each time; PostgreSQL, one member or two (the quorum) each in about half of the turns.
+    fn draw(dice: &mut ChaCha8Rng) -> Self {
+        let mut below = |bound: u64| dice.next_u64() % bound;
+        let node = u16::try_from(below(5)).unwrap() + 1;
+        let first = u16::try_from(below(3)).unwrap();
+        let count = below(3);
+        let members = (0..count).map(|more| (first + u16::try_from(more).unwrap()) % 3 + 1).collect();
+        let [before, away] = [(); 2].map(|()| Duration::from_millis(below(STEP_MS)));
+        Self { node, postgres: below(2) == 0, members, before, away }
     }
-    std::thread::sleep(step);
-    cluster.start_all()?;
-    if postgres_too {
-        postgres.resume()?;
+
+    fn strike(&self, world: &World) -> anyhow::Result<()> {
+        std::thread::sleep(self.before);
+        world.cluster.node(self.node)?.kill9()?;
+        if self.postgres {
+            world.postgres.kill()?;
+        }
+        for member in &self.members {
+            world.etcd.kill(*member)?;
+        }
+        std::thread::sleep(self.away);
+        for member in &self.members {
+            world.etcd.start_member(*member)?;
+        }
+        if self.postgres {
+            world.postgres.resume()?;
+        }
+        world.cluster.start_all()
     }
-    Ok(())
 }
 
 #[test]
-fn nothing_is_lost_or_told_twice_while_nodes_and_postgresql_are_killed_at_work() {
-    let asked = std::env::var(PAYMENTS_VARIABLE).ok().and_then(|count| count.parse().ok());
-    let turns = asked.unwrap_or(PAYMENTS).div_ceil(CLIENTS);
+fn all_accounts_agree_after_nodes_postgresql_and_etcd_were_killed_at_work() {
+    let turns = asked(PAYMENTS_VARIABLE, PAYMENTS).div_ceil(CLIENTS);
+    let mut dice = ChaCha8Rng::seed_from_u64(asked(SEED_VARIABLE, SEED));
     let coins = u32::from((turns * CLIENTS).min(40));
-    let (postgres, cluster) = funded(coins);
+    let world = World::funded(coins);
     let mut payments = Vec::new();
     for turn in 0..turns {
+        let blow = Blow::draw(&mut dice);
         let orders: Vec<(u16, u64)> =
             (0..CLIENTS).map(|client| ((turn + client) % 5 + 1, 3_000 + u64::from(client))).collect();
         let tag = format!("killed {turn}");
         std::thread::scope(|scope| {
-            let killer = scope.spawn(|| kill(&cluster, &postgres, turn));
-            payments.extend(pay_at_once(&cluster, &tag, &orders, PATIENCE).unwrap());
-            killer.join().unwrap().unwrap();
+            let killer = scope.spawn(|| blow.strike(&world));
+            payments.extend(pay_at_once(&world.cluster, &tag, &orders, SOON).unwrap());
+            killer.join().unwrap().unwrap_or_else(|error| panic!("{blow:?}: {error:#}"));
         });
     }
+    world.etcd.wait_until_serving().unwrap();
     for payment in &payments {
-        for node in cluster.nodes() {
-            cluster.wait_final(node.id(), &payment.txid, PATIENCE).unwrap();
+        for node in world.cluster.nodes() {
+            world.cluster.wait_final(node.id(), &payment.txid, SOON).unwrap();
         }
     }
-    let found = agreed(&postgres, &cluster);
+    let found = wait_until_agreed(&world.cluster, &world.postgres, Some(&world.etcd), SOON).unwrap();
     assert_eq!(found.transactions, payments.len());
-    check_books(&cluster, u64::from(coins) * 50_000, &payments).unwrap();
-    cluster.stop().unwrap();
+    // A state of each, and the votes that certificates need.
+    assert!(found.mirrors >= 5 * payments.len(), "{found:?}");
+    check_books(&world.cluster, u64::from(coins) * 50_000, &payments).unwrap();
+    world.cluster.stop().unwrap();
 }
