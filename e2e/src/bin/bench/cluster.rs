@@ -5,18 +5,17 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use mpc_wallet_e2e::cluster::{Cluster, ClusterOptions, Kind};
-use mpc_wallet_e2e::servers::Postgres;
 use mpc_wallet_e2e::suite::payee;
 
 use super::machine::{cpu_time, memory};
 use super::sample::{Samples, millis};
 
 /// A block comes this often while a transaction waits.
-const BLOCK_EVERY: Duration = Duration::from_secs(1);
+pub(super) const BLOCK_EVERY: Duration = Duration::from_secs(1);
 /// What each payment sends.
 const PAYMENT_SATS: u64 = 5_000;
 /// What each coin holds; there is one for each payment.
-const COIN_SATS: u64 = 20_000;
+pub(super) const COIN_SATS: u64 = 20_000;
 /// Between two looks of a client.
 const LOOK_EVERY: Duration = Duration::from_millis(5);
 /// Longest that one payment may take.
@@ -25,8 +24,10 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const STOCK_WITHIN: Duration = Duration::from_secs(3_600);
 /// Between an order for presignatures and their being made at full speed.
 const WARM_UP: Duration = Duration::from_secs(2);
-/// Between two payments while a refill is watched: it takes seconds for each presignature, and payments shall meet all of it.
-const PACE: Duration = Duration::from_millis(200);
+/// Between two payments while something is watched that takes longer than they do, and that payments shall meet all of.
+pub(super) const PACE: Duration = Duration::from_millis(200);
+/// Payments without a pause for each paced one: so many take about as long.
+const HURRIED: u32 = 5;
 /// How long the cluster's idle cost is watched.
 const IDLE: Duration = Duration::from_secs(5);
 
@@ -51,37 +52,26 @@ pub(crate) struct Measured {
 
 /// The other wallet, and what its background work does to payments: each one at a time.
 struct Segwit {
-    /// Taproot payments right before.
-    taproot: Phase,
+    /// Taproot payments right before: at a steady pace, and without a pause.
+    taproot: [Phase; 2],
     /// SegWit payments from stock.
     from_stock: Phase,
-    /// Taproot payments while presignatures are made without a pause.
-    during_refill: Phase,
+    /// Taproot payments while presignatures are made at full speed: at the same pace, and without a pause.
+    during_refill: [Phase; 2],
     /// How many were made meanwhile.
     made: usize,
 }
 
 /// Starts a cluster and has it pay; with `segwit` presignatures from the other wallet as well.
-pub(crate) fn measure(
-    sequential: u32,
-    in_flight: u32,
-    each: u32,
-    segwit: u32,
-    postgres: bool,
-) -> anyhow::Result<Measured> {
-    let server = postgres.then(Postgres::start).transpose()?;
+pub(crate) fn measure(sequential: u32, in_flight: u32, each: u32, segwit: u32) -> anyhow::Result<Measured> {
     // Nothing is presigned but what is ordered.
     let options = ClusterOptions { auto_mine: Some(BLOCK_EVERY), ..ClusterOptions::default() }
         .set("limits", "presignatures_low", 0)
         .set("limits", "presignatures_high", 0);
-    let options = match &server {
-        Some(server) => options.with_postgres(server),
-        None => options,
-    };
     let cluster = Cluster::start(&options)?;
     cluster.run_dkg()?;
     let payments =
-        sequential.saturating_mul(3).saturating_add(in_flight.saturating_mul(each)).saturating_add(segwit);
+        sequential.saturating_mul(5).saturating_add(in_flight.saturating_mul(each)).saturating_add(segwit);
     // Some more, because a coin is busy until its payment is in a block.
     cluster.fund(COIN_SATS, payments.saturating_add(in_flight).saturating_add(10).min(1_000))?;
     pay(&cluster, Kind::Taproot, "warm-up", 0)?;
@@ -114,13 +104,18 @@ fn other_wallet(cluster: &Cluster, presignatures: u32, taproot: u32) -> anyhow::
     };
     order()?;
     cluster.wait_for_stock(usize::from(count), STOCK_WITHIN)?;
-    let before = in_turn(cluster, Kind::Taproot, "before", taproot, PACE)?;
+    let both_ways = |tag: &str| {
+        let paced = in_turn(cluster, Kind::Taproot, &format!("{tag}, paced"), taproot, PACE)?;
+        let hurried = taproot.saturating_mul(HURRIED);
+        anyhow::Ok([paced, in_turn(cluster, Kind::Taproot, tag, hurried, Duration::ZERO)?])
+    };
+    let before = both_ways("before")?;
     let from_stock = in_turn(cluster, Kind::Segwit, "segwit", presignatures, PACE)?;
     order()?;
     std::thread::sleep(WARM_UP);
     let stock = || anyhow::Ok(cluster.node(1)?.api().presignatures()?.available);
     let at_first = stock()?;
-    let during_refill = in_turn(cluster, Kind::Taproot, "during", taproot, PACE)?;
+    let during_refill = both_ways("during")?;
     let made = stock()?.saturating_sub(at_first);
     Ok(Segwit { taproot: before, from_stock, during_refill, made })
 }
@@ -182,7 +177,12 @@ fn crowd(cluster: &Cluster, in_flight: u32, each: u32) -> anyhow::Result<(Sample
 
 /// One payment, at the node whose turn it is: from pending to signed by that node's clock, and from POST to the
 /// answer that says so by ours.
-fn pay(cluster: &Cluster, kind: Kind, tag: &str, number: u32) -> anyhow::Result<(Duration, Duration)> {
+pub(super) fn pay(
+    cluster: &Cluster,
+    kind: Kind,
+    tag: &str,
+    number: u32,
+) -> anyhow::Result<(Duration, Duration)> {
     let nodes = u32::try_from(cluster.nodes().len())?;
     let node = cluster.nodes().get(usize::try_from(number % nodes)?).context("no such node")?;
     let payee = payee(tag, number)?.to_string();
@@ -251,21 +251,23 @@ impl Measured {
 
 impl Segwit {
     fn table(&self) -> String {
-        let phases = [&self.taproot, &self.from_stock, &self.during_refill];
+        let [paced, hurried] = &self.taproot;
+        let [paced_refill, hurried_refill] = &self.during_refill;
+        let phases = [&self.from_stock, paced, paced_refill, hurried, hurried_refill];
         let row = |name: &str, value: fn(&Phase) -> String| {
             let values = phases.map(value);
             format!("| {name} | {} |\n", values.join(" | "))
         };
-        let mut text =
-            "\n| POST → signed, one at a time | Taproot | SegWit from stock | Taproot during a refill \
-                        |\n|---|---|---|---|\n"
-                .to_owned();
+        let mut text = "\n| POST → signed, one at a time | SegWit from stock | Taproot | during a refill \
+                        | Taproot, back to back | during a refill |\n|---|---|---|---|---|---|\n"
+            .to_owned();
         text.push_str(&row("payments", |phase| phase.node.len().to_string()));
         text.push_str(&row("p50, node's clock", |phase| phase.node.percentile(50)));
         text.push_str(&row("p99, node's clock", |phase| phase.node.percentile(99)));
         text.push_str(&row("p50, client's clock", |phase| phase.client.percentile(50)));
         text.push_str(&row("p99, client's clock", |phase| phase.client.percentile(99)));
-        let (made, took) = (self.made, self.during_refill.took.as_secs());
+        let took: u64 = self.during_refill.iter().map(|phase| phase.took.as_secs()).sum();
+        let made = self.made;
         let _ = writeln!(text, "\nMade during the refill's {took} s: {made} presignatures.");
         text
     }

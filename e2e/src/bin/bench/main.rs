@@ -10,8 +10,10 @@ mod ecdsa;
 mod machine;
 mod raw;
 mod sample;
+mod servers;
 
 use std::io::Write as _;
+use std::time::Duration;
 
 use clap::Parser;
 
@@ -31,18 +33,23 @@ struct Arguments {
     /// Measure the SegWit wallet as well, with this many presignatures; takes minutes.
     #[arg(long, default_value_t = 0)]
     segwit: u32,
-    /// Have every node feed a PostgreSQL on this machine.
-    #[arg(long)]
-    postgres: bool,
+    /// Measure instead what PostgreSQL and etcd cost beside the embedded stores, and outages of this many seconds each.
+    #[arg(long, value_name = "SECONDS")]
+    servers: Option<u64>,
 }
 
 fn main() -> anyhow::Result<()> {
-    let Arguments { sequential, each, in_flight, segwit, postgres } = Arguments::parse();
+    let Arguments { sequential, each, in_flight, segwit, servers } = Arguments::parse();
     anyhow::ensure!(sequential > 0 && each > 0 && in_flight > 0, "every count must be at least 1");
+    if let Some(seconds) = servers {
+        let report = servers::measure(sequential, Duration::from_secs(seconds))?.table();
+        std::io::stdout().write_all(format!("{}\n{report}", machine::facts()?).as_bytes())?;
+        return Ok(());
+    }
     eprintln!("measuring the cryptography alone");
     let raw = raw::measure()?;
     eprintln!("measuring a cluster: {sequential} payments in turn, then {in_flight} × {each}");
-    let cluster = cluster::measure(sequential, in_flight, each, segwit, postgres)?;
+    let cluster = cluster::measure(sequential, in_flight, each, segwit)?;
     let mut report = format!("{}\n{}\n{}", machine::facts()?, cluster.table(in_flight), raw.table());
     if segwit > 0 {
         eprintln!("measuring threshold ECDSA alone: {segwit} signatures");
