@@ -25,7 +25,9 @@ fn row<'a>(report: &'a str, name: &str) -> Vec<&'a str> {
 }
 
 fn milliseconds(cell: &str) -> f64 {
-    cell.strip_suffix(" ms").and_then(|number| number.parse().ok()).unwrap_or_else(|| panic!("{cell} is no time"))
+    cell.strip_suffix(" ms")
+        .and_then(|number| number.parse().ok())
+        .unwrap_or_else(|| panic!("{cell} is no time"))
 }
 
 #[test]
