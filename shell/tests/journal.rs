@@ -120,7 +120,7 @@ fn life(amount: u64) -> Vec<Record> {
     let mut finished = proposal.unsigned_tx.clone();
     finished.input[0].witness.push([1; 64]);
     let promise = Promise { cluster: CLUSTER, txid, digest: proposal.digest(), node: NodeId::new(5) };
-    let session = SessionId::from_bytes([4; 32]);
+    let session = SessionId::from_bytes(*txid.as_byte_array());
     vec![
         proposed(amount),
         moved(txid, State::Pending, State::Voting, SubStatus::AwaitingVotes),
@@ -338,7 +338,8 @@ async fn a_rebuilt_read_model_equals_the_one_kept_up_to_date() {
     drop(store);
     let kept = dump(dir.path());
     assert_eq!(kept.iter().filter(|line| line.starts_with("transactions")).count(), 3);
-    assert_eq!(kept.iter().filter(|line| line.starts_with("presignature_usage")).count(), 2);
+    // Two presignatures, and the nonces of one session for each of two lives.
+    assert_eq!(kept.iter().filter(|line| line.starts_with("presignature_usage")).count(), 4);
     let db = Connection::open(dir.path().join(DATABASE_FILE)).unwrap();
     db.execute_batch(
         "UPDATE projection SET version = 0; DROP TABLE votes; UPDATE transactions SET state = 'failed'",

@@ -35,6 +35,9 @@ fn rows_nodes_and_chain_tell_the_same_and_the_audit_chain_holds_until_a_row_is_a
     assert!(found.votes >= 16, "{found:?}");
     check_books(&cluster, 6 * 50_000, &payments).unwrap();
 
+    let burnt = "SELECT count(DISTINCT transaction_id) FROM presignature_usage WHERE protocol = 'frost'";
+    assert_eq!(postgres.psql(burnt).unwrap().trim(), "4");
+
     for node in cluster.nodes() {
         let health = wait_for_record(&cluster, node.id(), "up");
         assert_eq!(health["status"], "healthy", "{health}");

@@ -113,7 +113,10 @@ fn all_accounts_agree_after_nodes_postgresql_and_etcd_were_killed_at_work() {
     world.etcd.wait_until_serving().unwrap();
     let refused = pay_the_refused_again(&world.cluster, &mut payments);
     let found = wait_until_agreed(&world.cluster, &world.postgres, Some(&world.etcd), SOON).unwrap();
-    assert_eq!(found.transactions, payments.len() + refused);
+    // Posted again at another node, a payment may have been proposed twice, by transactions of which one at most is made.
+    assert!(found.transactions >= payments.len() + refused, "{found:?}");
+    let all = world.cluster.node(1).unwrap().api().transactions().unwrap();
+    assert_eq!(all.iter().filter(|payment| payment.state == "confirmed").count(), payments.len());
     // A state of each, and the votes that certificates need.
     assert!(found.mirrors >= 5 * payments.len(), "{found:?}");
     assert!(refused <= payments.len().div_ceil(10), "{refused} of {} were refused", payments.len());

@@ -7,7 +7,7 @@ use bitcoin::{Txid, consensus::serialize, hex::DisplayHex};
 use mpc_wallet_core::{
     LogIndex, Timestamp,
     codec::{self, CodecError},
-    ids::PresignatureId,
+    ids::{PresignatureId, Scheme, SessionId},
     record::{BlockRef, Fact, Record, UsedPresignature},
     tx::{IllegalTransition, SignedProposal, State, SubStatus},
     vote::{Decision, Evidence, Violation, Vote},
@@ -15,10 +15,13 @@ use mpc_wallet_core::{
 use rusqlite::{Connection, OptionalExtension};
 
 /// Version of the tables and of their meaning; a change of either must change it, and every node then rebuilds.
-pub(super) const VERSION: i64 = 3;
+pub(super) const VERSION: i64 = 4;
 
-/// What makes the presignatures of every key there is.
+/// What makes presignatures ahead of payments.
 const PRESIGNING_PROTOCOL: &str = "cggmp24";
+
+/// What makes its one-time material, nonces, in the session that uses it.
+const NONCE_PROTOCOL: &str = "frost";
 
 const TABLES: &str = "
     DROP TABLE IF EXISTS presignature_usage;
@@ -151,7 +154,7 @@ pub(super) fn apply(db: &Connection, at: LogIndex, record: &Record) -> Result<()
             transition(db, place, *txid, (*from, *to), sub_status, cause)
         }
         Fact::SubStatusChanged { txid, sub_status } => sub_status_changed(db, place, *txid, sub_status),
-        Fact::ShareReleased { txid, .. } => touch(db, place, *txid),
+        Fact::ShareReleased { txid, session } => share_released(db, place, *txid, *session),
         Fact::Signed(finished) => signed(db, place, finished.0.compute_txid(), serialize(&finished.0)),
         Fact::Seen { txid, block, confirmations } => seen(db, place, *txid, *block, *confirmations),
         Fact::Proven(evidence) => proven(db, place, evidence),
@@ -346,6 +349,29 @@ fn violated(
 
 /// Presignatures are about to be used. A second use gives the key away (I4): such a record is refused, and with it the turn
 /// that would have let a share out.
+/// A share of a Taproot signature burns the nonces of its session, which name them; they were made for it moments before.
+fn share_released(
+    db: &Connection,
+    place: Place,
+    txid: Txid,
+    session: SessionId,
+) -> Result<(), ProjectionError> {
+    touch(db, place, txid)?;
+    db.prepare_cached(
+        "INSERT INTO presignature_usage (presignature, protocol, txid, generation_time_ms, generated_at, used_at)
+         SELECT ?1, ?2, txid, 0, ?3, ?3 FROM transactions WHERE txid = ?4 AND scheme = ?5
+         ON CONFLICT (presignature) DO NOTHING",
+    )?
+    .execute((
+        session.to_string(),
+        NONCE_PROTOCOL,
+        place.time,
+        txid.to_string(),
+        Scheme::Taproot.to_string(),
+    ))?;
+    Ok(())
+}
+
 fn used(
     db: &Connection,
     place: Place,

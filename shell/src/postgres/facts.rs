@@ -50,6 +50,9 @@ impl<'a> Scribe<'a> {
                 }
                 Ok(())
             }
+            Fact::ShareReleased { txid, session } => {
+                self.nonces_used(&txid.to_string(), &session.to_string(), at).await
+            }
             Fact::Proven(evidence) => self.proven(evidence, at).await,
             Fact::Struck { node, violation, txid, detail } => {
                 let key = format!("{}/{}", self.teller.me, entry.digest);
@@ -65,7 +68,6 @@ impl<'a> Scribe<'a> {
             Fact::KeygenFailed { key, .. } => self.audit_once("keygen_failed", &key.to_string()).await,
             // Steps on the way and bookkeeping between nodes; each node's journal has them.
             Fact::Promised(_)
-            | Fact::ShareReleased { .. }
             | Fact::KeyShareSealed { .. }
             | Fact::Synced { .. }
             | Fact::Confirmed
@@ -88,15 +90,28 @@ impl<'a> Scribe<'a> {
         at: Timestamp,
     ) -> Result<(), Fault> {
         let name = used.id.to_string();
-        // An id has 32 bytes and a UUID has room for 16: its head, which is as unique among presignatures as there are.
-        let head = name.get(..32).unwrap_or_default();
         let took = i64::try_from(used.took.0).unwrap_or(i64::MAX);
         self.run(
             "INSERT INTO presignature_usage (presig_id, presignature, protocol, transaction_id, generation_time_ms,
                  generated_at, used_at)
              SELECT $1::text::uuid, $2, 'cggmp24', id, $3, at_ms($4), at_ms($5) FROM transactions WHERE txid = $6
              ON CONFLICT DO NOTHING",
-            &[&head, &name, &took, &ms(used.made_at), &ms(at), &txid],
+            &[&uuid(&name), &name, &took, &ms(used.made_at), &ms(at), &txid],
+        )
+        .await?;
+        Ok(())
+    }
+
+    /// A share of a Taproot signature burns the nonces of its session, which are made in it and named by it. A session of
+    /// the other wallet names its presignatures itself.
+    async fn nonces_used(&self, txid: &str, session: &str, at: Timestamp) -> Result<(), Fault> {
+        self.run(
+            "INSERT INTO presignature_usage (presig_id, presignature, protocol, transaction_id, generation_time_ms,
+                 generated_at, used_at)
+             SELECT $1::text::uuid, $2, 'frost', id, 0, at_ms($3), at_ms($3) FROM transactions
+              WHERE txid = $4 AND scheme = 'taproot'
+             ON CONFLICT DO NOTHING",
+            &[&uuid(session), &session, &ms(at), &txid],
         )
         .await?;
         Ok(())
@@ -114,6 +129,11 @@ impl<'a> Scribe<'a> {
         .await?;
         Ok(())
     }
+}
+
+/// An id has 32 bytes in 64 digits and a UUID has room for 16: its head, which is as unique as there are ids.
+fn uuid(id: &str) -> &str {
+    id.get(..32).unwrap_or_default()
 }
 
 /// A moment as PostgreSQL's functions take it.
