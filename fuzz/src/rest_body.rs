@@ -99,6 +99,7 @@ impl Service {
             confirmations_required: 1,
             body_limit: BODY_LIMIT,
             request_timeout: Duration::from_secs(10),
+            keyring: None,
             registry: prometheus::Registry::new(),
             etcd: None,
             postgres: None,

@@ -5,6 +5,7 @@
 //! to the chain, [`postgres`] to the cluster's record, [`etcd`] for coordination where they are configured, [`host`] for
 //! clock and processors. [`rest`] serves people through a [`handle`]. [`server`] puts it all together from a [`config`].
 
+pub mod access;
 pub mod config;
 pub mod driver;
 pub mod esplora;

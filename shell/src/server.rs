@@ -161,11 +161,16 @@ pub async fn run(settings: Settings, stop: CancellationToken) -> Result<(), Serv
         None => None,
     };
     options.postgres = record.as_ref().map(Feeder::status);
+    let keyring = options.keyring.clone();
     let handle = NodeHandle::new(requests, overview_line, read_model);
     let api = ApiState::new(handle, options);
     tracing::info!(node = %me, cluster = %cluster, network = %network, rest = %address,
         quic = %transport.local_addr(), records = replayed, version = env!("CARGO_PKG_VERSION"), "node is up");
 
+    match keyring {
+        Some(keyring) => drop(tokio::spawn(keyring.follow(stop.clone()))),
+        None => tracing::warn!("the API is open: whoever reaches it may pay; [rest] api_keys closes it"),
+    }
     let api_stop = stop.clone();
     let api = tokio::spawn(rest::serve(listener, api, async move { api_stop.cancelled().await }));
     let ports = Ports {

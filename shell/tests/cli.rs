@@ -25,8 +25,10 @@ use mpc_wallet_core::{
     step::{Command, Outcome},
     tx::State,
 };
-use mpc_wallet_shell::rest::router;
-use rest_support::{Past, REGTEST, Script, ScriptedNode, healthy, row, scripted, txid_of, with_pool};
+use mpc_wallet_shell::{access::Keyring, rest::router};
+use rest_support::{
+    Past, REGTEST, Script, ScriptedNode, guarded, healthy, row, scripted, txid_of, with_pool,
+};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
@@ -373,4 +375,37 @@ fn what_needs_no_node_works_without_one() {
     assert!(stdout(&output).contains("mpc-wallet-cli"));
     let help = stdout(&cli(nowhere, &["--help"]));
     assert!(help.contains("7  outcome unknown"), "{help}");
+}
+
+#[tokio::test]
+async fn a_key_is_made_shown_once_taken_by_the_node_and_revoked() {
+    let dir = TempDir::new().unwrap();
+    let file = dir.path().join("api-keys.toml").display().to_string();
+    let nobody: SocketAddr = ([127, 0, 0, 1], 1).into();
+    let create = ["key", "create", "--file", &file, "--name", "desk", "--role", "viewer"];
+    let made = run(nobody, &create).await;
+    assert_exit(&made, 0);
+    let token = stdout(&made).trim().to_owned();
+    assert!(token.starts_with("mpcw_"), "{token}");
+    assert_exit(&run(nobody, &create).await, 5);
+    let listed = run(nobody, &["key", "list", "--file", &file]).await;
+    assert!(stdout(&listed).contains("desk") && !stdout(&listed).contains(&token), "{}", stdout(&listed));
+
+    let keyring = Some(Arc::new(Keyring::load(file.as_ref()).unwrap()));
+    let node = guarded(healthy(), Past::default(), Box::new(|_| None), keyring);
+    let address = listen(router(node.state.clone())).await;
+    let without = run(address, &["cluster", "status"]).await;
+    assert_exit(&without, 3);
+    assert!(
+        stderr(&without).contains("error[unauthenticated]: This node asks for an API key"),
+        "{}",
+        stderr(&without)
+    );
+    assert_exit(&run(address, &["--api-key", &token, "cluster", "status"]).await, 0);
+    let order = run(address, &["--api-key", &token, "presig", "generate", "--count", "1"]).await;
+    assert_exit(&order, 3);
+    assert!(stderr(&order).contains("Key desk has the role viewer; this needs admin."), "{}", stderr(&order));
+
+    assert_exit(&run(nobody, &["key", "revoke", "--file", &file, "--name", "desk"]).await, 0);
+    assert_exit(&run(nobody, &["key", "revoke", "--file", &file, "--name", "desk"]).await, 4);
 }

@@ -499,3 +499,20 @@ fn what_is_wrong_with_the_record_is_told_without_a_password() {
     let told = refused(file, &[]).to_string();
     assert!(told.contains("does not belong in this file") && !told.contains("hunter2"), "{told}");
 }
+
+#[test]
+fn where_coins_are_worth_something_the_api_is_for_holders_of_keys() {
+    let (_dir, files) = cluster(&ClusterPlan { network: Network::Bitcoin, ..ClusterPlan::default() });
+    let settings = load(&files.nodes[0], &[]).unwrap();
+    let keyring = settings.rest.keyring.expect("the API is closed");
+    assert!(keyring.authenticate(None).is_err(), "there is no key yet");
+
+    edit(&files.nodes[0], "api_keys = \"api-keys.toml\"", "");
+    let said = refused(&files.nodes[0], &[]).to_string();
+    assert!(said.contains("rest.api_keys") && said.contains("mpc-wallet-cli key create"), "{said}");
+
+    let (_dir, files) = cluster(&ClusterPlan::default());
+    assert!(load(&files.nodes[0], &[]).unwrap().rest.keyring.is_none());
+    let said = refused(&files.nodes[0], &[("MPC_WALLET_REST_API_KEYS", "missing.toml")]).to_string();
+    assert!(said.contains("missing.toml") && said.contains("mpc-wallet-cli key create"), "{said}");
+}

@@ -13,7 +13,13 @@ use super::{
     keys::{KeyFileError, generate_identity},
     manifest::network_name,
 };
-use crate::secrets::{SealedSecrets, SecretsError};
+use crate::{
+    access::{AccessError, KeyFile},
+    secrets::{SealedSecrets, SecretsError},
+};
+
+/// The file of API keys in a node's folder.
+const API_KEYS: &str = "api-keys.toml";
 
 /// What the new cluster should be.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -88,6 +94,9 @@ pub enum InitError {
     /// An identity could not be made.
     #[error(transparent)]
     Identity(#[from] KeyFileError),
+    /// The file for API keys could not be made.
+    #[error(transparent)]
+    Access(#[from] AccessError),
     /// The key that seals shares could not be made.
     #[error(transparent)]
     Secrets(#[from] SecretsError),
@@ -120,6 +129,9 @@ pub fn init_cluster(dir: &Path, plan: &ClusterPlan) -> Result<ClusterFiles, Init
         fs::create_dir_all(folder).map_err(|source| InitError::Io { path: folder.to_owned(), source })?;
         keys.push(generate_identity(&folder.join("identity.key"))?);
         SealedSecrets::generate_key_file(&folder.join("secrets.key"))?;
+        if !is_private(plan) {
+            KeyFile::default().write(&folder.join(API_KEYS))?;
+        }
         write(file, &node_file(plan, id))?;
     }
     write(&files.manifest, &manifest_file(plan, &keys))?;
@@ -134,6 +146,11 @@ fn check_threshold(plan: &ClusterPlan) -> Result<(), InitError> {
     };
     Cluster::new(plan.network, plan.threshold, (1..=plan.nodes).filter_map(stand_in).collect())?;
     Ok(())
+}
+
+/// Whether its coins are worth nothing. On all other networks the API is for those with a key, of which there are none yet.
+fn is_private(plan: &ClusterPlan) -> bool {
+    plan.network == Network::Regtest
 }
 
 fn write(path: &Path, text: &str) -> Result<(), InitError> {
@@ -168,7 +185,8 @@ fn manifest_file(plan: &ClusterPlan, keys: &[VotePublicKey]) -> String {
 
 fn node_file(plan: &ClusterPlan, id: u16) -> String {
     // A private chain gets a block whenever somebody wants one; look often.
-    let poll = if plan.network == Network::Regtest { "poll_ms = 500\n" } else { "" };
+    let poll = if is_private(plan) { "poll_ms = 500\n" } else { "" };
+    let keys = if is_private(plan) { String::new() } else { format!("api_keys = \"{API_KEYS}\"\n") };
     format!(
         r#"# node-{id}. Any key of any section is overridden by MPC_WALLET_<SECTION>_<KEY> in the environment.
 
@@ -192,7 +210,7 @@ key = "../certs/node{id}.key"
 
 [rest]
 listen = {rest}
-
+{keys}
 [chain]
 esplora = {esplora}
 {poll}

@@ -4,6 +4,7 @@ use std::{
     collections::BTreeMap,
     net::SocketAddr,
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
@@ -24,6 +25,7 @@ use super::{
     problem::ConfigErrors,
     reader::{Reader, settle},
 };
+use crate::access::Keyring;
 
 /// Everything a node starts from.
 pub struct Settings {
@@ -74,7 +76,7 @@ pub struct TlsSettings {
 }
 
 /// `[rest]`
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct RestSettings {
     /// Where clients connect.
     pub listen: SocketAddr,
@@ -82,6 +84,8 @@ pub struct RestSettings {
     pub body_limit: usize,
     /// After this long a request is answered, whatever it waits for.
     pub request_timeout: Duration,
+    /// Whose requests are taken; `None`, which only a private chain allows: everybody's.
+    pub keyring: Option<Arc<Keyring>>,
 }
 
 /// `[chain]`; the poll interval is in [`Config::timing`].
@@ -117,6 +121,8 @@ const BODY_LIMIT: usize = 64 * 1024;
 const REQUEST_TIMEOUT: Millis = Millis(15_000);
 /// Time that an answer needs beyond the wait for coins.
 const ANSWER_MARGIN: Millis = Millis(1_000);
+/// The way to a file of API keys.
+const MAKE_KEYS: &str = "`mpc-wallet-cli key create --file FILE --name NAME --role ROLE` makes one";
 /// Every section of `node.toml`.
 const SECTIONS: [&str; 13] = [
     "node", "cluster", "quic", "tls", "rest", "chain", "secrets", "policy", "timing", "limits", "dkg",
@@ -162,8 +168,8 @@ impl Settings {
         let quic = read_listen(&mut reader, "quic", |_| Some(()));
         let tls = read_tls(&mut reader);
         let timing = read_timing(&mut reader);
-        let rest = read_rest(&mut reader, timing.coin_wait);
         let network = manifest.as_ref().map(|manifest| manifest.cluster.network());
+        let rest = read_rest(&mut reader, timing.coin_wait, network);
         let policy = read_policy(&mut reader, network);
         let limits = read_limits(&mut reader);
         let chain = read_chain(&mut reader, timing);
@@ -271,8 +277,8 @@ fn read_listen<T>(
     Some((listen?, rest?))
 }
 
-fn read_rest(reader: &mut Reader, coin_wait: Millis) -> Option<RestSettings> {
-    let (listen, (body_limit, timeout)) = read_listen(reader, "rest", |section| {
+fn read_rest(reader: &mut Reader, coin_wait: Millis, network: Option<Network>) -> Option<RestSettings> {
+    let (listen, (body_limit, timeout, keys)) = read_listen(reader, "rest", |section| {
         let body_limit =
             section.optional("body_limit_bytes", "a number of bytes from 1024 to 16777216", |text| {
                 text.parse::<usize>().ok().filter(|limit| (1_024..=16 * 1024 * 1024).contains(limit))
@@ -291,9 +297,33 @@ fn read_rest(reader: &mut Reader, coin_wait: Millis) -> Option<RestSettings> {
                 ),
             );
         }
-        Some((body_limit.unwrap_or(BODY_LIMIT), timeout))
+        let keys = section.optional("api_keys", "the path of a file of API keys", non_empty);
+        Some((body_limit.unwrap_or(BODY_LIMIT), timeout, keys))
     })?;
-    Some(RestSettings { listen, body_limit, request_timeout: Duration::from_millis(timeout.0) })
+    let keyring = read_keyring(reader, keys.as_deref(), network)?;
+    Some(RestSettings { listen, body_limit, request_timeout: Duration::from_millis(timeout.0), keyring })
+}
+
+/// The keys of clients. Without any the API is open, which is for private chains.
+fn read_keyring(
+    reader: &mut Reader,
+    path: Option<&str>,
+    network: Option<Network>,
+) -> Option<Option<Arc<Keyring>>> {
+    let Some(path) = path else {
+        let open = network.is_none_or(|network| network == Network::Regtest);
+        if !open {
+            reader.note("rest.api_keys", None, format!("the path of a file of API keys; {MAKE_KEYS}"));
+        }
+        return open.then_some(None);
+    };
+    match Keyring::load(&reader.resolve(path)) {
+        Ok(keyring) => Some(Some(Arc::new(keyring))),
+        Err(error) => {
+            reader.note("rest.api_keys", Some(path), format!("{error}; {MAKE_KEYS}"));
+            None
+        }
+    }
 }
 
 fn read_tls(reader: &mut Reader) -> Option<TlsSettings> {

@@ -25,7 +25,7 @@ pub(super) async fn wrap(State(state): State<ApiState>, request: Request, next: 
     let id = request_id(request.headers());
     let method = request.method().clone();
     let path = request.uri().path().to_owned();
-    let span = tracing::info_span!("request", request_id = %id, %method, %path);
+    let span = tracing::info_span!("request", request_id = %id, %method, %path, key = tracing::field::Empty);
     let mut response = async {
         let limit = state.options().request_timeout;
         let response = tokio::time::timeout(limit, next.run(request))

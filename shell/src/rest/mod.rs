@@ -4,6 +4,7 @@
 //! hold no state of their own. Everything that is the same for every request (id, span, time limit, headers, the
 //! form of errors) is in `envelope`; nothing else writes an error body.
 
+mod access;
 mod address;
 mod body;
 mod cluster;
@@ -58,6 +59,7 @@ pub fn router(state: ApiState) -> Router {
         .method_not_allowed_fallback(no_method)
         // Bodies are read, and bounded, by `body` alone.
         .layer(DefaultBodyLimit::disable())
+        .layer(middleware::from_fn_with_state(state.clone(), access::guard))
         .layer(CatchPanicLayer::custom(envelope::panicked))
         .layer(middleware::from_fn_with_state(state.clone(), envelope::wrap))
         .with_state(state)

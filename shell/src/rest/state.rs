@@ -8,6 +8,7 @@ use prometheus::Registry;
 
 use super::problem::Problem;
 use crate::{
+    access::Keyring,
     config::Settings,
     etcd::EtcdHealth,
     handle::NodeHandle,
@@ -27,6 +28,8 @@ pub struct ApiOptions {
     pub body_limit: usize,
     /// After this long a request is answered, whatever it waits for.
     pub request_timeout: Duration,
+    /// Whose requests are taken; `None`: everybody's.
+    pub keyring: Option<Arc<Keyring>>,
     /// Metrics of the other adapters; `/metrics` shows them beside its own.
     pub registry: Registry,
     /// How etcd is doing; `None` without it.
@@ -44,6 +47,7 @@ impl ApiOptions {
             confirmations_required: settings.core.confirmations_required,
             body_limit: settings.rest.body_limit,
             request_timeout: settings.rest.request_timeout,
+            keyring: settings.rest.keyring.clone(),
             registry: Registry::new(),
             etcd: None,
             postgres: None,

@@ -26,6 +26,7 @@ use mpc_wallet_core::{
     tx::State,
 };
 use mpc_wallet_shell::{
+    access::Keyring,
     handle::{NodeHandle, Request},
     read::{
         Filter, PresignatureRow, Queries, ReadError, TransactionDetail, TransactionRow, TransitionRow,
@@ -272,7 +273,17 @@ pub struct ScriptedNode {
     pub commands: Arc<Mutex<Vec<Command>>>,
 }
 
-pub fn scripted(overview: Overview, past: Past, mut script: Script) -> ScriptedNode {
+pub fn scripted(overview: Overview, past: Past, script: Script) -> ScriptedNode {
+    guarded(overview, past, script, None)
+}
+
+/// As [`scripted`], for holders of these keys.
+pub fn guarded(
+    overview: Overview,
+    past: Past,
+    mut script: Script,
+    keyring: Option<Arc<Keyring>>,
+) -> ScriptedNode {
     let (requests, mut inbox) = mpsc::channel::<Request>(8);
     let (overview, view) = watch::channel(Arc::new(overview));
     let memory = Arc::new(Memory(Mutex::new(past)));
@@ -296,6 +307,7 @@ pub fn scripted(overview: Overview, past: Past, mut script: Script) -> ScriptedN
             confirmations_required: 1,
             body_limit: 64 * 1024,
             request_timeout: Duration::from_millis(500),
+            keyring,
             registry: prometheus::Registry::new(),
             etcd: None,
             postgres: None,

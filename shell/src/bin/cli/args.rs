@@ -6,6 +6,7 @@ use bitcoin::{Amount, Network};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use mpc_wallet_core::tx::State;
 use mpc_wallet_shell::{
+    access::Role,
     config::{ClusterPlan, parse_network},
     units::fee_rate_from_decimal,
 };
@@ -36,6 +37,9 @@ pub(crate) struct Arguments {
         value_name = "URL"
     )]
     pub(crate) node: String,
+    /// API key, where the node asks for one; better in the environment than on the command line, which others can read
+    #[arg(long, global = true, env = "MPC_WALLET_API_KEY", hide_env_values = true, value_name = "KEY")]
+    pub(crate) api_key: Option<String>,
     /// How results are printed
     #[arg(long, global = true, value_enum, default_value_t = Output::Table)]
     pub(crate) output: Output,
@@ -72,6 +76,9 @@ pub(crate) enum Command {
     /// The audit log of the cluster's record
     #[command(subcommand)]
     Audit(AuditCommand),
+    /// Keys of a node's API, on the node's machine
+    #[command(subcommand)]
+    Key(KeyCommand),
     /// A node's vote key
     #[command(subcommand)]
     Identity(IdentityCommand),
@@ -253,6 +260,37 @@ pub(crate) enum AuditCommand {
 }
 
 #[derive(Subcommand)]
+pub(crate) enum KeyCommand {
+    /// Make a key and print it; it is shown this once
+    Create {
+        /// The file that rest.api_keys of the node names; made if there is none
+        #[arg(long)]
+        file: PathBuf,
+        /// Who will hold it
+        #[arg(long)]
+        name: String,
+        /// What it allows: viewer, initiator, approver or admin
+        #[arg(long, value_parser = parse_role)]
+        role: Role,
+    },
+    /// Take a key out; the node refuses it within seconds
+    Revoke {
+        /// The file that rest.api_keys of the node names
+        #[arg(long)]
+        file: PathBuf,
+        /// Who holds it
+        #[arg(long)]
+        name: String,
+    },
+    /// Show who has a key
+    List {
+        /// The file that rest.api_keys of the node names
+        #[arg(long)]
+        file: PathBuf,
+    },
+}
+
+#[derive(Subcommand)]
 pub(crate) enum IdentityCommand {
     /// Make a vote key; prints the public half for the manifest
     Generate {
@@ -283,6 +321,10 @@ fn parse_state(name: &str) -> Result<State, String> {
         .into_iter()
         .find(|state| state.name() == name)
         .ok_or_else(|| format!("the states are {}", State::ALL.map(State::name).join(", ")))
+}
+
+fn parse_role(name: &str) -> Result<Role, String> {
+    Role::parse(name).ok_or_else(|| format!("the roles are {}", Role::ALL.map(Role::name).join(", ")))
 }
 
 fn parse_seconds(text: &str) -> Result<Duration, String> {

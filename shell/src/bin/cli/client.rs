@@ -16,6 +16,8 @@ const CONNECT: Duration = Duration::from_secs(5);
 pub(crate) struct Node {
     base: String,
     agent: Agent,
+    /// The value of `Authorization`, if the node is to be shown a key.
+    authorization: Option<String>,
 }
 
 /// The answer to a request that changes something.
@@ -28,7 +30,7 @@ pub(crate) struct Posted {
 
 impl Node {
     /// A node at a base URL.
-    pub(crate) fn new(url: &str) -> Result<Self, Failure> {
+    pub(crate) fn new(url: &str, api_key: Option<&str>) -> Result<Self, Failure> {
         let base = url.trim_end_matches('/');
         if !(base.starts_with("http://") || base.starts_with("https://")) {
             let message = format!("`{url}` is not an http(s) URL; give --node as in http://127.0.0.1:8081");
@@ -43,18 +45,25 @@ impl Node {
             .max_redirects(0)
             .build()
             .new_agent();
-        Ok(Self { base: base.to_owned(), agent })
+        let authorization = api_key.map(|key| format!("Bearer {key}"));
+        Ok(Self { base: base.to_owned(), agent, authorization })
     }
 
     /// Reads.
     pub(crate) fn get(&self, path: &str) -> Result<Value, Failure> {
-        let answer = self.agent.get(format!("{}{path}", self.base)).call();
-        self.settle(answer, Exit::Unavailable).map(|(_, document)| document)
+        let mut request = self.agent.get(format!("{}{path}", self.base));
+        if let Some(value) = &self.authorization {
+            request = request.header("authorization", value);
+        }
+        self.settle(request.call(), Exit::Unavailable).map(|(_, document)| document)
     }
 
     /// Changes something.
     pub(crate) fn post(&self, path: &str, body: &Value, headers: &[(&str, &str)]) -> Result<Posted, Failure> {
         let mut request = self.agent.post(format!("{}{path}", self.base)).content_type("application/json");
+        if let Some(value) = &self.authorization {
+            request = request.header("authorization", value);
+        }
         for (name, value) in headers {
             request = request.header(*name, *value);
         }

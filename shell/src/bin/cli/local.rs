@@ -2,6 +2,7 @@
 
 use std::{io, path::Path, time::Instant};
 
+use bitcoin::Network;
 use clap::CommandFactory as _;
 use indicatif::{ProgressBar, ProgressStyle};
 use mpc_wallet_shell::config::{self, ClusterPlan, KeyFileError, init_cluster};
@@ -68,11 +69,17 @@ pub(crate) fn init(init: &InitArguments, output: Output) -> Result<(), Failure> 
             | config::InitError::Ports { .. }
             | config::InitError::Io { .. }
             | config::InitError::Identity(_)
+            | config::InitError::Access(_)
             | config::InitError::Secrets(_) => Exit::Usage,
         };
         Failure::new(exit, "cluster_init", error.to_string())
     })?;
     note(&format!("next: make certificates in {} (scripts/generate-certs.sh)", files.certs.display()));
+    if init.network != Network::Regtest {
+        note(
+            "next: make API keys, or nobody gets in (mpc-wallet-cli key create --file node-1/api-keys.toml …)",
+        );
+    }
     let nodes: Vec<_> = files.nodes.iter().map(|path| path.display().to_string()).collect();
     let document = json!({
         "manifest": files.manifest.display().to_string(),

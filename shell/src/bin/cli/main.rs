@@ -9,6 +9,7 @@ mod client;
 mod cluster;
 mod dkg;
 mod failure;
+mod key;
 mod local;
 mod output;
 mod presig;
@@ -40,8 +41,8 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: Arguments) -> Result<(), Failure> {
-    let Arguments { node, output, command } = arguments;
-    let node = || Node::new(&node);
+    let Arguments { node, api_key, output, command } = arguments;
+    let node = || Node::new(&node, api_key.as_deref());
     match command {
         Command::Wallet(WalletCommand::Balance { wallet_type }) => {
             wallet::balance(&node()?, &wallet_type, output)
@@ -68,6 +69,7 @@ fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Presig(PresigCommand::Generate { count }) => presig::generate(&node()?, count, output),
         Command::Presig(PresigCommand::PoolStatus) => presig::status(&node()?, output),
         Command::Audit(AuditCommand::Verify { file, head }) => audit::verify(&file, head.as_deref(), output),
+        Command::Key(command) => key::run(command, output),
         Command::Identity(IdentityCommand::Generate { file }) => local::generate_identity(&file, output),
         Command::Primes(PrimesCommand::Generate { file }) => local::generate_primes(&file, output),
         Command::Completions { shell } => {

@@ -1,0 +1,68 @@
+//! Who may send a request: roles by route, and refusals that say what is missing.
+
+use axum::{
+    extract::{MatchedPath, Request, State},
+    http::{HeaderValue, Method, StatusCode, header},
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+
+use super::{problem::Problem, state::ApiState};
+use crate::access::{Denied, Role};
+
+/// What a request asks of its sender; `None`: nothing. Whatever is not named here asks for the most.
+fn required(method: &Method, route: &str) -> Option<Role> {
+    let reads = *method == Method::GET || *method == Method::HEAD;
+    match route {
+        // No route at all: whoever may read may know.
+        "" => Some(Role::Viewer),
+        // Probes, and what everybody may have.
+        "/health" | "/health/ready" if reads => None,
+        "/metrics" if reads => Some(Role::Viewer),
+        route if reads && route.starts_with("/api/v1/") => Some(Role::Viewer),
+        "/api/v1/transactions" => Some(Role::Initiator),
+        "/api/v1/transactions/{txid}/approve" | "/api/v1/transactions/{txid}/reject" => Some(Role::Approver),
+        _ => Some(Role::Admin),
+    }
+}
+
+/// Lets a request through to its handler, or refuses it before anything of it is read.
+pub(super) async fn guard(State(state): State<ApiState>, request: Request, next: Next) -> Response {
+    let Some(keyring) = &state.options().keyring else {
+        return next.run(request).await;
+    };
+    let route = request.extensions().get::<MatchedPath>().map_or("", MatchedPath::as_str);
+    let Some(role) = required(request.method(), route) else {
+        return next.run(request).await;
+    };
+    let shown = request.headers().get(header::AUTHORIZATION);
+    // A value that is no text is no key.
+    let grant = match keyring.authenticate(shown.map(|value| value.to_str().unwrap_or_default())) {
+        Ok(grant) => grant,
+        Err(denied) => return unknown(denied),
+    };
+    if !grant.role.includes(role) {
+        return forbidden(&grant.name, grant.role, role).into_response();
+    }
+    tracing::Span::current().record("key", grant.name.as_str());
+    next.run(request).await
+}
+
+fn unknown(denied: Denied) -> Response {
+    let detail = match denied {
+        Denied::NoKey => "This node asks for an API key: send Authorization: Bearer with one.",
+        Denied::Form => "The Authorization header is not of the form Bearer <key>.",
+        Denied::Unknown => "The API key is not one of this node's, or was revoked.",
+    };
+    let mut response = Problem::new(StatusCode::UNAUTHORIZED, "unauthenticated", detail).into_response();
+    response
+        .headers_mut()
+        .insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"mpc-wallet\""));
+    response
+}
+
+fn forbidden(name: &str, has: Role, needs: Role) -> Problem {
+    let (has, needs) = (has.name(), needs.name());
+    let detail = format!("Key {name} has the role {has}; this needs {needs}.");
+    Problem::new(StatusCode::FORBIDDEN, "forbidden", detail).with("role", has).with("required_role", needs)
+}
