@@ -391,7 +391,7 @@ async fn a_key_is_made_shown_once_taken_by_the_node_and_revoked() {
     let listed = run(nobody, &["key", "list", "--file", &file]).await;
     assert!(stdout(&listed).contains("desk") && !stdout(&listed).contains(&token), "{}", stdout(&listed));
 
-    let keyring = Some(Arc::new(Keyring::load(file.as_ref()).unwrap()));
+    let keyring = Some(Arc::new(Keyring::load(file.as_ref(), 600.try_into().unwrap()).unwrap()));
     let node = guarded(healthy(), Past::default(), Box::new(|_| None), keyring);
     let address = listen(router(node.state.clone())).await;
     let without = run(address, &["cluster", "status"]).await;

@@ -4,7 +4,7 @@
 
 mod rest_support;
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{num::NonZeroU32, path::PathBuf, sync::Arc, time::Duration};
 
 use axum::{body::Body, http::Request};
 use mpc_wallet_core::step::Outcome;
@@ -17,6 +17,9 @@ use rest_support::{
 use tempfile::TempDir;
 use time::OffsetDateTime;
 use tokio_util::sync::CancellationToken;
+
+/// More than any test sends.
+const MANY: NonZeroU32 = NonZeroU32::new(60_000).unwrap();
 
 /// Every route and the least role that it asks for.
 fn routes() -> Vec<(&'static str, String, Option<Role>)> {
@@ -65,7 +68,7 @@ fn world() -> World {
     let tokens =
         Role::ALL.map(|role| (role, keys.create(role.name(), role, OffsetDateTime::UNIX_EPOCH).unwrap()));
     keys.write(&file).unwrap();
-    let keyring = Arc::new(Keyring::load(&file).unwrap());
+    let keyring = Arc::new(Keyring::load(&file, MANY).unwrap());
     let past = Past { rows: vec![row(1, mpc_wallet_core::tx::State::Voting)], ..Past::default() };
     let script = Box::new(|_| Some(Outcome::Proposed { txid: txid(1), replayed: false }));
     let node = guarded(with_pool(), past, script, Some(Arc::clone(&keyring)));
@@ -146,4 +149,22 @@ async fn a_revoked_key_is_refused_within_seconds_and_a_broken_file_changes_nothi
     tokio::time::timeout(Duration::from_secs(30), revoked).await.unwrap();
     assert_eq!(status().await, 401);
     stop.cancel();
+}
+
+#[tokio::test]
+async fn who_sends_too_much_is_put_off_and_others_are_not() {
+    let world = world();
+    let keyring = Arc::new(Keyring::load(&world.file, NonZeroU32::new(12).unwrap()).unwrap());
+    let node = guarded(with_pool(), Past::default(), Box::new(|_| None), Some(keyring));
+    let [busy, idle] = [0, 3].map(|key| format!("Bearer {}", world.tokens[key].1.reveal()));
+    // A sixth of the minute's twelve at once.
+    for _ in 0..2 {
+        assert_eq!(send(&node, "GET", "/api/v1/dkg", Some(&busy)).await.status, 200);
+    }
+    let refused = send(&node, "GET", "/api/v1/dkg", Some(&busy)).await;
+    assert_problem(&refused, 429, "rate_limited");
+    let seconds: u32 = refused.headers["retry-after"].to_str().unwrap().parse().unwrap();
+    assert!((1..=6).contains(&seconds), "{seconds}");
+    assert_eq!(send(&node, "GET", "/api/v1/dkg", Some(&idle)).await.status, 200);
+    assert_eq!(send(&node, "GET", "/health", Some(&busy)).await.status, 200);
 }

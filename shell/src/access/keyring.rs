@@ -1,11 +1,13 @@
 //! The keys that a running node takes.
 
 use std::{
+    num::NonZeroU32,
     path::{Path, PathBuf},
     sync::{Arc, PoisonError, RwLock},
     time::{Duration, SystemTime},
 };
 
+use governor::{DefaultDirectRateLimiter, Quota, clock::Clock as _};
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -17,11 +19,22 @@ use super::{
 /// Between two looks at the file.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 
+/// Shortest time in which a whole minute's requests may come.
+const BURST_SHARE: u32 = 6;
+
 /// The keys of a file, as they were when it was last read.
 #[derive(Debug)]
 pub struct Keyring {
     path: PathBuf,
-    keys: RwLock<Arc<Vec<ApiKey>>>,
+    per_minute: NonZeroU32,
+    keys: RwLock<Arc<Vec<Held>>>,
+}
+
+/// A key and what its holder has left of his requests.
+#[derive(Debug)]
+struct Held {
+    key: ApiKey,
+    left: DefaultDirectRateLimiter,
 }
 
 /// Who asks, proven.
@@ -42,16 +55,22 @@ pub enum Denied {
     Form,
     /// No key of this node, or one that was revoked.
     Unknown,
+    /// Known, and too often here.
+    TooMany {
+        /// Until another request is taken, in whole seconds, at least 1.
+        retry_after_s: u32,
+    },
 }
 
 impl Keyring {
-    /// Reads a file of keys.
+    /// Reads a file of keys, each of which may send so many requests a minute; a sixth of them may come at once.
     ///
     /// # Errors
     /// As [`KeyFile::read`].
-    pub fn load(path: &Path) -> Result<Self, AccessError> {
-        let keys = KeyFile::read(path)?.keys().to_vec();
-        Ok(Self { path: path.to_owned(), keys: RwLock::new(Arc::new(keys)) })
+    pub fn load(path: &Path, per_minute: NonZeroU32) -> Result<Self, AccessError> {
+        let file = KeyFile::read(path)?;
+        let keys = RwLock::new(Arc::new(held(&file, per_minute)));
+        Ok(Self { path: path.to_owned(), per_minute, keys })
     }
 
     /// Whose key the value of an `Authorization` header shows.
@@ -67,8 +86,13 @@ impl Keyring {
         // Hashes are compared: how far two of them agree tells nothing of a token.
         let hash = token::hash(token.trim());
         let keys = Arc::clone(&self.keys.read().unwrap_or_else(PoisonError::into_inner));
-        let found = keys.iter().find(|key| key.hash == hash).ok_or(Denied::Unknown)?;
-        Ok(Grant { name: found.name.clone(), role: found.role })
+        let found = keys.iter().find(|held| held.key.hash == hash).ok_or(Denied::Unknown)?;
+        found.left.check().map_err(|later| {
+            let wait = later.wait_time_from(found.left.clock().now());
+            let seconds = u32::try_from(wait.as_secs()).unwrap_or(u32::MAX);
+            Denied::TooMany { retry_after_s: seconds.saturating_add(1) }
+        })?;
+        Ok(Grant { name: found.key.name.clone(), role: found.key.role })
     }
 
     /// Follows the file until `stop`. A file that cannot be used is complained about and leaves the keys as they were: who
@@ -89,12 +113,19 @@ impl Keyring {
                 Ok(file) => {
                     tracing::info!(keys = file.keys().len(), "API keys were read anew");
                     *self.keys.write().unwrap_or_else(PoisonError::into_inner) =
-                        Arc::new(file.keys().to_vec());
+                        Arc::new(held(&file, self.per_minute));
                 }
                 Err(error) => tracing::error!(%error, "API keys stay as they were"),
             }
         }
     }
+}
+
+fn held(file: &KeyFile, per_minute: NonZeroU32) -> Vec<Held> {
+    let burst = NonZeroU32::new(per_minute.get() / BURST_SHARE).unwrap_or(NonZeroU32::MIN);
+    let quota = Quota::per_minute(per_minute).allow_burst(burst);
+    let hold = |key: &ApiKey| Held { key: key.clone(), left: DefaultDirectRateLimiter::direct(quota) };
+    file.keys().iter().map(hold).collect()
 }
 
 /// What changes when a file does; `None` while there is none.

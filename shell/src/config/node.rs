@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     net::SocketAddr,
+    num::NonZeroU32,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -121,6 +122,8 @@ const BODY_LIMIT: usize = 64 * 1024;
 const REQUEST_TIMEOUT: Millis = Millis(15_000);
 /// Time that an answer needs beyond the wait for coins.
 const ANSWER_MARGIN: Millis = Millis(1_000);
+/// Twenty a second: a dashboard that watches a payment asks for a few.
+const REQUESTS_PER_MINUTE: NonZeroU32 = NonZeroU32::new(1_200).unwrap();
 /// The way to a file of API keys.
 const MAKE_KEYS: &str = "`mpc-wallet-cli key create --file FILE --name NAME --role ROLE` makes one";
 /// Every section of `node.toml`.
@@ -298,16 +301,18 @@ fn read_rest(reader: &mut Reader, coin_wait: Millis, network: Option<Network>) -
             );
         }
         let keys = section.optional("api_keys", "the path of a file of API keys", non_empty);
-        Some((body_limit.unwrap_or(BODY_LIMIT), timeout, keys))
+        let rate = section
+            .optional("requests_per_minute", "a whole number from 1, for each key", |text| text.parse().ok());
+        Some((body_limit.unwrap_or(BODY_LIMIT), timeout, (keys, rate.unwrap_or(REQUESTS_PER_MINUTE))))
     })?;
-    let keyring = read_keyring(reader, keys.as_deref(), network)?;
+    let keyring = read_keyring(reader, (keys.0.as_deref(), keys.1), network)?;
     Some(RestSettings { listen, body_limit, request_timeout: Duration::from_millis(timeout.0), keyring })
 }
 
 /// The keys of clients. Without any the API is open, which is for private chains.
 fn read_keyring(
     reader: &mut Reader,
-    path: Option<&str>,
+    (path, per_minute): (Option<&str>, NonZeroU32),
     network: Option<Network>,
 ) -> Option<Option<Arc<Keyring>>> {
     let Some(path) = path else {
@@ -317,7 +322,7 @@ fn read_keyring(
         }
         return open.then_some(None);
     };
-    match Keyring::load(&reader.resolve(path)) {
+    match Keyring::load(&reader.resolve(path), per_minute) {
         Ok(keyring) => Some(Some(Arc::new(keyring))),
         Err(error) => {
             reader.note("rest.api_keys", Some(path), format!("{error}; {MAKE_KEYS}"));

@@ -39,7 +39,8 @@ pub(super) async fn guard(State(state): State<ApiState>, request: Request, next:
     // A value that is no text is no key.
     let grant = match keyring.authenticate(shown.map(|value| value.to_str().unwrap_or_default())) {
         Ok(grant) => grant,
-        Err(denied) => return unknown(denied),
+        Err(Denied::TooMany { retry_after_s }) => return too_many(retry_after_s).into_response(),
+        Err(denied @ (Denied::NoKey | Denied::Form | Denied::Unknown)) => return unknown(denied),
     };
     if !grant.role.includes(role) {
         return forbidden(&grant.name, grant.role, role).into_response();
@@ -52,13 +53,18 @@ fn unknown(denied: Denied) -> Response {
     let detail = match denied {
         Denied::NoKey => "This node asks for an API key: send Authorization: Bearer with one.",
         Denied::Form => "The Authorization header is not of the form Bearer <key>.",
-        Denied::Unknown => "The API key is not one of this node's, or was revoked.",
+        Denied::Unknown | Denied::TooMany { .. } => "The API key is not one of this node's, or was revoked.",
     };
     let mut response = Problem::new(StatusCode::UNAUTHORIZED, "unauthenticated", detail).into_response();
     response
         .headers_mut()
         .insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"mpc-wallet\""));
     response
+}
+
+fn too_many(retry_after_s: u32) -> Problem {
+    let detail = format!("This key has sent too many requests; the next is taken in {retry_after_s} s.");
+    Problem::new(StatusCode::TOO_MANY_REQUESTS, "rate_limited", detail).retry_after(retry_after_s)
 }
 
 fn forbidden(name: &str, has: Role, needs: Role) -> Problem {
