@@ -299,6 +299,7 @@ pub fn scripted(overview: Overview, past: Past, mut script: Script) -> ScriptedN
             registry: prometheus::Registry::new(),
             etcd: None,
             postgres: None,
+            certificates: None,
         },
     );
     ScriptedNode { state, overview, memory, commands }
