@@ -72,6 +72,9 @@ pub(crate) enum Command {
     /// The audit log of the cluster's record
     #[command(subcommand)]
     Audit(AuditCommand),
+    /// Certificates of nodes and of their CA
+    #[command(subcommand)]
+    Cert(CertCommand),
     /// A node's vote key
     #[command(subcommand)]
     Identity(IdentityCommand),
@@ -249,6 +252,28 @@ pub(crate) enum AuditCommand {
         /// The head that an earlier verification printed; the chain must still have it
         #[arg(long, value_name = "HASH")]
         head: Option<String>,
+    },
+}
+
+#[derive(Subcommand)]
+pub(crate) enum CertCommand {
+    /// Show what the certificates of a file say; verifies nothing
+    Show {
+        /// PEM file
+        file: PathBuf,
+    },
+    /// Check what a node checks before it uses new files: a pair, the right name, valid now, signed by a CA that is trusted
+    Check {
+        /// The certificate, PEM
+        cert: PathBuf,
+        /// Its private key, PEM
+        key: PathBuf,
+        /// The trusted CAs, PEM
+        #[arg(long, value_name = "FILE")]
+        ca: PathBuf,
+        /// Number of the node that the certificate must name
+        #[arg(long, value_name = "N")]
+        node_id: u16,
     },
 }
 
