@@ -173,9 +173,9 @@ inputs = "many"
     ] {
         assert!(keys.contains(&key), "{key} in {errors}");
     }
-    assert_eq!(keys.len(), 18, "{errors}");
+    assert_eq!(keys.len(), 19, "{errors}");
     let text = errors.to_string();
-    assert!(text.starts_with("18 problems in the configuration:\n"));
+    assert!(text.starts_with("19 problems in the configuration:\n"));
     assert!(text.contains(
         "node.toml: quic.listen = \"localhost\": expected an IP address and port, as in 127.0.0.1:9101 \
          (environment: MPC_WALLET_QUIC_LISTEN)"

@@ -55,9 +55,9 @@ fn a_ca_is_changed_as_documented_while_payments_flow_and_the_old_one_ends_up_unt
         run(&cluster, &end, None);
         run_at_each(&cluster, &trust_one, |node| {
             wait_taken(&cluster, node, 3);
+            wait_connected_anew(&cluster, cluster.node(node).unwrap());
             traffic.wait_for_more(1);
         });
-        cluster.nodes().iter().for_each(|node| wait_connected_anew(&cluster, node));
         traffic.wait_for_more(3);
     });
     for papers in [&stranger, &member] {

@@ -136,7 +136,7 @@ pub(super) async fn serve(context: Arc<Context>, peer: Arc<Peer>, connection: Co
         link.close(CloseCode::Banned, "banned");
     }
     // Likewise: its handshake may have begun before the CA was taken out.
-    context.certificates.review(&peer);
+    let _closed = context.certificates.review(&peer);
     // An abandoned connection must not wait: a peer could pile them up.
     let turn = tokio::select! {
         biased;

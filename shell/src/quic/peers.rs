@@ -124,6 +124,11 @@ impl Peer {
         *locked(&self.serving) = Some(link);
     }
 
+    /// Whether a connection is in service, and not this one.
+    pub(super) fn serves_another(&self, link: &Arc<Link>) -> bool {
+        locked(&self.serving).as_ref().is_some_and(|serving| !Arc::ptr_eq(serving, link))
+    }
+
     /// Forgets a link that ended, so that its queues are freed.
     pub(super) fn forget(&self, link: &Arc<Link>) {
         for place in [&self.serving, &self.newest] {

@@ -4,7 +4,8 @@
 //! handshake from then on uses it; if not, the old material stays in use and the refusal is told until the files are good.
 //!
 //! Connections live on with the certificates that they were made with, each until that of its peer has expired or its CA is trusted no
-//! more; then it is closed, and dialled anew with what both have on disk by now.
+//! more; then it is closed, and dialled anew with what both have on disk by now. One at a time: a node that let go of all its peers at
+//! once would be without a quorum until they are back.
 
 use std::{
     collections::BTreeMap,
@@ -12,7 +13,7 @@ use std::{
         Arc, Mutex, PoisonError, RwLock,
         atomic::{AtomicU64, Ordering},
     },
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use rustls::pki_types::UnixTime;
@@ -21,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     NodeId,
-    connection::CloseCode,
+    connection::{CloseCode, Link},
     locked,
     peers::{Peer, Peers},
     tls::{Identity, Material, TlsError, TlsFiles},
@@ -32,6 +33,10 @@ use crate::units::rfc3339_of_unix;
 /// Seconds before its end in which a certificate is worth a warning.
 const WARNING: i64 = 14 * DAY;
 const DAY: i64 = 24 * 60 * 60;
+/// Longest wait for a peer to connect anew before the next connection is closed: several dials. Who has no good certificate never does.
+const RETURN: Duration = Duration::from_secs(1);
+/// Between two looks whether it has.
+const GLANCE: Duration = Duration::from_millis(10);
 
 /// The certificates in use, and the files that they come from.
 pub struct Certificates {
@@ -92,16 +97,18 @@ impl Certificates {
     }
 
     /// Looks at the files, uses them if they have changed, and closes connections whose peer would no longer be let in. Says whether
-    /// they had changed. Reads files: not for an async task's own thread.
+    /// they had changed. Reads files and waits for peers to come back: not for an async task's own thread.
     ///
     /// # Errors
     /// Anything that [`super::Quic::start`] would refuse; then the old material stays in use.
     pub fn look(&self) -> Result<bool, TlsError> {
         let result = self.renew();
-        for peer in self.peers.iter() {
-            self.review(peer);
-        }
         self.tell();
+        for peer in self.peers.iter() {
+            if let Some(closed) = self.review(peer) {
+                await_successor(peer, &closed);
+            }
+        }
         result
     }
 
@@ -141,9 +148,9 @@ impl Certificates {
         Identity::check(&material, &self.files, self.peers.me).map(Some)
     }
 
-    /// Closes the peer's connection if its certificate would not be accepted now.
-    pub(super) fn review(&self, peer: &Peer) {
-        let Some(link) = peer.newest() else { return };
+    /// Closes the peer's connection if its certificate would not be accepted now, and returns it then.
+    pub(super) fn review(&self, peer: &Peer) -> Option<Arc<Link>> {
+        let link = peer.newest()?;
         let role = if peer.id > self.peers.me { Role::Dialling(peer.id) } else { Role::Accepting };
         let authority = &self.current().authority;
         let checked = match link.chain.split_first() {
@@ -152,9 +159,9 @@ impl Certificates {
             }
             None => Err(Refusal::Malformed),
         };
-        if let Err(refusal) = checked {
-            link.close(CloseCode::Certificate, &refusal.to_string());
-        }
+        let refusal = checked.err()?;
+        link.close(CloseCode::Certificate, &refusal.to_string());
+        Some(link)
     }
 
     /// The state of all certificates now.
@@ -204,9 +211,18 @@ impl std::fmt::Debug for Certificates {
     }
 }
 
-/// Looks again and again until told to stop.
+/// Waits for a connection in the place of one that was closed, for a bounded time.
+fn await_successor(peer: &Peer, closed: &Arc<Link>) {
+    let began = Instant::now();
+    while !peer.serves_another(closed) && began.elapsed() < RETURN {
+        std::thread::sleep(GLANCE);
+    }
+}
+
+/// Looks again and again until told to stop. The files have just been read: the first look is not at once.
 pub(super) async fn keep(certificates: Arc<Certificates>, every: Duration, stop: CancellationToken) {
-    let mut next = tokio::time::interval(every);
+    certificates.tell();
+    let mut next = tokio::time::interval_at(tokio::time::Instant::now() + every, every);
     next.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
