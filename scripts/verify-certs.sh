@@ -24,19 +24,19 @@ if [ ! -d "$dir" ]; then
     exit 1
 fi
 
-check_validity() { # certificate
-    local from until now days
+check_validity() { # certificate, how to call it
+    local from until now days name=${2:-$1}
     now=$(date +%s)
     from=$(date -d "$(openssl x509 -in "$1" -noout -startdate | cut -d= -f2)" +%s)
     until=$(date -d "$(openssl x509 -in "$1" -noout -enddate | cut -d= -f2)" +%s)
     days=$(((until - now) / 86400))
     if [ "$from" -gt "$now" ]; then
-        problem "$1 is not valid yet; check this machine's clock"
+        problem "$name is not valid yet; check this machine's clock"
     elif [ "$until" -le "$now" ]; then
-        problem "$1 has expired; issue a new one"
+        problem "$name has expired; issue a new one"
     else
-        echo "ok       $1: $(openssl x509 -in "$1" -noout -subject -nameopt multiline | sed -n 's/^ *commonName *= //p'), $days days left"
-        if [ "$days" -lt 14 ]; then echo "NOTE     $1: less than 14 days left, rotate now"; fi
+        echo "ok       $name: $(openssl x509 -in "$1" -noout -subject -nameopt multiline | sed -n 's/^ *commonName *= //p'), $days days left"
+        if [ "$days" -lt 14 ]; then echo "NOTE     $name: less than 14 days left, rotate now"; fi
     fi
 }
 
@@ -58,20 +58,35 @@ check_key() { # certificate, key
 
 extension() { openssl x509 -in "$1" -noout -ext "$2" 2>/dev/null | tail -n +2 | sed 's/^ *//'; }
 
-readable() {
+readable() { # certificate, how to call it
     if openssl x509 -in "$1" -noout 2>/dev/null; then return 0; fi
-    problem "$1 is not a readable certificate"
+    problem "${2:-$1} is not a readable certificate"
     return 1
 }
 
 ca=$dir/ca.crt
 if [ ! -e "$ca" ]; then
     problem "$ca is missing"
-elif readable "$ca"; then
-    check_validity "$ca"
-    case $(extension "$ca" basicConstraints) in *CA:TRUE*) ;; *) problem "$ca is not a CA certificate" ;; esac
+else
+    # Several CAs while one takes over from the other. The first one issues.
+    work=$(mktemp -d)
+    trap 'rm -rf "$work"' EXIT
+    awk -v dir="$work" '/-----BEGIN CERTIFICATE-----/ { n++ } n { print > sprintf("%s/%04d.crt", dir, n) }' "$ca"
+    authorities=("$work"/*.crt)
+    if [ ! -e "${authorities[0]}" ]; then problem "$ca holds no certificate"; fi
+    number=0
+    for one in "${authorities[@]}"; do
+        [ -e "$one" ] || continue
+        number=$((number + 1))
+        name=$ca
+        if [ ${#authorities[@]} -gt 1 ]; then name="$ca, certificate $number"; fi
+        readable "$one" "$name" || continue
+        check_validity "$one" "$name"
+        case $(extension "$one" basicConstraints) in *CA:TRUE*) ;; *) problem "$name is not a CA certificate" ;; esac
+    done
+    if [ $number -gt 1 ]; then echo "NOTE     $ca trusts $number CAs: a change is under way; end it with generate-certs.sh --retire-ca"; fi
     # A node does not have it, and should not.
-    if [ -e "$dir/ca.key" ]; then check_key "$ca" "$dir/ca.key"; fi
+    if [ -e "$dir/ca.key" ] && [ $number -gt 0 ]; then check_key "$ca" "$dir/ca.key"; fi
 fi
 
 found=0

@@ -172,6 +172,7 @@ fn entries(settings: &Settings, root: &Path) -> Vec<Entry> {
         ("tls", "ca", path(&tls.ca)),
         ("tls", "cert", path(&tls.cert)),
         ("tls", "key", path(&tls.key)),
+        ("tls", "check_s", number(tls.check.as_secs())),
         ("rest", "listen", text(rest.listen.to_string())),
         ("rest", "body_limit_bytes", count(rest.body_limit)),
         ("rest", "request_timeout_ms", number(timeout)),

@@ -8,7 +8,7 @@ use mpc_wallet_core::{
 };
 use tokio::{
     net::TcpListener,
-    sync::{mpsc, watch},
+    sync::{Notify, mpsc, watch},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -22,7 +22,7 @@ use crate::{
     journal::{OpenError, Store},
     ports::TransportEvent,
     postgres::{Feeder, SetupError},
-    quic::{self, Quic, QuicConfig, QuicError, TlsFiles},
+    quic::{self, Certificates, Quic, QuicConfig, QuicError, TlsFiles},
     read::Queries,
     rest::{self, ApiOptions, ApiState},
     secrets::{SealedSecrets, SecretsError},
@@ -86,11 +86,15 @@ pub enum ServerError {
 }
 
 /// Runs a node until `stop`, then ends in order: no new clients, signing drained, peers told, everything on disk,
-/// presignatures kept for the next start.
+/// presignatures kept for the next start. At each `reload` it looks at its certificate files, and not only when it is time to.
 ///
 /// # Errors
 /// [`ServerError`], with what to do about it.
-pub async fn run(settings: Settings, stop: CancellationToken) -> Result<(), ServerError> {
+pub async fn run(
+    settings: Settings,
+    stop: CancellationToken,
+    reload: Arc<Notify>,
+) -> Result<(), ServerError> {
     let me = settings.core.me;
     let cluster = settings.core.cluster.id();
     let data_dir = settings.data_dir.clone();
@@ -122,9 +126,11 @@ pub async fn run(settings: Settings, stop: CancellationToken) -> Result<(), Serv
     let (events, transport_events) = quic_events();
     let tls = TlsFiles { ca: settings.tls.ca, cert: settings.tls.cert, key: settings.tls.key };
     let peers = settings.peers.into_iter().filter(|(peer, _)| *peer != me).collect();
-    let limits = quic::Limits::default();
+    let limits = quic::Limits { certificate_check: settings.tls.check, ..quic::Limits::default() };
     let quic = Quic::start(QuicConfig { me, listen: settings.quic.listen, peers, tls, limits }, events)?;
     let transport = Arc::new(quic);
+    options.certificates = Some(Arc::clone(transport.certificates()));
+    let reloading = tokio::spawn(look_when_told(Arc::clone(transport.certificates()), reload, stop.clone()));
 
     let workers = ThreadWorkers::start().map_err(ServerError::Workers)?;
     let address = settings.rest.listen;
@@ -201,6 +207,9 @@ pub async fn run(settings: Settings, stop: CancellationToken) -> Result<(), Serv
     if let Some(tasks) = etcd_tasks {
         tasks.ended().await;
     }
+    if let Err(error) = reloading.await {
+        tracing::warn!(%error, "the task that reloads certificates ended badly");
+    }
     if let Ok(quic) = Arc::try_unwrap(transport) {
         quic.shutdown().await;
     }
@@ -210,6 +219,20 @@ pub async fn run(settings: Settings, stop: CancellationToken) -> Result<(), Serv
     ended?;
     tracing::info!(node = %me, "node stopped in order");
     Ok(())
+}
+
+/// Looks at the certificates at each request, until `stop`. What it finds is in the log.
+async fn look_when_told(certificates: Arc<Certificates>, reload: Arc<Notify>, stop: CancellationToken) {
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = reload.notified() => {}
+        }
+        let certificates = Arc::clone(&certificates);
+        if let Ok(Ok(false)) = tokio::task::spawn_blocking(move || certificates.look()).await {
+            tracing::info!("the certificate files are those in use");
+        }
+    }
 }
 
 /// The transport's events in the driver's words.

@@ -48,6 +48,12 @@ pub fn rfc3339(moment: Timestamp) -> String {
         .unwrap_or_default()
 }
 
+/// A moment in whole seconds since 1970, as certificates have it; what lies before counts as 1970.
+#[must_use]
+pub fn rfc3339_of_unix(seconds: i64) -> String {
+    rfc3339(Timestamp(u64::try_from(seconds).unwrap_or(0).saturating_mul(1_000)))
+}
+
 /// Now, by the machine's clock.
 #[must_use]
 pub fn now() -> Timestamp {
@@ -76,5 +82,7 @@ mod tests {
         assert_eq!(rfc3339(Timestamp(0)), "1970-01-01T00:00:00Z");
         assert_eq!(rfc3339(Timestamp(1_700_000_000_123)), "2023-11-14T22:13:20.123Z");
         assert_eq!(rfc3339(Timestamp(u64::MAX)), "9999-12-31T23:59:59.999Z");
+        assert_eq!(rfc3339_of_unix(1_700_000_000), "2023-11-14T22:13:20Z");
+        assert_eq!(rfc3339_of_unix(-1), "1970-01-01T00:00:00Z");
     }
 }

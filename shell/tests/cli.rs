@@ -7,6 +7,7 @@ mod rest_support;
 use std::{
     fs,
     net::SocketAddr,
+    path::Path,
     process::{Command as Process, Output, Stdio},
     sync::{Arc, Mutex},
 };
@@ -408,4 +409,48 @@ async fn a_key_is_made_shown_once_taken_by_the_node_and_revoked() {
 
     assert_exit(&run(nobody, &["key", "revoke", "--file", &file, "--name", "desk"]).await, 0);
     assert_exit(&run(nobody, &["key", "revoke", "--file", &file, "--name", "desk"]).await, 4);
+}
+
+#[test]
+fn certificates_are_shown_and_checked_without_a_node() {
+    let nowhere: SocketAddr = "127.0.0.1:1".parse().unwrap();
+    let dir = TempDir::new().unwrap();
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scripts/generate-certs.sh");
+    let made = Process::new(script).args(["--nodes", "2", "--out"]).arg(dir.path()).output().unwrap();
+    assert!(made.status.success(), "{}", stderr(&made));
+    let file = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
+
+    let output = cli(nowhere, &["cert", "show", &file("node2.crt"), "--output", "json"]);
+    assert_exit(&output, 0);
+    let shown: Value = serde_json::from_str(&stdout(&output)).unwrap();
+    let shown = &shown["certificates"][0];
+    assert_eq!((&shown["subject"], &shown["names"]), (&json!("CN=node-2"), &json!(["node-2"])));
+    assert!(shown["issuer"].as_str().unwrap().starts_with("CN=mpc-wallet CA "), "{shown}");
+    assert_eq!(shown["is_ca"], json!(false));
+    // 365 in the second in which it was made.
+    assert!(matches!(shown["days_left"].as_u64(), Some(364 | 365)), "{shown}");
+    let both = [fs::read(file("ca.crt")).unwrap(), fs::read(file("node1.crt")).unwrap()].concat();
+    fs::write(file("bundle.crt"), both).unwrap();
+    let output = cli(nowhere, &["cert", "show", &file("bundle.crt")]);
+    assert_exit(&output, 0);
+    for words in ["CN=mpc-wallet CA ", "CN=node-1", "days left", "not after"] {
+        assert!(stdout(&output).contains(words), "{words} in {}", stdout(&output));
+    }
+
+    let check = |cert: &str, key: &str, node: &str| {
+        let files = [file(cert), file(key), file("ca.crt")];
+        cli(nowhere, &["cert", "check", &files[0], &files[1], "--ca", &files[2], "--node-id", node])
+    };
+    assert_exit(&check("node1.crt", "node1.key", "1"), 0);
+    for (cert, key, node, reason) in [
+        ("node1.crt", "node1.key", "2", "does not name node-2"),
+        ("node1.crt", "node2.key", "1", "does not belong to certificate"),
+        ("ca.crt", "ca.key", "1", "certificate"),
+    ] {
+        let output = check(cert, key, node);
+        assert_exit(&output, 3);
+        assert!(stderr(&output).contains(reason), "{reason}: {}", stderr(&output));
+    }
+    assert_exit(&check("node3.crt", "node1.key", "1"), 2);
+    assert_exit(&check("node1.key", "node1.key", "1"), 2);
 }

@@ -66,6 +66,7 @@ fn a_new_cluster_loads_on_every_node() {
         assert_eq!(settings.data_dir, dir.path().join(format!("node-{id}/data")));
         assert_eq!(settings.log.format, LogFormat::Auto);
         assert_eq!(settings.chain.esplora, "http://127.0.0.1:3002");
+        assert_eq!(settings.tls.check, Duration::from_secs(30));
         read_secret(&settings.secret_key_file).unwrap();
     }
     let manifest = Manifest::load(&files.manifest).unwrap();
@@ -124,6 +125,7 @@ listen = "localhost"
 [tls]
 ca = "../certs/ca.crt"
 cert = "../certs/missing.crt"
+check_s = 0
 [rest]
 listen = "127.0.0.1:8081"
 lisen = "127.0.0.1:8082"
@@ -156,6 +158,7 @@ inputs = "many"
         "quic.listen",
         "tls.key",
         "tls.cert",
+        "tls.check_s",
         "rest.lisen",
         "rest.request_timeout_ms",
         "chain.esplora",
@@ -170,9 +173,9 @@ inputs = "many"
     ] {
         assert!(keys.contains(&key), "{key} in {errors}");
     }
-    assert_eq!(keys.len(), 18, "{errors}");
+    assert_eq!(keys.len(), 19, "{errors}");
     let text = errors.to_string();
-    assert!(text.starts_with("18 problems in the configuration:\n"));
+    assert!(text.starts_with("19 problems in the configuration:\n"));
     assert!(text.contains(
         "node.toml: quic.listen = \"localhost\": expected an IP address and port, as in 127.0.0.1:9101 \
          (environment: MPC_WALLET_QUIC_LISTEN)"

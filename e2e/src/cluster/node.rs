@@ -161,7 +161,7 @@ impl NodeProcess {
     }
 
     /// Sends a signal by name. Errors when it is not running.
-    pub(super) fn signal(&self, name: &str) -> anyhow::Result<()> {
+    pub fn signal(&self, name: &str) -> anyhow::Result<()> {
         let pid = self.pid().with_context(|| format!("node {} is not running", self.id))?;
         // The shell's own `kill`: the program of that name is missing on small systems.
         let status =

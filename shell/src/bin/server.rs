@@ -1,10 +1,13 @@
 //! `mpc-wallet-server --config node.toml`: one member of the cluster.
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{path::PathBuf, process::ExitCode, sync::Arc};
 
 use clap::Parser;
 use mpc_wallet_shell::{config::Settings, server, telemetry};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::Notify,
+};
 use tokio_util::sync::CancellationToken;
 
 /// One node of a threshold Bitcoin wallet.
@@ -68,6 +71,16 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
         }
         order.cancel();
     });
-    Box::pin(server::run(settings, stop)).await?;
+    // Taken early: unhandled, it would end the process.
+    let mut hangup = signal(SignalKind::hangup())?;
+    let reload = Arc::new(Notify::new());
+    let request = Arc::clone(&reload);
+    tokio::spawn(async move {
+        while hangup.recv().await.is_some() {
+            tracing::info!("SIGHUP");
+            request.notify_one();
+        }
+    });
+    Box::pin(server::run(settings, stop, reload)).await?;
     Ok(())
 }

@@ -74,6 +74,8 @@ pub struct TlsSettings {
     pub cert: PathBuf,
     /// Its private key.
     pub key: PathBuf,
+    /// Between two looks at the files for new ones, and at the peers' certificates. In whole seconds.
+    pub check: Duration,
 }
 
 /// `[rest]`
@@ -120,6 +122,8 @@ pub enum LogFormat {
 const BODY_LIMIT: usize = 64 * 1024;
 /// Longer than a payment waits for coins.
 const REQUEST_TIMEOUT: Millis = Millis(15_000);
+/// Seconds between two looks at the certificates: soon enough for who has just put new ones in place.
+const CERTIFICATE_CHECK: u64 = 30;
 /// Time that an answer needs beyond the wait for coins.
 const ANSWER_MARGIN: Millis = Millis(1_000);
 /// Twenty a second: a dashboard that watches a payment asks for a few.
@@ -334,6 +338,11 @@ fn read_keyring(
 fn read_tls(reader: &mut Reader) -> Option<TlsSettings> {
     let mut section = reader.section("tls");
     let paths = ["ca", "cert", "key"].map(|key| section.required(key, "the path of a PEM file", non_empty));
+    let check = section
+        .optional("check_s", "whole seconds from 1 to 3600", |text| {
+            text.parse::<u64>().ok().filter(|seconds| (1..=3_600).contains(seconds))
+        })
+        .unwrap_or(CERTIFICATE_CHECK);
     section.finish();
     let [ca, cert, key] = paths;
     let mut existing = |key: &str, path: Option<String>| {
@@ -346,7 +355,7 @@ fn read_tls(reader: &mut Reader) -> Option<TlsSettings> {
         Some(resolved)
     };
     let (ca, cert, key) = (existing("ca", ca), existing("cert", cert), existing("key", key));
-    Some(TlsSettings { ca: ca?, cert: cert?, key: key? })
+    Some(TlsSettings { ca: ca?, cert: cert?, key: key?, check: Duration::from_secs(check) })
 }
 
 struct Chain {

@@ -6,6 +6,7 @@ use std::sync::{
 };
 
 use quinn::{Connection, ConnectionError, ReadError, RecvStream, SendStream, VarInt, WriteError};
+use rustls::pki_types::CertificateDer;
 use tokio::{sync::mpsc::Sender, task::JoinSet};
 
 use super::{
@@ -36,6 +37,8 @@ pub enum CloseCode {
     ChannelEnded = 5,
     /// The node stopped listening to its network.
     DriverGone = 6,
+    /// The peer's certificate has expired, or its CA is no longer trusted.
+    Certificate = 7,
 }
 
 impl CloseCode {
@@ -51,15 +54,19 @@ impl CloseCode {
 pub(super) struct Link {
     pub(super) connection: Connection,
     pub(super) queues: PerChannel<OutQueue>,
+    /// What the peer proved itself with, leaf first.
+    pub(super) chain: Vec<CertificateDer<'static>>,
     /// Our own reason, when it was us who closed.
     closed_by_us: Mutex<Option<String>>,
 }
 
 impl Link {
     pub(super) fn new(connection: Connection, limits: &Limits) -> Self {
+        let chain = connection.peer_identity().and_then(|identity| identity.downcast().ok());
         Self {
             connection,
             queues: PerChannel::from_fn(|channel| OutQueue::new(channel, limits)),
+            chain: chain.map(|chain| *chain).unwrap_or_default(),
             closed_by_us: Mutex::default(),
         }
     }
@@ -128,6 +135,8 @@ pub(super) async fn serve(context: Arc<Context>, peer: Arc<Peer>, connection: Co
     if peer.banned_until().is_some() {
         link.close(CloseCode::Banned, "banned");
     }
+    // Likewise: its handshake may have begun before the CA was taken out.
+    let _closed = context.certificates.review(&peer);
     // An abandoned connection must not wait: a peer could pile them up.
     let turn = tokio::select! {
         biased;

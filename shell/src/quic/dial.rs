@@ -104,7 +104,7 @@ async fn attempt(
     address: SocketAddr,
     verdict: &VerdictSlot,
 ) -> Result<(Connection, RecvStream), String> {
-    let identity = context.identity();
+    let identity = context.certificates.current();
     let verifier = verifier(context, &identity, Role::Dialling(peer.id), verdict);
     let crypto = identity.client(verifier).map_err(|error| error.to_string())?;
     let mut config = quinn::ClientConfig::new(Arc::new(crypto));

@@ -168,7 +168,7 @@ async fn handshake(
     incoming: Incoming,
     verdict: &VerdictSlot,
 ) -> Result<Connection, String> {
-    let identity = context.identity();
+    let identity = context.certificates.current();
     let verifier = verifier(context, &identity, Role::Accepting, verdict);
     let mut config = context.server_base.clone();
     config.crypto = Arc::new(identity.server(verifier).map_err(|error| error.to_string())?);

@@ -75,6 +75,9 @@ pub struct Limits {
     pub backoff_max: Duration,
     /// How long [`super::Quic::shutdown`] waits for the peers to hear the goodbye.
     pub shutdown: Duration,
+    /// Between two looks at our certificate files and at the certificates of connected peers: so long may an expired or no longer
+    /// trusted one stay unnoticed.
+    pub certificate_check: Duration,
 }
 
 const KIB: u32 = 1024;
@@ -102,6 +105,7 @@ impl Default for Limits {
             backoff_min: Duration::from_millis(100),
             backoff_max: Duration::from_millis(1500),
             shutdown: Duration::from_secs(1),
+            certificate_check: Duration::from_secs(30),
         }
     }
 }
@@ -129,6 +133,9 @@ impl Limits {
         }
         if self.max_handshakes == 0 || self.max_handshakes_per_ip == 0 {
             return Err("max_handshakes and max_handshakes_per_ip must be above zero".into());
+        }
+        if self.certificate_check.is_zero() {
+            return Err("certificate_check must be above zero".into());
         }
         if self.backoff_min.is_zero() || self.backoff_max < self.backoff_min {
             return Err(format!(

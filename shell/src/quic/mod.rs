@@ -13,7 +13,9 @@
 //! 4. **Channels.** One unidirectional stream for each channel and direction, opened by its first frame: see [`frame`] for the bytes.
 //!    Heartbeats go before events, events before MPC rounds, those before state sync.
 //! 5. **End.** A keep-alive every 500 ms, the end after 2 s of silence. A node that restarted answers packets of its former life with a
-//!    stateless reset, whose key it derives from its private key, and is dialled anew at once. [`Event::Down`] says why.
+//!    stateless reset, whose key it derives from its private key, and is dialled anew at once; where it came back with another key, the
+//!    silence ends the connection. So does a peer's certificate that has expired or whose CA is trusted no more, at the next look
+//!    ([`Limits::certificate_check`]). [`Event::Down`] says why.
 //!
 //! # Delivery
 //!
@@ -34,7 +36,7 @@
 //!   queues to it fill to their bound and drop; other peers do not notice.
 //! - *Who watches the wire:* addresses, sizes and times.
 //!
-//! Bounds are in [`Limits`]. Certificates are replaced under traffic by [`Quic::reload_certificates`]; running connections keep theirs.
+//! Bounds are in [`Limits`]. Certificates are replaced under traffic: [`Certificates`] says how.
 
 mod connection;
 mod dial;
@@ -42,10 +44,12 @@ mod endpoint;
 pub mod frame;
 #[cfg(feature = "fuzzing")]
 pub mod fuzzing;
+pub mod inspect;
 mod limits;
 mod peers;
 mod port;
 mod queue;
+mod rotation;
 mod tls;
 mod verify;
 
@@ -53,7 +57,7 @@ use std::{
     collections::BTreeMap,
     io,
     net::SocketAddr,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::SystemTime,
 };
 
@@ -66,6 +70,7 @@ pub use limits::{Limits, PerChannel};
 pub use mpc_wallet_core::{Channel, NodeId};
 pub use peers::PeerStats;
 pub use queue::QueueDepth;
+pub use rotation::{CertificateReport, Certificates};
 pub use tls::{ALPN, TlsError, TlsFiles};
 pub use verify::Refusal;
 
@@ -148,22 +153,15 @@ struct Context {
     peers: Arc<Peers>,
     limits: Limits,
     events: Sender<Event>,
-    identity: RwLock<Arc<Identity>>,
+    certificates: Arc<Certificates>,
     transport: Arc<TransportConfig>,
     server_base: ServerConfig,
     refusals: RefusalLog,
 }
 
-impl Context {
-    fn identity(&self) -> Arc<Identity> {
-        Arc::clone(&self.identity.read().unwrap_or_else(PoisonError::into_inner))
-    }
-}
-
 /// The running transport. Dropping it closes all connections without waiting.
 pub struct Quic {
     context: Arc<Context>,
-    files: TlsFiles,
     endpoint: Endpoint,
     local_addr: SocketAddr,
     stop: CancellationToken,
@@ -227,10 +225,10 @@ impl Quic {
             endpoint.local_addr().map_err(|source| QuicError::Bind { address: listen, source })?;
 
         let context = Arc::new(Context {
+            certificates: Arc::new(Certificates::new(files, identity, Arc::clone(&peers))),
             peers,
             limits,
             events,
-            identity: RwLock::new(Arc::new(identity)),
             transport,
             server_base,
             refusals: RefusalLog::new(),
@@ -241,8 +239,10 @@ impl Quic {
         for peer in context.peers.iter().filter(|peer| peer.id > me) {
             tasks.spawn(dial::keep(Arc::clone(&context), endpoint.clone(), Arc::clone(peer), stop.clone()));
         }
+        let every = context.limits.certificate_check;
+        tasks.spawn(rotation::keep(Arc::clone(&context.certificates), every, stop.clone()));
         tracing::info!(%me, %local_addr, peers = context.peers.iter().count(), "listening for peers");
-        Ok(Self { context, files, endpoint, local_addr, stop, tasks })
+        Ok(Self { context, endpoint, local_addr, stop, tasks })
     }
 
     /// Queues one frame and returns at once. A frame that cannot be queued is dropped and counted in [`PeerStats::dropped_frames`].
@@ -286,22 +286,10 @@ impl Quic {
         self.local_addr
     }
 
-    /// End of validity of the certificate in use, in unix seconds.
+    /// The certificates of this node and of its peers.
     #[must_use]
-    pub fn certificate_expiry(&self) -> i64 {
-        self.context.identity().not_after
-    }
-
-    /// Reads CA, certificate and key again and uses them for every handshake from now on; running connections are not touched.
-    ///
-    /// # Errors
-    /// Anything that [`Quic::start`] would refuse; then the old identity stays in use.
-    pub fn reload_certificates(&self) -> Result<(), TlsError> {
-        let identity = Arc::new(Identity::load(&self.files, self.context.peers.me)?);
-        let not_after = identity.not_after;
-        *self.context.identity.write().unwrap_or_else(PoisonError::into_inner) = identity;
-        tracing::info!(not_after, "certificates reloaded");
-        Ok(())
+    pub fn certificates(&self) -> &Arc<Certificates> {
+        &self.context.certificates
     }
 
     /// Tells all peers that this node leaves, and waits at most [`Limits::shutdown`] for them to hear it.

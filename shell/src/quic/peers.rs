@@ -17,7 +17,7 @@ use super::{
     limits::PerChannel,
     locked,
     queue::QueueDepth,
-    verify::{Refusal, Role},
+    verify::{self, Refusal, Role},
 };
 
 /// Refusals logged at once before the log is protected; one more each second.
@@ -114,9 +114,19 @@ impl Peer {
         locked(&self.newest).replace(link)
     }
 
+    /// The youngest connection: the only one that is not closed or about to be.
+    pub(super) fn newest(&self) -> Option<Arc<Link>> {
+        locked(&self.newest).clone()
+    }
+
     pub(super) fn serve(&self, link: Arc<Link>) {
         self.connections.fetch_add(1, Ordering::Relaxed);
         *locked(&self.serving) = Some(link);
+    }
+
+    /// Whether a connection is in service, and not this one.
+    pub(super) fn serves_another(&self, link: &Arc<Link>) -> bool {
+        locked(&self.serving).as_ref().is_some_and(|serving| !Arc::ptr_eq(serving, link))
     }
 
     /// Forgets a link that ended, so that its queues are freed.
@@ -133,7 +143,7 @@ impl Peer {
     pub(super) fn ban(&self, until: SystemTime) -> Option<Arc<Link>> {
         *locked(&self.ban) = Some(until);
         self.ban_changed.notify_one();
-        locked(&self.newest).clone()
+        self.newest()
     }
 
     pub(super) fn allow(&self) {
@@ -154,6 +164,12 @@ impl Peer {
             let _changed =
                 tokio::time::timeout(rest.min(Duration::from_secs(60)), self.ban_changed.notified()).await;
         }
+    }
+
+    /// End of the certificate that the connection in service was made with, in unix seconds.
+    pub(super) fn certificate_expiry(&self) -> Option<i64> {
+        let link = locked(&self.serving).clone()?;
+        verify::not_after(link.chain.first()?).ok()
     }
 
     pub(super) fn stats(&self) -> PeerStats {

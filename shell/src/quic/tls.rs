@@ -95,6 +95,35 @@ pub enum TlsError {
     },
 }
 
+/// The three files as they were at one moment, not believed yet.
+pub(super) struct Material {
+    ca: Zeroizing<Vec<u8>>,
+    cert: Zeroizing<Vec<u8>>,
+    key: Zeroizing<Vec<u8>>,
+}
+
+impl Material {
+    /// Reads the files. A private key that others may read is refused with them.
+    pub(super) fn read(files: &TlsFiles) -> Result<Self, TlsError> {
+        check_permissions(&files.key)?;
+        Ok(Self { ca: read(&files.ca)?, cert: read(&files.cert)?, key: read(&files.key)? })
+    }
+
+    /// The same for the same contents, and for no others.
+    pub(super) fn digest(&self) -> ContentDigest {
+        let mut context = ring::digest::Context::new(&ring::digest::SHA256);
+        for content in [&self.ca, &self.cert, &self.key] {
+            context.update(&content.len().to_be_bytes());
+            context.update(content);
+        }
+        ContentDigest(context.finish().as_ref().to_vec())
+    }
+}
+
+/// What tells one set of files from another.
+#[derive(PartialEq, Eq)]
+pub(super) struct ContentDigest(Vec<u8>);
+
 /// Certificate, key and trusted CAs, checked against each other.
 pub(super) struct Identity {
     pub(super) authority: Arc<Authority>,
@@ -102,6 +131,8 @@ pub(super) struct Identity {
     provider: Arc<CryptoProvider>,
     /// Unix seconds.
     pub(super) not_after: i64,
+    /// The files that it was made of.
+    pub(super) digest: ContentDigest,
     /// Secret of this node alone, for [`Identity::derive`].
     secret: ring::hkdf::Prk,
 }
@@ -109,10 +140,15 @@ pub(super) struct Identity {
 impl Identity {
     /// Loads and checks everything that a peer would check, so that a bad file fails at start and not at the first dial.
     pub(super) fn load(files: &TlsFiles, me: NodeId) -> Result<Self, TlsError> {
+        Self::check(&Material::read(files)?, files, me)
+    }
+
+    /// As [`Identity::load`], of files that have been read; `files` names them in errors.
+    pub(super) fn check(material: &Material, files: &TlsFiles, me: NodeId) -> Result<Self, TlsError> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let authority = Arc::new(Authority::load(&files.ca, &provider)?);
-        let chain = certificates(&files.cert)?;
-        let key = private_key(&files.key)?;
+        let authority = Arc::new(Authority::of(&material.ca, &files.ca, &provider)?);
+        let chain = certificates(&material.cert, &files.cert)?;
+        let key = private_key(&material.key, &files.key)?;
         let secret =
             ring::hkdf::Salt::new(ring::hkdf::HKDF_SHA256, b"mpc-wallet/1 quic").extract(key.secret_der());
 
@@ -128,7 +164,8 @@ impl Identity {
             me,
             reason,
         })?;
-        Ok(Self { authority, resolver: Arc::new(certified.into()), provider, not_after, secret })
+        let (resolver, digest) = (Arc::new(certified.into()), material.digest());
+        Ok(Self { authority, resolver, provider, not_after, digest, secret })
     }
 
     /// A value that only this node can compute and that a restart does not change.
@@ -175,12 +212,24 @@ impl Identity {
 pub(super) struct Authority {
     pub(super) servers: Arc<dyn ServerCertVerifier>,
     pub(super) clients: Arc<dyn ClientCertVerifier>,
+    /// When the first of the CAs ends, in unix seconds.
+    pub(super) not_after: i64,
 }
 
 impl Authority {
+    #[cfg(feature = "fuzzing")]
     pub(super) fn load(path: &Path, provider: &Arc<CryptoProvider>) -> Result<Self, TlsError> {
+        Self::of(&read(path)?, path, provider)
+    }
+
+    /// Trusts every certificate of a PEM text; `path` names it in errors.
+    fn of(pem: &[u8], path: &Path, provider: &Arc<CryptoProvider>) -> Result<Self, TlsError> {
         let mut roots = RootCertStore::empty();
-        for ca in certificates(path)? {
+        let mut not_after = i64::MAX;
+        for ca in certificates(pem, path)? {
+            let end = verify::not_after(&ca)
+                .map_err(|error| unusable(format!("CA certificate in {}", path.display()), error))?;
+            not_after = not_after.min(end);
             roots
                 .add(ca)
                 .map_err(|error| unusable(format!("CA certificate in {}", path.display()), error))?;
@@ -192,7 +241,7 @@ impl Authority {
         let clients = WebPkiClientVerifier::builder_with_provider(roots, Arc::clone(provider))
             .build()
             .map_err(|error| unusable(path.display().to_string(), error))?;
-        Ok(Self { servers, clients })
+        Ok(Self { servers, clients, not_after })
     }
 }
 
@@ -205,10 +254,10 @@ fn check_own(authority: &Authority, chain: &[CertificateDer<'_>], me: NodeId) ->
     verify::not_after(leaf)
 }
 
-fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
-    let pem = read(path)?;
+/// The certificates of a PEM text, at least one; `path` names it in errors.
+pub(super) fn certificates(pem: &[u8], path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let bad = |reason: String| TlsError::Pem { path: path.to_owned(), expected: "certificate", reason };
-    let found: Vec<_> = CertificateDer::pem_slice_iter(&pem)
+    let found: Vec<_> = CertificateDer::pem_slice_iter(pem)
         .collect::<Result<_, _>>()
         .map_err(|error| bad(error.to_string()))?;
     if found.is_empty() {
@@ -217,20 +266,24 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     Ok(found)
 }
 
-fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
-    let metadata = fs::metadata(path).map_err(|source| TlsError::Read { path: path.to_owned(), source })?;
+fn check_permissions(key: &Path) -> Result<(), TlsError> {
+    let metadata = fs::metadata(key).map_err(|source| TlsError::Read { path: key.to_owned(), source })?;
     let mode = metadata.permissions().mode() & 0o7777;
     if mode & 0o077 != 0 {
-        return Err(TlsError::KeyPermissions { path: path.to_owned(), mode });
+        return Err(TlsError::KeyPermissions { path: key.to_owned(), mode });
     }
-    PrivateKeyDer::from_pem_slice(&read(path)?).map_err(|error| TlsError::Pem {
+    Ok(())
+}
+
+fn private_key(pem: &[u8], path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
+    PrivateKeyDer::from_pem_slice(pem).map_err(|error| TlsError::Pem {
         path: path.to_owned(),
         expected: "private key",
         reason: error.to_string(),
     })
 }
 
-fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, TlsError> {
+pub(super) fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, TlsError> {
     fs::read(path).map(Zeroizing::new).map_err(|source| TlsError::Read { path: path.to_owned(), source })
 }
 

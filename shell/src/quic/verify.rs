@@ -114,10 +114,7 @@ impl PeerVerifier {
         intermediates: &[CertificateDer<'_>],
         now: UnixTime,
     ) -> Result<(), Error> {
-        let checked = match self.role {
-            Role::Dialling(expected) => check_server(&self.authority, leaf, intermediates, expected, now),
-            Role::Accepting => check_client(&self.authority, leaf, intermediates, now),
-        };
+        let checked = check(&self.authority, self.role, leaf, intermediates, now);
         let outcome = checked.and_then(|peer| self.admit(peer).map(|()| peer));
         let presented = match common_name(leaf) {
             Ok(name) => name.chars().take(NAME_SHOWN).collect::<String>().escape_debug().to_string(),
@@ -127,6 +124,20 @@ impl PeerVerifier {
         outcome.map(drop).map_err(|refusal| {
             Error::InvalidCertificate(CertificateError::Other(OtherError(Arc::new(refusal))))
         })
+    }
+}
+
+/// Checks the other end's certificate in a handshake of this role, whoever its owner is.
+pub(super) fn check(
+    authority: &Authority,
+    role: Role,
+    leaf: &CertificateDer<'_>,
+    intermediates: &[CertificateDer<'_>],
+    now: UnixTime,
+) -> Result<NodeId, Refusal> {
+    match role {
+        Role::Dialling(expected) => check_server(authority, leaf, intermediates, expected, now),
+        Role::Accepting => check_client(authority, leaf, intermediates, now),
     }
 }
 

@@ -15,7 +15,10 @@ use super::{
     state::ApiState,
     wallet::{public_key, receive_address},
 };
-use crate::{config::network_name, units::rfc3339};
+use crate::{
+    config::network_name,
+    units::{rfc3339, rfc3339_of_unix},
+};
 
 /// This software's version.
 pub(super) const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -106,7 +109,15 @@ pub(super) async fn nodes(
 ) -> Result<Json<Value>, Problem> {
     parameters.finish()?;
     let (overview, now) = state.present();
-    let nodes: Vec<_> = overview.members.iter().map(|member| node(member, &overview, now)).collect();
+    let certificates = state.options().certificates.as_ref().map(|certificates| certificates.report());
+    let nodes: Vec<_> = overview
+        .members
+        .iter()
+        .map(|member| {
+            let end = certificates.as_ref().and_then(|report| report.end_of(member.node));
+            node(member, &overview, now, end)
+        })
+        .collect();
     Ok(Json(json!({
         "total_nodes": overview.total,
         "online_nodes": overview.online,
@@ -115,7 +126,8 @@ pub(super) async fn nodes(
     })))
 }
 
-fn node(member: &MemberView, overview: &Overview, now: Timestamp) -> Value {
+/// One member; `certificate_end` is that of the certificate which it has shown, in unix seconds.
+fn node(member: &MemberView, overview: &Overview, now: Timestamp, certificate_end: Option<i64>) -> Value {
     // A node hears itself at every moment.
     let heard = if member.node == overview.me { Some(now) } else { member.last_heartbeat };
     json!({
@@ -132,6 +144,7 @@ fn node(member: &MemberView, overview: &Overview, now: Timestamp) -> Value {
         "version": version_of(member, overview),
         "tip_height": member.tip_height,
         "policy_version": member.policy.map(|policy| policy.to_string()),
+        "certificate_expires_at": certificate_end.map(rfc3339_of_unix),
     })
 }
 

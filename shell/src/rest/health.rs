@@ -33,9 +33,10 @@ pub(super) async fn alive(State(state): State<ApiState>) -> Json<Value> {
     Json(with_record(document, record.as_ref()))
 }
 
-/// What is wrong beside the node itself, a sentence each. Payments go on all the same.
+/// What is wrong around the node, a sentence each. The cluster's payments go on all the same.
 fn degraded(state: &ApiState, record: Option<&Report>) -> Vec<String> {
     let mut notes = state.options().etcd.as_ref().map(EtcdHealth::notes).unwrap_or_default();
+    notes.extend(state.options().certificates.iter().flat_map(|certificates| certificates.report().notes));
     notes.extend(
         record.filter(|record| record.condition != Condition::Up).map(|record| record.detail.clone()),
     );

@@ -12,7 +12,7 @@ use mpc_wallet_core::{
 use prometheus::{IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder, core::Collector};
 
 use super::{cluster::VERSION, problem::Problem, state::ApiState};
-use crate::postgres::Report;
+use crate::{postgres::Report, quic::CertificateReport};
 
 const TEXT_FORMAT: [(HeaderName, &str); 1] =
     [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
@@ -27,6 +27,9 @@ pub(super) async fn scrape(
     let text = present(&overview, now, &counts).and_then(|registry| {
         if let Some(record) = &record {
             add_record(&registry, record)?;
+        }
+        if let Some(certificates) = &state.options().certificates {
+            add_certificates(&registry, &certificates.report())?;
         }
         let mut families = registry.gather();
         families.extend(state.options().registry.gather());
@@ -144,6 +147,34 @@ fn add_record(registry: &Registry, record: &Report) -> Result<(), prometheus::Er
         add(registry, gauge)?;
     }
     Ok(())
+}
+
+/// When certificates end, and how often new ones were taken or refused.
+fn add_certificates(registry: &Registry, report: &CertificateReport) -> Result<(), prometheus::Error> {
+    let expiry = IntGaugeVec::new(
+        Opts::new(
+            "mpc_wallet_certificate_expiry_timestamp_seconds",
+            "End of a certificate in unix seconds: own, of the CA that ends first, of each connected peer's connection.",
+        ),
+        &["which", "node"],
+    )?;
+    let own = report.me.get().to_string();
+    expiry.get_metric_with_label_values(&["own", &own])?.set(report.own);
+    expiry.get_metric_with_label_values(&["ca", ""])?.set(report.ca);
+    for (peer, end) in &report.peers {
+        expiry.get_metric_with_label_values(&["peer", &peer.get().to_string()])?.set(*end);
+    }
+    add(registry, expiry)?;
+    let reloads = IntCounterVec::new(
+        Opts::new(
+            "mpc_wallet_certificate_reloads_total",
+            "Times that new certificate files were found, by what came of it.",
+        ),
+        &["result"],
+    )?;
+    reloads.get_metric_with_label_values(&["taken"])?.inc_by(report.taken);
+    reloads.get_metric_with_label_values(&["refused"])?.inc_by(report.refused);
+    add(registry, reloads)
 }
 
 fn add(registry: &Registry, metric: impl Collector + 'static) -> Result<(), prometheus::Error> {

@@ -13,6 +13,7 @@ use crate::{
     etcd::EtcdHealth,
     handle::NodeHandle,
     postgres,
+    quic::Certificates,
     read::{Queries, ReadError},
     units,
 };
@@ -36,6 +37,8 @@ pub struct ApiOptions {
     pub etcd: Option<EtcdHealth>,
     /// The cluster's record, if this node feeds one.
     pub postgres: Option<postgres::Status>,
+    /// The certificates of this node and its peers; `None` on a node without a network.
+    pub certificates: Option<Arc<Certificates>>,
 }
 
 impl ApiOptions {
@@ -51,6 +54,7 @@ impl ApiOptions {
             registry: Registry::new(),
             etcd: None,
             postgres: None,
+            certificates: None,
         }
     }
 }

@@ -311,6 +311,7 @@ pub fn guarded(
             registry: prometheus::Registry::new(),
             etcd: None,
             postgres: None,
+            certificates: None,
         },
     );
     ScriptedNode { state, overview, memory, commands }

@@ -79,6 +79,9 @@ pub(crate) enum Command {
     /// Keys of a node's API, on the node's machine
     #[command(subcommand)]
     Key(KeyCommand),
+    /// Certificates of nodes and of their CA
+    #[command(subcommand)]
+    Cert(CertCommand),
     /// A node's vote key
     #[command(subcommand)]
     Identity(IdentityCommand),
@@ -287,6 +290,28 @@ pub(crate) enum KeyCommand {
         /// The file that rest.api_keys of the node names
         #[arg(long)]
         file: PathBuf,
+    },
+}
+
+#[derive(Subcommand)]
+pub(crate) enum CertCommand {
+    /// Show what the certificates of a file say; verifies nothing
+    Show {
+        /// PEM file
+        file: PathBuf,
+    },
+    /// Check what a node checks before it uses new files: a pair, the right name, valid now, signed by a CA that is trusted
+    Check {
+        /// The certificate, PEM
+        cert: PathBuf,
+        /// Its private key, PEM
+        key: PathBuf,
+        /// The trusted CAs, PEM
+        #[arg(long, value_name = "FILE")]
+        ca: PathBuf,
+        /// Number of the node that the certificate must name
+        #[arg(long, value_name = "N")]
+        node_id: u16,
     },
 }
 

@@ -5,6 +5,7 @@
 mod amount;
 mod args;
 mod audit;
+mod cert;
 mod client;
 mod cluster;
 mod dkg;
@@ -23,11 +24,12 @@ use std::process::ExitCode;
 use clap::Parser as _;
 
 use args::{
-    Arguments, AuditCommand, ClusterCommand, Command, DkgCommand, IdentityCommand, PresigCommand,
-    PrimesCommand, TxCommand, WalletCommand,
+    Arguments, AuditCommand, CertCommand, ClusterCommand, Command, DkgCommand, IdentityCommand,
+    PresigCommand, PrimesCommand, TxCommand, WalletCommand,
 };
 use client::Node;
 use failure::Failure;
+use mpc_wallet_shell::quic::TlsFiles;
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
@@ -70,6 +72,10 @@ fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Presig(PresigCommand::PoolStatus) => presig::status(&node()?, output),
         Command::Audit(AuditCommand::Verify { file, head }) => audit::verify(&file, head.as_deref(), output),
         Command::Key(command) => key::run(command, output),
+        Command::Cert(CertCommand::Show { file }) => cert::show(&file, output),
+        Command::Cert(CertCommand::Check { cert, key, ca, node_id }) => {
+            cert::check(TlsFiles { ca, cert, key }, node_id, output)
+        }
         Command::Identity(IdentityCommand::Generate { file }) => local::generate_identity(&file, output),
         Command::Primes(PrimesCommand::Generate { file }) => local::generate_primes(&file, output),
         Command::Completions { shell } => {

@@ -1,7 +1,8 @@
 //! The transport between real sockets on loopback: honest nodes, and attackers that speak bare QUIC.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
-mod quic_support;
+mod rotation;
+mod support;
 
 use std::{
     collections::BTreeMap,
@@ -14,7 +15,7 @@ use std::{
 
 use mpc_wallet_core::Channel;
 use mpc_wallet_shell::quic::{CloseCode, Event, Limits, Quic, QuicConfig, TlsFiles, frame};
-use quic_support::*;
+use support::*;
 use time::OffsetDateTime;
 use tokio::sync::mpsc::channel;
 
@@ -382,24 +383,6 @@ async fn pair_keeps_one_connection_and_the_newer_replaces_the_older() {
     assert!(three.down(1).await.contains("newer connection"));
     three.up(1).await;
     assert!(newer.close_reason().is_none());
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn certificates_rotate_without_a_dropped_connection() {
-    let ca = Ca::new();
-    let (one, mut two) = pair(&ca).await;
-    let before = two.quic.certificate_expiry();
-    let later = Leaf { not_after: OffsetDateTime::now_utc() + time::Duration::days(60), ..Leaf::of(2) };
-    ca.write(&ca.issue(&later), two.dir.path());
-    two.quic.reload_certificates().unwrap();
-    assert_eq!(two.quic.certificate_expiry(), later.not_after.unix_timestamp());
-    assert!(two.quic.certificate_expiry() > before);
-    std::fs::write(two.dir.path().join("node.crt"), "nonsense").unwrap();
-    assert!(two.quic.reload_certificates().is_err());
-    assert_eq!(two.quic.certificate_expiry(), later.not_after.unix_timestamp(), "a bad file changes nothing");
-    one.quic.send(id(2), Channel::Events, b"same connection".to_vec());
-    assert_eq!(two.payload().await, b"same connection");
-    assert_eq!(two.quic.stats()[&id(1)].connections, 1);
 }
 
 #[tokio::test]

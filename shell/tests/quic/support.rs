@@ -50,7 +50,7 @@ impl Leaf {
 }
 
 pub struct Ca {
-    pem: String,
+    pub pem: String,
     issuer: Issuer<'static, KeyPair>,
 }
 
