@@ -1,19 +1,19 @@
 // The connection to the node, always in sight.
 
-import { span } from "./format.js";
+import { ago, span } from "./format.js";
 import { watchConnection } from "./live.js";
 
 function wording({ state, quiet }) {
   if (state === "connecting") return "Connecting";
   if (state === "live") return "Live";
-  return state === "reconnecting" ? `Reconnecting, last seen ${span(quiet)} ago` : "Node down";
+  return state === "reconnecting" ? `Reconnecting, last seen ${ago(quiet)}` : "Node down";
 }
 
 function warning({ state, quiet }) {
-  const since = span(Math.floor(quiet / 1_000) * 1_000);
+  const since = span(quiet);
   return state === "down"
-    ? `This node has not answered for ${since}. What you see is as old as that. The other nodes serve the same pages, and payments go on without this one.`
-    : `This node does not answer at the moment. What you see is ${since} old.`;
+    ? `This node has not answered for ${since}. What you see is as old as that. The other nodes serve the same pages, and payments go on without this one while enough of them are up.`
+    : "This node does not answer at the moment. What you see is what it said last.";
 }
 
 /** A hiccup shorter than this is not worth a banner. */

@@ -72,14 +72,12 @@ export function span(ms) {
   return pair(Math.floor(s / 86_400), Math.floor(s / 3_600), 24, ["d", "h"]);
 }
 
-/** Milliseconds → "4 min ago", in one unit. */
+/** Milliseconds since then → "4 min ago"; before then → "in 4 min". In one unit. */
 export function ago(ms) {
-  const s = Math.round(ms / 1_000);
+  const s = Math.round(Math.abs(ms) / 1_000);
   if (s < 2) return "just now";
-  if (s < 60) return `${s} s ago`;
-  if (s < 3_600) return `${Math.floor(s / 60)} min ago`;
-  if (s < 86_400) return `${Math.floor(s / 3_600)} h ago`;
-  return `${Math.floor(s / 86_400)} d ago`;
+  const text = s < 60 ? `${s} s` : s < 3_600 ? `${Math.floor(s / 60)} min` : s < 86_400 ? `${Math.floor(s / 3_600)} h` : `${Math.floor(s / 86_400)} d`;
+  return ms < 0 ? `in ${text}` : `${text} ago`;
 }
 
 /** ["a"] → "a"; ["a", "b", "c"] → "a, b and c" */

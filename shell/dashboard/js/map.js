@@ -15,7 +15,7 @@ export function clusterMap(nodes) {
     const [x2, y2] = places.get(node.node_id);
     return s("line", { x1, y1, x2, y2, class: `link link-${node.status}` });
   });
-  return s("svg", { class: "map", viewBox: `0 0 ${SIZE} ${SIZE}`, role: "img", "aria-label": described(nodes) },
+  return s("svg", { class: "map", viewBox: `0 12 ${SIZE} ${SIZE - 24}`, role: "img", "aria-label": described(nodes) },
     lines, nodes.map((node) => drawn(node, places.get(node.node_id))));
 }
 

@@ -1,17 +1,17 @@
 // Small things that several pages show.
 
 import { h, announce } from "./dom.js";
-import { ago, btc, grouped, short, when } from "./format.js";
+import { ago, btc, short, when } from "./format.js";
 import { stateName, stateTone } from "./words.js";
 
-/** An amount in bitcoin, with the satoshis beside or below it. */
-export function amount(sats, { both = false } = {}) {
+/** An amount in bitcoin; the zeros that only fill up stand back. */
+export function amount(sats) {
+  if (sats === 0) return h("span", { class: "amount zeros" }, btc(0), h("span", { class: "unit" }, " BTC"));
   const [whole, fraction] = btc(sats).split(".");
   const significant = fraction.replace(/0+$/, "");
   const zeros = fraction.slice(significant.length);
   return h("span", { class: "amount" },
-    `${whole}.${significant}`, zeros && h("span", { class: "zeros" }, zeros), h("span", { class: "unit" }, " BTC"),
-    both && h("span", { class: "soft" }, ` · ${grouped(sats)} sat`));
+    `${whole}.${significant}`, zeros && h("span", { class: "zeros" }, zeros), h("span", { class: "unit" }, " BTC"));
 }
 
 export function mark(text, tone = "", title = null) {
@@ -41,13 +41,13 @@ setInterval(() => {
 }, 1_000);
 
 /** A button that copies `text` and says so. `what` names it to who cannot see what stands beside. */
-export function copyButton(text, what) {
-  const button = h("button", { type: "button", class: "button small", "data-key": `copy-${what}`, "aria-label": `Copy ${what}` }, "Copy");
+export function copyButton(text, what, label = "Copy") {
+  const button = h("button", { type: "button", class: "button small", "data-key": `copy-${what}`, "aria-label": `Copy ${what}` }, label);
   button.addEventListener("click", async () => {
     const done = await copy(text);
     button.textContent = done ? "Copied" : "Not copied";
     announce(done ? `${what} copied` : `${what} could not be copied`);
-    setTimeout(() => { button.textContent = "Copy"; }, 2_000);
+    setTimeout(() => { button.textContent = label; }, 2_000);
   });
   return button;
 }

@@ -33,7 +33,7 @@ const SUB = {
   choosing_signers: "The coordinator is choosing who signs.",
   retrying_other_subset: "A signing attempt did not finish; other signers try.",
   waiting_for_presignatures: "No presignatures are left for any group of signers; it goes on when there are.",
-  not_yet_sent: "Not accepted by the network yet; it is sent again.",
+  not_yet_sent: "Not accepted by the network yet.",
   outcome_unknown: "The chain backend has not answered clearly. The transaction may be out already; it is asked again. Do not pay a second time.",
   in_mempool: "In the mempool, waiting for a block.",
   fee_too_low: "The mempool wants a higher fee at the moment; it is tried again at every look.",
@@ -41,15 +41,15 @@ const SUB = {
   confirming: "In a block; waiting for more on top.",
   reorged_out: "The chain was reorganised and its block left; it waits for another.",
   conflict_seen: "Another transaction spends one of its coins and is not in a block yet.",
-  settled: "Settled.",
   expired: "Not enough approvals in time.",
   input_spent: "One of its coins was spent by another, confirmed transaction.",
   abandoned: "Enough nodes promised never to sign it.",
 };
 
-/** `sub_status` as a sentence; unknown ones are shown as they are, because the vocabulary may grow. */
-export function subStatus(name) {
-  if (!name) return "";
+/** `sub_status` as a sentence; unknown ones are shown as they are, because the vocabulary may grow. What only repeats
+    the state is left out: a vote that is over waits for nobody, and confirmed is settled. */
+export function subStatus(name, state) {
+  if (!name || name === "settled" || (name === "awaiting_votes" && state !== "voting")) return "";
   if (SUB[name]) return SUB[name];
   const [kind, ...rest] = name.split(":");
   const reason = rest.join(":").trim();

@@ -21,7 +21,7 @@ function show(root) {
   const save = h("button", { type: "button", class: "button", onclick: () => exportAll() }, "Export CSV");
   const found = h("p", { class: "note", role: "status" });
   const body = h("tbody");
-  const table = h("table", { class: "folds" }, h("thead", {}, h("tr", {},
+  const table = h("table", { class: "folds lean" }, h("thead", {}, h("tr", {},
     ["Created", "Transaction", "To", "Wallet", "State"].map((name) => h("th", { scope: "col" }, name)),
     ["Amount", "Fee (sat)"].map((name) => h("th", { scope: "col", class: "number" }, name)))), body);
   const more = h("button", { type: "button", class: "button", onclick: () => load(false) }, "Load older ones");
@@ -109,13 +109,13 @@ function matches(item, text) {
 
 function row(item) {
   return h("tr", { class: "way", "data-txid": item.txid },
-    h("td", { "data-name": "Created", class: "nowrap" }, moment(item.created_at)),
-    h("td", { "data-name": "Transaction" }, transactionLink(item.txid)),
-    h("td", { "data-name": "To" }, h("span", { class: "to" }, h("span", { class: "mono", title: item.recipient }, shortAddress(item.recipient)), item.metadata && h("small", { class: "soft block breakable" }, item.metadata))),
-    h("td", { "data-name": "Wallet" }, walletName(item.type)),
-    h("td", { "data-name": "State" }, h("span", {}, stateMark(item.state), item.state !== "confirmed" && (isEnd(item.state) || item.state === "broadcasting") && h("small", { class: "soft block" }, subStatus(item.sub_status)))),
-    h("td", { "data-name": "Amount", class: "number" }, amount(item.amount_sats)),
-    h("td", { "data-name": "Fee (sat)", class: "number" }, grouped(item.fee_sats)));
+    h("td", { "data-name": "Created", class: "nowrap c-when" }, moment(item.created_at)),
+    h("td", { "data-name": "Transaction", class: "c-what" }, transactionLink(item.txid)),
+    h("td", { "data-name": "To", class: "c-to" }, h("span", { class: "to" }, h("span", { class: "mono", title: item.recipient }, shortAddress(item.recipient)), item.metadata && h("small", { class: "soft block breakable" }, item.metadata))),
+    h("td", { "data-name": "Wallet", class: "c-wallet" }, walletName(item.type)),
+    h("td", { "data-name": "State", class: "c-state" }, h("span", {}, stateMark(item.state), item.state !== "confirmed" && (isEnd(item.state) || item.state === "broadcasting") && h("small", { class: "soft block" }, subStatus(item.sub_status, item.state)))),
+    h("td", { "data-name": "Amount", class: "number c-much" }, amount(item.amount_sats)),
+    h("td", { "data-name": "Fee (sat)", class: "number c-fee" }, grouped(item.fee_sats)));
 }
 
 function shortAddress(text) {

@@ -16,11 +16,11 @@ function show(root) {
   const money = h("div");
   const open = h("div");
   const stock = h("div");
-  const latest = h("div");
+  const latest = h("div", { class: "last" });
   fill(root, pageHead("Overview"), h("div", { class: "stack" }, sentence,
     h("div", { class: "grid" },
-      h("div", { class: "rest stack" }, money, latest),
-      h("div", { class: "third stack" }, open, stock))));
+      h("div", { class: "rest stack flat" }, money, latest),
+      h("div", { class: "third stack flat" }, open, stock))));
   let status = null;
   let notes = [];
   const tell = () => status && fill(sentence, clusterSentence(status, notes));
@@ -100,20 +100,20 @@ function openSheet(items) {
       : h("ul", { class: "list open" }, items.map((item) => h("li", {},
         h("div", { class: "title" }, transactionLink(item.txid, "open-"), h("b", {}, amount(item.amount_sats))),
         h("div", { class: "title" }, stateMark(item.state), wayDots(WAY, item.state, false)),
-        h("p", { class: "note" }, subStatus(item.sub_status))))));
+        h("p", { class: "note" }, subStatus(item.sub_status, item.state))))));
 }
 
 function latestSheet(items) {
   return sheet("Latest payments", { aside: h("a", { href: "#/history", "data-key": "all" }, "All") },
     items.length === 0
       ? h("p", { class: "empty" }, "Nothing was paid yet.")
-      : h("table", { class: "folds" },
+      : h("table", { class: "folds lean latest" },
         h("thead", {}, h("tr", {}, ["Transaction", "State", "Created"].map((name) => h("th", { scope: "col" }, name)), h("th", { scope: "col", class: "number" }, "Amount"))),
         h("tbody", {}, items.map((item) => h("tr", { class: "way" },
-          h("td", { "data-name": "Transaction" }, transactionLink(item.txid, "latest-")),
-          h("td", { "data-name": "State" }, stateMark(item.state), isEnd(item.state) && item.state !== "confirmed" && h("small", { class: "soft block" }, subStatus(item.sub_status))),
-          h("td", { "data-name": "Created" }, moment(item.created_at)),
-          h("td", { class: "number", "data-name": "Amount" }, amount(item.amount_sats)))))));
+          h("td", { "data-name": "Transaction", class: "c-what" }, transactionLink(item.txid, "latest-")),
+          h("td", { "data-name": "State", class: "c-state" }, stateMark(item.state), isEnd(item.state) && item.state !== "confirmed" && h("small", { class: "soft block" }, subStatus(item.sub_status, item.state))),
+          h("td", { "data-name": "Created", class: "c-when" }, moment(item.created_at)),
+          h("td", { class: "number c-much", "data-name": "Amount" }, amount(item.amount_sats)))))));
 }
 
 function stockSheet(pool) {

@@ -75,7 +75,7 @@ function addressSheet(data, wanted) {
     h("div", { class: "qr" }, h("img", { src: paths.qr(wanted), alt: `QR code: ${given}${data.address}`, width: 256, height: 256 })),
     h("div", {}, h("h2", {}, `${SCRIPT[data.script_type] ?? data.script_type} address on ${data.network}`),
       address(data.address),
-      h("div", { class: "bar" }, copyButton(data.address, "address"), copyButton(data.uri, "payment link"))),
+      h("div", { class: "bar" }, copyButton(data.address, "address", "Copy address"), copyButton(data.uri, "payment link", "Copy payment link"))),
     facts([
       ["Payment link", h("span", { class: "mono", id: "uri" }, data.uri)],
       ["Descriptor", h("span", { class: "copied" }, h("span", { class: "mono" }, data.descriptor), copyButton(data.descriptor, "descriptor"))],

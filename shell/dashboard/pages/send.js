@@ -71,7 +71,7 @@ function bodyOf(payment) {
     recipient: payment.recipient,
     amount_sats: payment.sats,
     type: payment.type,
-    ...(payment.rate === null ? {} : { fee_rate: payment.rate }),
+    ...(!payment.rateGiven ? {} : { fee_rate: payment.rate }),
     ...(payment.metadata ? { metadata: payment.metadata } : {}),
   };
 }

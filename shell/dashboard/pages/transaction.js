@@ -17,7 +17,7 @@ function show(root, txid) {
   const life = h("div");
   const left = h("div", { class: "seven stack" });
   const right = h("div", { class: "five stack" });
-  fill(root, pageHead("Payment", h("p", { class: "mono breakable txid" }, txid), h("div", { class: "actions" }, copyButton(txid, "txid"))),
+  fill(root, pageHead("Payment", h("p", { class: "mono breakable txid" }, txid), h("div", { class: "actions" }, copyButton(txid, "txid", "Copy txid"))),
     h("div", { class: "stack" }, top, life, h("div", { class: "grid" }, left, right)));
   let before = null;
   return watch(paths.transaction(txid.toLowerCase()), ({ data, problem }) => {
@@ -35,7 +35,7 @@ function show(root, txid) {
 }
 
 function summary(data) {
-  const detail = subStatus(data.sub_status);
+  const detail = subStatus(data.sub_status, data.state);
   return h("section", { class: "sheet paid", "aria-label": "Summary" },
     h("div", {}, h("p", { class: "headline" }, amount(data.amount_sats)), h("p", { class: "soft" }, sats(data.amount_sats))),
     h("div", { class: "standing" },

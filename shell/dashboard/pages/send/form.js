@@ -10,11 +10,13 @@ import { walletName } from "../../js/words.js";
 const RATE = /^\d{1,6}(\.\d{1,3})?$/;
 
 export function paymentForm(types, facts, review) {
-  const chosen = { type: types[0], fee: "node" };
+  const chosen = { type: types[0], fee: "standard" };
   const recipient = field("Recipient", textInput({ spellcheck: "false", autocapitalize: "none", class: "mono" }), "A Bitcoin address of this network.");
   const amount = field("Amount", textInput({ inputmode: "decimal" }), "");
   const unit = h("select", { "aria-label": "Unit" }, h("option", { value: "btc" }, "BTC"), h("option", { value: "sat" }, "sat"));
-  amount.input.replaceWith(h("div", { class: "joined" }, amount.input, unit));
+  const joined = h("div", { class: "joined" });
+  amount.input.replaceWith(joined);
+  joined.append(amount.input, unit);
   const rate = field("Fee rate in sat/vB", textInput({ inputmode: "decimal", placeholder: "for example 2.5" }), "");
   const memo = field("Reference", textInput({}), "Optional; an invoice number, say. Every node keeps it with the payment, and it never goes to the Bitcoin network.");
   const wallets = h("div");
@@ -26,10 +28,8 @@ export function paymentForm(types, facts, review) {
     value: type, name: walletName(type), hint: `${btc(facts.balances.get(type)?.spendable_sats ?? 0)} BTC spendable`,
   })), chosen.type, (type) => { chosen.type = type; refresh(); }));
   const drawFees = () => {
-    const options = [{ value: "node", name: "Node's choice", rate: null, hint: "for about six blocks" },
-      ...feeChoices(facts.status?.chain).map((level) => ({ ...level, hint: `${level.rate} sat/vB` })),
-      { value: "own", name: "My own", rate: null, hint: "in sat/vB" }];
-    if (!options.some((option) => option.value === chosen.fee)) chosen.fee = "node";
+    const options = feeChoices(facts.status?.chain);
+    if (!options.some((option) => option.value === chosen.fee)) chosen.fee = "standard";
     chosen.options = options;
     fill(fees, choices("Fee", options, chosen.fee, (value) => {
       chosen.fee = value;
@@ -81,7 +81,7 @@ export function paymentForm(types, facts, review) {
     const payRate = chosen.fee === "own" ? Number(own) : level.rate;
     const vb = size(chosen.type, to);
     return {
-      type: chosen.type, recipient: to, sats: given.sats, rate: payRate, level: level.name, metadata: memo.input.value.trim(),
+      type: chosen.type, recipient: to, sats: given.sats, rate: payRate, rateGiven: level.given, level: level.name, metadata: memo.input.value.trim(),
       fee: payRate === null ? null : Math.ceil(payRate * vb),
     };
   };

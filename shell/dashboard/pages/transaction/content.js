@@ -20,7 +20,7 @@ export function contentSheet(data) {
 
 function output(one) {
   return h("li", {},
-    h("div", { class: "title" }, h("b", {}, one.kind === "recipient" ? "Recipient" : "Change, back to the wallet"), amount(one.amount_sats)),
+    h("div", { class: "title" }, h("b", {}, one.kind === "recipient" ? "Recipient" : "Change"), amount(one.amount_sats)),
     h("p", { class: "mono note breakable" }, one.address));
 }
 

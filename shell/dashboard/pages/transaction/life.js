@@ -46,7 +46,7 @@ export function logSheet(data) {
     h("ol", { class: "log" }, data.timeline.map((step) => h("li", {},
       h("time", { class: "soft", datetime: null, title: when(step.at) }, `+${span(Date.parse(step.at) - start)}`),
       h("div", {}, h("b", {}, step.from === step.to ? "" : stateName(step.to)), step.from === step.to ? "" : " ",
-        subStatus(step.sub_status), step.cause && h("small", { class: "soft block breakable" }, cause(step.cause)))))));
+        subStatus(step.sub_status, step.to), step.cause && h("small", { class: "soft block breakable" }, cause(step.cause)))))));
 }
 
 /** Causes name nodes and blocks already; only their first letter is missing. */

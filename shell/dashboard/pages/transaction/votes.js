@@ -1,7 +1,7 @@
 // Each node's vote on a payment, with its reason and its time.
 
 import { h } from "../../js/dom.js";
-import { short, span } from "../../js/format.js";
+import { plural, short, span } from "../../js/format.js";
 import { mark, sheet } from "../../js/parts.js";
 import { isEnd } from "../../js/words.js";
 
@@ -10,7 +10,7 @@ export function votesSheet(data) {
   const round = Math.max(0, ...data.votes.map((vote) => vote.round));
   const start = Date.parse(data.timeline.find((step) => step.to === "voting")?.at ?? data.created_at);
   const cards = [...data.votes.map((vote) => [vote.node_id, card(vote, start, data)]), ...missing.map((node) => [node, silent(node, data)])];
-  return sheet("Votes", { aside: `${approved} of ${required} needed` },
+  return sheet("Votes", { aside: `${plural(approved, "approval")}, ${required} needed` },
     meter(approved, rejected, required, total),
     h("ul", { class: "votes" }, cards.sort(([a], [b]) => a - b).map(([, element]) => element)),
     round > 1 && h("p", { class: "note" }, `Round ${round}.`));
@@ -29,8 +29,8 @@ function card(vote, start, data) {
     h("div", { class: "title" }, h("b", {}, `Node ${vote.node_id}`), mark(vote.approve ? "Approved" : "Rejected", vote.approve ? "good" : "bad")),
     h("p", { class: "note" }, vote.reason ? `Reason: ${vote.reason}` : vote.approve ? "Its own checks passed." : "No reason given.",
       vote.node_id === data.proposed_by && " It proposed this payment."),
-    h("p", { class: "note" }, late < 0 ? "Came with the proposal" : `Counted after ${span(late)}`, " · signature ",
-      h("span", { class: "mono", title: vote.signature }, short(vote.signature, 4))));
+    h("p", { class: "note" }, late < 0 ? "Came with the proposal" : `Counted after ${span(late)}`, ", signature ",
+      h("span", { class: "mono nowrap", title: vote.signature }, short(vote.signature, 4))));
 }
 
 function silent(node, data) {
