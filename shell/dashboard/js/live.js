@@ -7,6 +7,8 @@ import { Problem, Silence, get, paths } from "./api.js";
 
 const FAST_MS = 1_000;
 const SLOW_MS = 4_000;
+/** The status is small and tells whether anything moves, which another node may have begun. */
+const STATUS_MS = 2_000;
 /** Nobody looks: enough to be right at the first glance. */
 const HIDDEN_MS = 15_000;
 /** So long without an answer, and the node counts as down rather than as away for a moment. */
@@ -63,23 +65,32 @@ class Feed {
       }
     } finally {
       this.#asking = false;
-      this.#timer = this.watchers.size > 0 ? setTimeout(() => this.#ask(), pause()) : null;
+      this.#timer = this.watchers.size > 0 ? setTimeout(() => this.#ask(), pause(this.path)) : null;
     }
   }
 
   #show(state) {
-    const text = JSON.stringify(state.data ?? state.problem.document);
+    // A problem has another request id each time and is the same all the same.
+    const text = state.data ? JSON.stringify(state.data) : `${state.problem.code} ${state.problem.message}`;
     if (text === this.#shown) return;
     this.#shown = text;
     this.state = state;
-    if (this.path === paths.status && state.data) moving = state.data.open_transactions > 0;
     for (const watcher of [...this.watchers]) watcher(state);
+    if (this.path === paths.status && state.data) follow(state.data.open_transactions > 0);
   }
 }
 
-function pause() {
+function pause(path) {
   if (document.hidden) return HIDDEN_MS;
-  return moving || contact.failing ? FAST_MS : SLOW_MS;
+  if (moving || contact.failing) return FAST_MS;
+  return path === paths.status ? STATUS_MS : SLOW_MS;
+}
+
+/** When something begins to move or comes to rest, everything has changed. */
+function follow(moves) {
+  if (moves === moving) return;
+  moving = moves;
+  nudge();
 }
 
 function answered() {

@@ -56,7 +56,11 @@ function listSheet(items, cursor, more) {
   }
   return sheet(`${plural(items.length, "violation")}${cursor ? " so far" : ""}`, {},
     h("ul", { class: "list" }, items.map(entry)),
-    cursor && h("button", { type: "button", class: "button", "data-key": "more", onclick: more }, "Load older ones"));
+    cursor && h("p", { class: "below" }, h("button", { type: "button", class: "button", "data-key": "more", onclick: more }, "Load older ones")));
+}
+
+function sentence(text) {
+  return /[.!?]$/.test(text) ? text : `${text}.`;
 }
 
 function entry(item) {
@@ -64,7 +68,7 @@ function entry(item) {
   return h("li", {},
     h("div", { class: "title" }, h("b", {}, `Node ${item.node_id}: ${violationName(item.violation_type)}`), moment(item.detected_at, { full: true })),
     h("p", {}, mark(proof ? "proven" : "circumstantial", proof ? "bad" : "warn", proof ? "The evidence convinces anybody, offline." : "Enough of these lead to a ban; one alone proves nothing."), " ", violationMeaning(item.violation_type)),
-    h("p", { class: "note breakable" }, item.detail, item.txid && [" Payment ", transactionLink(item.txid, `${item.detected_at}-`), "."]),
+    h("p", { class: "note breakable" }, sentence(item.detail), item.txid && [" Payment ", transactionLink(item.txid, `${item.detected_at}-`), "."]),
     proof && h("details", { "data-key": `proof-${item.detected_at}-${item.node_id}` },
-      h("summary", {}, `Evidence, ${plural(proof.length / 2, "byte")}`), h("pre", {}, proof), copyButton(proof, "evidence")));
+      h("summary", {}, `Evidence, ${plural(proof.length / 2, "byte")}`), h("pre", {}, proof), h("p", { class: "below" }, copyButton(proof, "evidence"))));
 }

@@ -32,7 +32,7 @@ function coin(outpoint) {
 function raw(data) {
   const hex = data.signed_tx ?? data.unsigned_tx;
   const name = data.signed_tx ? "signed transaction" : "unsigned transaction";
-  return h("details", { "data-key": "raw" }, h("summary", {}, `Raw ${name}`), h("pre", {}, hex), copyButton(hex, name));
+  return h("details", { "data-key": "raw" }, h("summary", {}, `Raw ${name}`), h("pre", {}, hex), h("p", { class: "below" }, copyButton(hex, name)));
 }
 
 export function factsSheet(data) {
