@@ -1,5 +1,5 @@
-// The payment that is being written, and the key under which it is posted. The key belongs to exactly this content:
-// however often it is posted, after a double click, a retry or a reload, it is one payment.
+// The payment that was posted last and whose outcome is not known yet, and the key under which it was. The key belongs
+// to exactly this content: however often it is posted, after a double click, a retry or a reload, it is one payment.
 
 const PLACE = "payment-draft";
 
@@ -8,7 +8,7 @@ function randomKey() {
   return `dashboard-${[...bytes].map((byte) => byte.toString(16).padStart(2, "0")).join("")}`;
 }
 
-/** The key for a body: the same while the body is the same and was not paid yet. */
+/** The key to post a body under: the same while the body is the same and its outcome is not known. */
 export function keyFor(body) {
   const content = JSON.stringify(body);
   const kept = read();
@@ -16,6 +16,12 @@ export function keyFor(body) {
   const key = randomKey();
   write({ content, key });
   return key;
+}
+
+/** `{body, key}` of a payment that was posted without a certain answer, or null. */
+export function unanswered() {
+  const kept = read();
+  return kept && { body: JSON.parse(kept.content), key: kept.key };
 }
 
 /** It was paid, or refused for good: the next payment is another one, even with the same content. */

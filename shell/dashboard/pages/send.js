@@ -2,11 +2,12 @@
 
 import { Problem, get, paths, post } from "../js/api.js";
 import { fill, h } from "../js/dom.js";
-import { forget, keyFor } from "../js/draft.js";
+import { forget, keyFor, unanswered } from "../js/draft.js";
 import { nudgeMoving, watch } from "../js/live.js";
 import { pageHead, sheet } from "../js/parts.js";
 import { watchBalances, watchWallets } from "../js/wallets.js";
 import { walletName } from "../js/words.js";
+import { openNotice } from "./send/notice.js";
 import { paymentForm } from "./send/form.js";
 import { reviewSheet } from "./send/review.js";
 
@@ -17,27 +18,33 @@ const CERTAIN = (error) => error instanceof Problem && error.status < 500 && err
 
 function show(root) {
   const place = h("div", { class: "stack narrow" });
-  fill(root, pageHead("Send"), place);
+  const notice = h("div", { class: "narrow" });
+  fill(root, pageHead("Send"), h("div", { class: "stack" }, notice, place));
+  const remind = () => fill(notice, openNotice(unanswered(), { done, dismiss: () => { forget(); remind(); } }));
+  const done = (made) => {
+    forget();
+    nudgeMoving();
+    location.hash = `#/tx/${made.txid}`;
+  };
   const facts = { status: null, balances: new Map(), own: new Map() };
   let form = null;
 
   const review = (payment) => {
     const sheet = reviewSheet(payment, facts, { back: () => edit(), pay: () => pay(payment, sheet) });
     fill(place, sheet.element);
+    fill(notice);
     sheet.element.querySelector("h2").focus();
   };
   const edit = () => {
     fill(place, form.element);
+    remind();
     form.focus();
   };
   const pay = async (payment, sheet) => {
     sheet.sending();
     const body = bodyOf(payment);
     try {
-      const made = await post(paths.transactions, body, keyFor(body));
-      forget();
-      nudgeMoving();
-      location.hash = `#/tx/${made.txid}`;
+      done(await post(paths.transactions, body, keyFor(body)));
     } catch (error) {
       if (CERTAIN(error) && form.blame(error)) {
         forget();
@@ -50,6 +57,7 @@ function show(root) {
     }
   };
 
+  remind();
   const ends = [
     watch(paths.status, ({ data }) => { facts.status = data ?? facts.status; form?.refresh(); }),
     watchBalances((balances) => { facts.balances = balances; form?.refresh(); }),

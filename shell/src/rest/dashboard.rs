@@ -66,6 +66,7 @@ static FILES: LazyLock<BTreeMap<&'static str, File>> = LazyLock::new(|| {
         "pages/receive.js",
         "pages/send.js",
         "pages/send/form.js",
+        "pages/send/notice.js",
         "pages/send/review.js",
         "pages/transaction.js",
         "pages/transaction/content.js",
