@@ -8,15 +8,16 @@ use anyhow::Context as _;
 use mpc_wallet_e2e::cluster::wait_for;
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use thirtyfour::common::types::LoggingPrefsLogLevel;
-use thirtyfour::{By, ChromiumLikeCapabilities as _, DesiredCapabilities, WebDriver, WebElement};
+use thirtyfour::{
+    By, ChromiumLikeCapabilities as _, DesiredCapabilities, LoggingPrefsLogLevel, WebDriver, WebElement,
+};
 use tokio::runtime::{Builder, Runtime};
 
 /// Until a page shows what it is to show; a processor shared with five nodes is slow.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A browser with an empty profile, and what its pages have asked for and complained about.
-pub struct Browser {
+pub(crate) struct Browser {
     driver: WebDriver,
     runtime: Runtime,
     process: Child,
@@ -25,7 +26,7 @@ pub struct Browser {
 
 impl Browser {
     /// Starts chromedriver on a port of its choice, and a browser behind it.
-    pub fn start() -> anyhow::Result<Self> {
+    pub(crate) fn start() -> anyhow::Result<Self> {
         let mut process = Command::new("chromedriver")
             .arg("--port=0")
             .stdin(Stdio::null())
@@ -43,7 +44,7 @@ impl Browser {
     }
 
     /// Opens a page of a node's dashboard, from nothing.
-    pub fn open(&self, node: &str, hash: &str) -> anyhow::Result<()> {
+    pub(crate) fn open(&self, node: &str, hash: &str) -> anyhow::Result<()> {
         self.runtime.block_on(async {
             self.driver.goto("about:blank").await?;
             self.driver.goto(format!("{node}/{hash}")).await
@@ -52,7 +53,7 @@ impl Browser {
     }
 
     /// Shows pages at a width in CSS pixels, to a system that prefers `theme`.
-    pub fn look(&self, width: u32, theme: &str) -> anyhow::Result<()> {
+    pub(crate) fn look(&self, width: u32, theme: &str) -> anyhow::Result<()> {
         let size = json!({ "width": width, "height": 800, "deviceScaleFactor": 1, "mobile": false });
         let media = json!({ "features": [{ "name": "prefers-color-scheme", "value": theme }] });
         self.runtime.block_on(async {
@@ -63,13 +64,13 @@ impl Browser {
     }
 
     /// What a function body returns in the page.
-    pub fn ask(&self, script: &str) -> anyhow::Result<Value> {
+    pub(crate) fn ask(&self, script: &str) -> anyhow::Result<Value> {
         let answer = self.runtime.block_on(self.driver.execute(script, Vec::new()))?;
         Ok(answer.json().clone())
     }
 
     /// Waits until the text of an element meets `test`, and returns it.
-    pub fn wait_text(&self, css: &str, test: impl Fn(&str) -> bool) -> anyhow::Result<String> {
+    pub(crate) fn wait_text(&self, css: &str, test: impl Fn(&str) -> bool) -> anyhow::Result<String> {
         wait_for(&format!("the text of {css}"), PATIENCE, || {
             let text = self.runtime.block_on(async { self.element(css).await?.text().await })?;
             anyhow::ensure!(test(&text), "it is {text:?}");
@@ -78,19 +79,19 @@ impl Browser {
     }
 
     /// Waits until there is such an element.
-    pub fn wait(&self, css: &str) -> anyhow::Result<()> {
+    pub(crate) fn wait(&self, css: &str) -> anyhow::Result<()> {
         wait_for(css, PATIENCE, || Ok(self.runtime.block_on(self.element(css)).map(|_| ())?))
     }
 
     /// Clicks as soon as it can be clicked.
-    pub fn click(&self, css: &str) -> anyhow::Result<()> {
+    pub(crate) fn click(&self, css: &str) -> anyhow::Result<()> {
         wait_for(&format!("{css} to be clicked"), PATIENCE, || {
             Ok(self.runtime.block_on(async { self.element(css).await?.click().await })?)
         })
     }
 
     /// Writes into a field, instead of what is there.
-    pub fn fill(&self, css: &str, text: &str) -> anyhow::Result<()> {
+    pub(crate) fn fill(&self, css: &str, text: &str) -> anyhow::Result<()> {
         wait_for(&format!("{css} to be filled"), PATIENCE, || {
             self.runtime.block_on(async {
                 let field = self.element(css).await?;
@@ -102,14 +103,14 @@ impl Browser {
     }
 
     /// Errors on the console since the last call. Refused requests are among them, for that is how browsers see it.
-    pub fn complaints(&self) -> anyhow::Result<Vec<String>> {
+    pub(crate) fn complaints(&self) -> anyhow::Result<Vec<String>> {
         let entries = self.runtime.block_on(self.driver.get_log("browser"))?;
         let severe = entries.into_iter().filter(|entry| entry.level == "SEVERE" || entry.level == "WARNING");
         Ok(severe.map(|entry| entry.message).collect())
     }
 
     /// Addresses asked for over the network since the last call.
-    pub fn requests(&self) -> anyhow::Result<Vec<String>> {
+    pub(crate) fn requests(&self) -> anyhow::Result<Vec<String>> {
         let entries = self.runtime.block_on(self.driver.get_log("performance"))?;
         let mut addresses = Vec::new();
         for entry in entries {

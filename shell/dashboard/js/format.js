@@ -80,11 +80,6 @@ export function ago(ms) {
   return ms < 0 ? `in ${text}` : `${text} ago`;
 }
 
-/** ["a"] → "a"; ["a", "b", "c"] → "a, b and c" */
-export function listed(items) {
-  return items.length < 2 ? items.join("") : `${items.slice(0, -1).join(", ")} and ${items.at(-1)}`;
-}
-
 export function plural(count, one, many = `${one}s`) {
   return `${grouped(count)} ${count === 1 ? one : many}`;
 }

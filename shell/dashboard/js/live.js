@@ -141,7 +141,7 @@ export function watch(path, watcher) {
 }
 
 /** Something was just done: look at everything now, and often until it has come to rest. */
-export function nudge() {
+function nudge() {
   for (const feed of feeds.values()) if (feed.watchers.size > 0) feed.hurry();
 }
 

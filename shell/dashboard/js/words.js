@@ -4,7 +4,7 @@ import { plural } from "./format.js";
 
 /** The way of a payment that goes well. */
 export const WAY = ["pending", "voting", "threshold_reached", "approved", "signing", "signed", "broadcasting", "confirmed"];
-export const ENDS = ["confirmed", "rejected", "failed", "aborted_byzantine"];
+const ENDS = ["confirmed", "rejected", "failed", "aborted_byzantine"];
 export const STATES = [...WAY, "rejected", "failed", "aborted_byzantine"];
 
 const STATE = {

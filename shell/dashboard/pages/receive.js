@@ -1,12 +1,14 @@
 // Where to be paid: address, QR code and descriptor of each wallet, for any amount or a given one.
 
+import { amountField } from "../js/amount.js";
 import { get, paths } from "../js/api.js";
-import { fill, h, id } from "../js/dom.js";
-import { btc, parseAmount } from "../js/format.js";
+import { choices } from "../js/choices.js";
+import { fill, h } from "../js/dom.js";
+import { field } from "../js/field.js";
+import { btc } from "../js/format.js";
 import { address, copyButton, facts, pageHead, problemBox, sheet } from "../js/parts.js";
 import { walletName } from "../js/words.js";
 import { watchWallets } from "../js/wallets.js";
-import { choices } from "../js/choices.js";
 
 export const receive = { title: "Receive", show };
 
@@ -42,31 +44,26 @@ function show(root) {
 }
 
 function wantedSheet(types, present) {
-  const amount = h("input", { type: "text", id: id("amount"), inputmode: "decimal", autocomplete: "off", placeholder: "any" });
-  const unit = h("select", { "aria-label": "Unit" }, h("option", { value: "btc" }, "BTC"), h("option", { value: "sat" }, "sat"));
-  const label = h("input", { type: "text", id: id("label"), autocomplete: "off", maxlength: "60" });
-  const wrong = h("p", { class: "wrong", id: id("wrong"), role: "alert" });
-  amount.setAttribute("aria-describedby", wrong.id);
+  const amount = amountField("Amount, if it is to be given", { placeholder: "any" });
+  const label = field("Label", { maxlength: "60" }, { hint: "The payer's wallet shows it. It goes into the QR code and is kept nowhere." });
   let type = types[0];
   let timer = null;
-
   const refresh = () => {
-    const given = amount.value.trim() === "" ? {} : parseAmount(amount.value, unit.value);
-    const long = new TextEncoder().encode(label.value.trim()).length > LONGEST_LABEL;
-    amount.setAttribute("aria-invalid", String(Boolean(given.error)));
-    wrong.textContent = given.error ?? (long ? "The label is too long." : "");
-    if (!given.error && !long) present({ type, amount_sats: given.sats, label: label.value.trim() });
+    const given = amount.input.value.trim() === "" ? {} : amount.read();
+    const text = label.input.value.trim();
+    amount.complain(given.error ?? "");
+    label.complain(new TextEncoder().encode(text).length > LONGEST_LABEL ? "The label is too long." : "");
+    if (!amount.isWrong() && !label.isWrong()) present({ type, amount_sats: given.sats, label: text });
   };
-  const soon = () => { clearTimeout(timer); timer = setTimeout(refresh, TYPING_MS); };
-  for (const field of [amount, label]) field.addEventListener("input", soon);
-  unit.addEventListener("change", refresh);
-
-  const options = types.map((value) => ({ value, name: walletName(value), hint: value === "taproot" ? "bc1p… style" : "bc1q… style" }));
+  const soon = () => {
+    clearTimeout(timer);
+    timer = setTimeout(refresh, TYPING_MS);
+  };
+  for (const part of [amount, label]) part.input.addEventListener("input", soon);
+  amount.unit.addEventListener("change", refresh);
+  const options = types.map((value) => ({ value, name: walletName(value), hint: value === "taproot" ? "P2TR" : "P2WPKH" }));
   return sheet("What to ask for", {}, h("div", { class: "form" },
-    choices("Wallet", options, type, (chosen) => { type = chosen; refresh(); }),
-    h("div", { class: "field" }, h("label", { for: amount.id }, "Amount, if it is to be given"), h("div", { class: "joined" }, amount, unit), wrong),
-    h("div", { class: "field" }, h("label", { for: label.id }, "Label"), label,
-      h("p", { class: "hint" }, "The payer's wallet shows it. It goes into the QR code and is kept nowhere."))));
+    choices("Wallet", options, type, (chosen) => { type = chosen; refresh(); }), amount.element, label.element));
 }
 
 function addressSheet(data, wanted) {

@@ -44,5 +44,5 @@ export function reviewSheet(payment, facts, { back, pay }) {
 
 function feeText(payment) {
   if (payment.rate === null) return "At the rate that this node estimates. The exact fee stands on the next page.";
-  return `${payment.level === "My own" ? "" : `${payment.level}: `}${payment.rate} sat/vB, about ${sats(payment.fee)} (${percent(payment.fee, payment.sats)} of the amount) with one coin as input; each further coin adds to it.`;
+  return `${payment.level ? `${payment.level}: ` : ""}${payment.rate} sat/vB, about ${sats(payment.fee)} (${percent(payment.fee, payment.sats)} of the amount) with one coin as input; each further coin adds to it.`;
 }
