@@ -6,6 +6,7 @@ mod browser;
 mod looking;
 mod outage;
 mod paying;
+mod webdriver;
 
 use mpc_wallet_e2e::cluster::Cluster;
 use mpc_wallet_e2e::suite::mining_options;
