@@ -304,6 +304,7 @@ async fn the_cluster_is_shown_as_the_node_sees_it() {
     assert_eq!(answer.json["coordinator"], 1);
     assert_eq!(answer.json["frozen"], false);
     assert_eq!(answer.json["versions"], json!({ env!("CARGO_PKG_VERSION"): 5 }));
+    assert_eq!(answer.json["chain"]["fee_estimates"], json!({ "1": 12.5, "6": 2 }));
     let answer = get(&node, "/api/v1/cluster/nodes").await;
     assert_eq!(answer.json["nodes"].as_array().unwrap().len(), 5);
     let first = &answer.json["nodes"][0];

@@ -27,6 +27,8 @@ fn routes() -> Vec<(&'static str, String, Option<Role>)> {
     let of = |rest: &str| format!("/api/v1/transactions/{}{rest}", txid_of(1));
     let path = str::to_owned;
     vec![
+        ("GET", path("/"), None),
+        ("GET", path("/dashboard/js/api.js"), None),
         ("GET", path("/health"), None),
         ("GET", path("/health/ready"), None),
         ("GET", path("/metrics"), read),
@@ -34,6 +36,7 @@ fn routes() -> Vec<(&'static str, String, Option<Role>)> {
         ("GET", path("/api/v1/cluster/nodes"), read),
         ("GET", path("/api/v1/wallet/balance"), read),
         ("GET", path("/api/v1/wallet/address"), read),
+        ("GET", path("/api/v1/wallet/address/qr"), read),
         ("GET", path("/api/v1/transactions"), read),
         ("GET", of(""), read),
         ("GET", path("/api/v1/dkg"), read),

@@ -162,6 +162,10 @@ async fn an_unusable_recipient_is_refused_with_its_own_code() {
         assert_problem(&answer, 422, code);
         assert_eq!(answer.json["errors"][0]["pointer"], "/recipient");
     }
+    let mistyped =
+        json!({ "recipient": "BCRT1QW508D6QEJXTDG4Y5R3ZARVARY0C5XW7KYGT081", "amount_sats": 50_000 });
+    let answer = pay(&node, &mistyped).await;
+    assert!(answer.text.contains("its checksum is wrong"), "{}", answer.text);
     let mainnet = "bc1qw508d6qejxtdg4y5r3zarvary0c5xw7kv8f3t4";
     let answer = pay(&node, &json!({ "recipient": mainnet, "amount_sats": 50_000 })).await;
     let detail = answer.json["detail"].as_str().unwrap();

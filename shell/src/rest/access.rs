@@ -16,8 +16,8 @@ fn required(method: &Method, route: &str) -> Option<Role> {
     match route {
         // No route at all: whoever may read may know.
         "" => Some(Role::Viewer),
-        // Probes, and what everybody may have.
-        "/health" | "/health/ready" if reads => None,
+        // Probes, and pages that show nothing before their reader gives them a key.
+        "/health" | "/health/ready" | "/" | "/dashboard/{*path}" if reads => None,
         "/metrics" if reads => Some(Role::Viewer),
         route if reads && route.starts_with("/api/v1/") => Some(Role::Viewer),
         "/api/v1/transactions" => Some(Role::Initiator),

@@ -20,6 +20,8 @@ pub(super) fn parse(text: &str, network: Network) -> Result<ScriptBuf, Problem> 
     let unchecked: Address<NetworkUnchecked> = text.parse().map_err(|error| {
         let hint = if text.to_ascii_lowercase().starts_with("bitcoin:") {
             "it is a payment URI; give only the address in it".to_owned()
+        } else if is_like_segwit(text) {
+            "its checksum is wrong; look for a typing error".to_owned()
         } else {
             reasons(&error)
         };
@@ -64,6 +66,13 @@ pub(super) fn parse(text: &str, network: Network) -> Result<ScriptBuf, Problem> 
 pub(super) fn show(script: &bitcoin::Script, network: Network) -> String {
     Address::from_script(script, network)
         .map_or_else(|_| script.to_hex_string(), |address| address.to_string())
+}
+
+/// Whether the text begins like an address with a bech32 checksum. What does not read as one is tried as base58, whose
+/// complaint would lead astray.
+fn is_like_segwit(text: &str) -> bool {
+    let text = text.to_ascii_lowercase();
+    ["bc1", "tb1", "bcrt1"].iter().any(|prefix| text.starts_with(prefix))
 }
 
 /// An error and its causes in one line.

@@ -7,7 +7,7 @@ use mpc_wallet_core::{
     Timestamp,
     overview::{ChainTip, MemberView, Overview, StandingView},
 };
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::{
     problem::Problem,
@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     config::network_name,
-    units::{rfc3339, rfc3339_of_unix},
+    units::{fee_rate_to_decimal, rfc3339, rfc3339_of_unix},
 };
 
 /// This software's version.
@@ -62,7 +62,7 @@ pub(super) async fn status(
         "versions": versions(&overview),
         "policy_version": overview.policy.to_string(),
         "keys": keys,
-        "chain": overview.chain.as_ref().map(tip),
+        "chain": overview.chain.as_ref().map(chain),
         "chain_stale": is_stale(&overview, now),
         "open_transactions": overview.open_transactions,
         "signing_sessions": overview.sessions,
@@ -146,6 +146,24 @@ fn node(member: &MemberView, overview: &Overview, now: Timestamp, certificate_en
         "policy_version": member.policy.map(|policy| policy.to_string()),
         "certificate_expires_at": certificate_end.map(rfc3339_of_unix),
     })
+}
+
+/// The best block, and what the backend thinks a transaction must pay: target in blocks → sat/vB. It may have gaps, or
+/// nothing at all.
+fn chain(chain: &ChainTip) -> Value {
+    let estimates: Map<_, _> = chain
+        .fee_estimates
+        .iter()
+        .filter_map(|(target, rate)| {
+            let rate = fee_rate_to_decimal(*rate).parse::<serde_json::Number>().ok()?;
+            Some((target.to_string(), Value::Number(rate)))
+        })
+        .collect();
+    let mut document = tip(chain);
+    if let Value::Object(members) = &mut document {
+        members.insert("fee_estimates".to_owned(), Value::Object(estimates));
+    }
+    document
 }
 
 /// The best block, and when it was last heard of.

@@ -8,6 +8,7 @@ mod access;
 mod address;
 mod body;
 mod cluster;
+mod dashboard;
 mod descriptor;
 mod dkg;
 mod envelope;
@@ -17,6 +18,7 @@ mod payment;
 mod presignatures;
 mod problem;
 mod query;
+mod receive;
 mod refusal;
 mod state;
 mod transactions;
@@ -41,13 +43,16 @@ pub use state::{ApiOptions, ApiState};
 /// All routes.
 pub fn router(state: ApiState) -> Router {
     Router::new()
+        .route("/", get(dashboard::page))
+        .route("/dashboard/{*path}", get(dashboard::asset))
         .route("/health", get(health::alive))
         .route("/health/ready", get(health::ready))
         .route("/metrics", get(metrics::scrape))
         .route("/api/v1/cluster/status", get(cluster::status))
         .route("/api/v1/cluster/nodes", get(cluster::nodes))
         .route("/api/v1/wallet/balance", get(wallet::balance))
-        .route("/api/v1/wallet/address", get(wallet::address))
+        .route("/api/v1/wallet/address", get(receive::address))
+        .route("/api/v1/wallet/address/qr", get(receive::qr))
         .route("/api/v1/transactions", get(transactions::list).post(transactions::create))
         .route("/api/v1/transactions/{txid}", get(transactions::one))
         .route("/api/v1/transactions/{txid}/approve", post(transactions::decide))

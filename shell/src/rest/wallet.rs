@@ -1,4 +1,4 @@
-//! Money and where to send it.
+//! Money.
 
 use axum::{Json, extract::State};
 use bitcoin::{Address, Network};
@@ -12,7 +12,6 @@ use serde_json::{Value, json};
 
 use super::{
     cluster::{is_stale, tip},
-    descriptor,
     problem::Problem,
     query::Parameters,
     state::ApiState,
@@ -49,32 +48,6 @@ pub(super) async fn balance(
     })))
 }
 
-/// `GET /api/v1/wallet/address`
-pub(super) async fn address(
-    State(state): State<ApiState>,
-    mut parameters: Parameters,
-) -> Result<Json<Value>, Problem> {
-    let scheme = parameters.one_scheme()?;
-    parameters.finish()?;
-    let (overview, _) = state.present();
-    let wallet = wallet_of(&overview, scheme)?;
-    let network = state.options().network;
-    let address = receive_address(wallet, network);
-    Ok(Json(json!({
-        "type": scheme.to_string(),
-        "script_type": script_type(scheme),
-        "network": network_name(network),
-        "address": address.to_string(),
-        "script_pubkey": address.script_pubkey().to_hex_string(),
-        "public_key": public_key(wallet),
-        "key": wallet.key.to_string(),
-        "descriptor": descriptor::of(scheme, &wallet.public_key),
-        "uri": format!("bitcoin:{address}"),
-        // One key, one address: whoever knows it can link its payments, and should be told.
-        "reused": true,
-    })))
-}
-
 /// The one address of a key.
 pub(super) fn receive_address(wallet: &WalletView, network: Network) -> Address {
     Wallet::new(wallet.key, wallet.public_key, network).address()
@@ -88,15 +61,8 @@ pub(super) fn public_key(wallet: &WalletView) -> String {
     }
 }
 
-const fn script_type(scheme: Scheme) -> &'static str {
-    match scheme {
-        Scheme::Taproot => "p2tr",
-        Scheme::Segwit => "p2wpkh",
-    }
-}
-
 /// The newest wallet of a scheme.
-fn wallet_of(overview: &Overview, scheme: Scheme) -> Result<&WalletView, Problem> {
+pub(super) fn wallet_of(overview: &Overview, scheme: Scheme) -> Result<&WalletView, Problem> {
     overview
         .wallets
         .iter()

@@ -151,7 +151,7 @@ pub fn healthy() -> Overview {
             tip_time: now().0 / 1_000 - 60,
             as_of: now(),
             stale_after: Millis(120_000),
-            fee_estimates: BTreeMap::new(),
+            fee_estimates: BTreeMap::from([(1, 12_500), (6, 2_000)]),
         }),
         open_transactions: 1,
         sessions: 0,
