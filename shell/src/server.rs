@@ -20,7 +20,7 @@ use crate::{
     handle::NodeHandle,
     host::{SystemClock, ThreadWorkers},
     journal::{OpenError, Store},
-    ports::TransportEvent,
+    ports::{Transport, TransportEvent},
     postgres::{Feeder, SetupError},
     quic::{self, Quic, QuicConfig, QuicError, TlsFiles},
     read::Queries,
@@ -91,6 +91,19 @@ pub enum ServerError {
 /// # Errors
 /// [`ServerError`], with what to do about it.
 pub async fn run(settings: Settings, stop: CancellationToken) -> Result<(), ServerError> {
+    Box::pin(run_behind(settings, stop, |quic, heard| (quic, heard))).await
+}
+
+/// As [`run`], with something of the caller's between the loop and the network: `between` is given both ends of the
+/// network, what is said and what is heard, and gives the loop others. Suites put faults there; production nothing.
+///
+/// # Errors
+/// As [`run`].
+pub async fn run_behind<T: Transport>(
+    settings: Settings,
+    stop: CancellationToken,
+    between: impl FnOnce(Arc<Quic>, mpsc::Receiver<TransportEvent>) -> (T, mpsc::Receiver<TransportEvent>),
+) -> Result<(), ServerError> {
     let me = settings.core.me;
     let cluster = settings.core.cluster.id();
     let data_dir = settings.data_dir.clone();
@@ -168,8 +181,9 @@ pub async fn run(settings: Settings, stop: CancellationToken) -> Result<(), Serv
 
     let api_stop = stop.clone();
     let api = tokio::spawn(rest::serve(listener, api, async move { api_stop.cancelled().await }));
+    let (said, heard) = between(Arc::clone(&transport), transport_events);
     let ports = Ports {
-        transport: Arc::clone(&transport),
+        transport: said,
         journal,
         secrets: Arc::new(secrets),
         chain: Arc::new(esplora),
@@ -179,7 +193,7 @@ pub async fn run(settings: Settings, stop: CancellationToken) -> Result<(), Serv
         entropy: rand_core::OsRng,
     };
     let lines = Lines {
-        transport: transport_events,
+        transport: heard,
         requests: request_line,
         overview,
         alarm: Box::new(driver::log_alert),
