@@ -6,6 +6,7 @@
 //! - [`record`]: PostgreSQL compared with the nodes and the chain.
 //! - [`suite`]: what the suites share: their chain, payees, and oracles that read the chain and not the wallet.
 //! - [`hostile`]: a peer that follows no rule.
+//! - [`wires`]: what can be cut between the nodes.
 
 pub mod chain;
 pub mod cluster;
@@ -13,3 +14,4 @@ pub mod hostile;
 pub mod record;
 pub mod servers;
 pub mod suite;
+pub mod wires;

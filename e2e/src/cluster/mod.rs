@@ -31,10 +31,11 @@ use mpc_wallet_shell::config::{ClusterPlan, Manifest, init_cluster};
 use tempfile::TempDir;
 
 use crate::chain::{Regtest, RegtestOptions};
+use crate::wires::Wires;
 
 pub use api::{Api, Reply};
-pub use binary::{cli_binary, repository, server_binary};
-pub use node::NodeProcess;
+pub use binary::{cli_binary, hostile_binary, repository, server_binary};
+pub use node::{NodeProcess, Treason};
 pub use options::{ClusterOptions, Place, Ports};
 pub use view::{
     AddressView, BalanceView, ClusterView, CoordinationView, KeygenRun, KeygenView, Kind, NodeView,
@@ -55,6 +56,7 @@ const LAST_LINES: usize = 15;
 pub struct Cluster {
     nodes: Vec<NodeProcess>,
     chain: Regtest,
+    wires: Option<Wires>,
     folder: Folder,
     threshold: u16,
     _ports: Option<PortBlock>,
@@ -124,13 +126,18 @@ impl Cluster {
         let mut environment = options.environment.clone();
         environment.push(("MPC_WALLET_CHAIN_ESPLORA".into(), chain.url()));
         environment.push(("MPC_WALLET_NODE_LOG_FORMAT".into(), "json".into()));
+        let wires = options.wires.then(|| Wires::start(quic, options.nodes)).transpose()?;
         let nodes = (1..=options.nodes)
             .map(|id| {
-                let environment = with_primes(&environment, &dir, id)?;
+                let mut environment = with_primes(&environment, &dir, id)?;
+                if let Some(wires) = &wires {
+                    let manifest = through(wires, &dir, id)?;
+                    environment.push(("MPC_WALLET_CLUSTER_MANIFEST".to_owned(), manifest));
+                }
                 Ok(NodeProcess::new(id, &dir, &binary, (rest, quic), environment))
             })
             .collect::<anyhow::Result<_>>()?;
-        let cluster = Self { nodes, chain, folder, threshold: options.threshold, _ports: reservation };
+        let cluster = Self { nodes, chain, wires, folder, threshold: options.threshold, _ports: reservation };
         progress("starting the nodes");
         cluster.start_all()?;
         Ok(cluster)
@@ -145,6 +152,20 @@ impl Cluster {
             node.wait_until_up(START_WITHIN)?;
         }
         Ok(())
+    }
+
+    /// Ends a node in order and has the hostile program take its place, with its keys and journal; waits until it answers.
+    pub fn betray(&self, node: u16, treason: Treason) -> anyhow::Result<()> {
+        let node = self.node(node)?;
+        node.terminate(STOP_WITHIN)?;
+        node.corrupt(treason);
+        node.start()?;
+        node.wait_until_up(START_WITHIN)
+    }
+
+    /// The wires between the nodes. Errors unless the options asked for them.
+    pub fn wires(&self) -> anyhow::Result<&Wires> {
+        self.wires.as_ref().context("the nodes talk to each other directly; see ClusterOptions::wires")
     }
 
     /// All nodes, node 1 first.
@@ -231,6 +252,17 @@ fn with_primes(
         environment.push(("MPC_WALLET_DKG_PRIMES_FILE".to_owned(), own.display().to_string()));
     }
     Ok(environment)
+}
+
+/// Writes the manifest of a node that dials its peers through the wires, and returns its path.
+fn through(wires: &Wires, dir: &Path, id: u16) -> anyhow::Result<String> {
+    let mut manifest = std::fs::read_to_string(dir.join("cluster.toml"))?;
+    for (address, wire) in wires.dialled_by(id) {
+        manifest = manifest.replace(&format!("\"{address}\""), &format!("\"{wire}\""));
+    }
+    let own = dir.join(format!("node-{id}")).join("cluster.toml");
+    std::fs::write(&own, manifest)?;
+    Ok(own.display().to_string())
 }
 
 /// Writes configuration and certificates, or checks that what is there fits the options.

@@ -22,6 +22,8 @@ pub struct ClusterOptions {
     pub place: Place,
     /// Mine a block this often while transactions wait; `None`: only on request.
     pub auto_mine: Option<Duration>,
+    /// Whether the nodes talk through wires that a test can cut: [`crate::wires`].
+    pub wires: bool,
     /// Overrides of `node.toml` for every node, `MPC_WALLET_<SECTION>_<KEY>`.
     pub environment: Vec<(String, String)>,
 }
@@ -35,6 +37,7 @@ impl Default for ClusterOptions {
             ports: Ports::Free,
             place: Place::Temporary,
             auto_mine: None,
+            wires: false,
             environment: Vec::new(),
         }
     }

@@ -90,6 +90,7 @@ impl Arguments {
             },
             place: self.data.clone().map_or(Place::Temporary, Place::Folder),
             auto_mine: Some(BLOCK_EVERY),
+            wires: false,
             environment: Vec::new(),
         })
     }
