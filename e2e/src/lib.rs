@@ -6,12 +6,12 @@
 //! - [`record`]: PostgreSQL compared with the nodes and the chain.
 //! - [`suite`]: what the suites share: their chain, payees, and oracles that read the chain and not the wallet.
 //! - [`hostile`]: a peer that follows no rule.
-//! - [`wiretap`]: everything that real nodes say to each other, read.
+//! - [`between`]: what may stand between the nodes: wires that can be cut, ears that read all they say.
 
+pub mod between;
 pub mod chain;
 pub mod cluster;
 pub mod hostile;
 pub mod record;
 pub mod servers;
 pub mod suite;
-pub mod wiretap;

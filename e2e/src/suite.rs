@@ -13,7 +13,7 @@ use bitcoin::script::{Builder, PushBytesBuf};
 use bitcoin::{Address, Amount, Network, OutPoint, Txid};
 
 use crate::chain::Backend;
-use crate::cluster::{Cluster, ClusterOptions, PaymentView, TransactionView, wait_for};
+use crate::cluster::{Cluster, ClusterOptions, NodeProcess, PaymentView, TransactionView, wait_for};
 
 /// Names the folder of a real node, as `scripts/install-bitcoind.sh` fills it.
 const BITCOIND: &str = "MPC_WALLET_BITCOIND_DIR";
@@ -81,12 +81,37 @@ pub fn pay_with_patience(
     sats: u64,
     within: Duration,
 ) -> anyhow::Result<Expected> {
-    let payee = payee(tag, number)?;
-    let (address, key) = (payee.to_string(), format!("{tag}-{number}"));
-    let mut nodes = cluster.nodes().iter().cycle().skip(usize::from(node.saturating_sub(1)));
+    let all = cluster.nodes().iter().map(NodeProcess::id);
+    let (before, from): (Vec<u16>, Vec<u16>) = all.partition(|id| *id < node);
+    pay_at_any_of(cluster, tag, number, &[from, before].concat(), sats, within)
+}
+
+/// As [`pay_with_patience`], asking these nodes only, one after the other.
+pub fn pay_at_any_of(
+    cluster: &Cluster,
+    tag: &str,
+    number: u32,
+    nodes: &[u16],
+    sats: u64,
+    within: Duration,
+) -> anyhow::Result<Expected> {
+    order(cluster, &payee(tag, number)?, &format!("{tag}-{number}"), nodes, sats, within)
+}
+
+/// Has one payee paid under an idempotency key.
+fn order(
+    cluster: &Cluster,
+    payee: &Address,
+    key: &str,
+    nodes: &[u16],
+    sats: u64,
+    within: Duration,
+) -> anyhow::Result<Expected> {
+    let address = payee.to_string();
+    let mut nodes = nodes.iter().cycle();
     let reply = wait_for(&format!("payment {key} to be taken"), within, || {
-        let node = nodes.next().context("the cluster has no nodes")?;
-        let reply = node.api().pay_keyed(&address, sats, &key)?;
+        let node = cluster.node(*nodes.next().context("nobody is to be asked")?)?;
+        let reply = node.api().pay_keyed(&address, sats, key)?;
         // In progress, unavailable, late: another try is in order. All else is an answer.
         anyhow::ensure!(
             !matches!(reply.status, 409 | 503 | 504),
@@ -97,7 +122,79 @@ pub fn pay_with_patience(
         Ok(reply)
     })?;
     anyhow::ensure!(reply.status == 201, "payment {key} was refused: {} {}", reply.status, reply.text.trim());
-    Ok(Expected { txid: reply.read::<PaymentView>()?.txid, payee, sats })
+    Ok(Expected { txid: reply.read::<PaymentView>()?.txid, payee: payee.clone(), sats })
+}
+
+/// What insistent clients achieved.
+#[derive(Debug, Default)]
+pub struct Insisted {
+    /// Each order as it was paid in the end.
+    pub paid: Vec<Expected>,
+    /// Transactions that the members refused meanwhile.
+    pub refused: Vec<String>,
+}
+
+/// Orders at once, each at its own node alone, and again what the members refuse: while nodes choose coins apart from each
+/// other, two payments may want one coin, and one of them is turned down. Errors when a payment ends in another way, or
+/// is not confirmed at its node within `within`.
+pub fn pay_insistently(
+    cluster: &Cluster,
+    tag: &str,
+    orders: &[(u16, u64)],
+    within: Duration,
+) -> anyhow::Result<Insisted> {
+    std::thread::scope(|scope| {
+        let clients: Vec<_> = (0..)
+            .zip(orders)
+            .map(|(number, (node, sats))| {
+                scope.spawn(move || insist(cluster, tag, number, *node, *sats, within))
+            })
+            .collect();
+        let mut all = Insisted::default();
+        for client in clients {
+            let (paid, refused) = client.join().map_err(|_| anyhow::anyhow!("a client panicked"))??;
+            all.paid.push(paid);
+            all.refused.extend(refused);
+        }
+        Ok(all)
+    })
+}
+
+/// One insistent client: its payment, and what was refused before.
+fn insist(
+    cluster: &Cluster,
+    tag: &str,
+    number: u32,
+    node: u16,
+    sats: u64,
+    within: Duration,
+) -> anyhow::Result<(Expected, Vec<String>)> {
+    let payee = payee(tag, number)?;
+    let mut refused = Vec::new();
+    let (payment, end) = wait_for(&format!("order {number} of {tag} to be paid"), within, || {
+        let key = format!("{tag}-{number}-{}", refused.len());
+        let payment = order(cluster, &payee, &key, &[node], sats, within)?;
+        let end = cluster.wait_final(node, &payment.txid, within)?;
+        if end.state == "rejected" {
+            refused.push(payment.txid);
+            anyhow::bail!("try {} ended as {}", refused.len(), end.standing());
+        }
+        Ok((payment, end))
+    })?;
+    anyhow::ensure!(end.state == "confirmed", "{} ended as {}", payment.txid, end.standing());
+    Ok((payment, refused))
+}
+
+/// Waits until a node, which may not know of a payment yet, shows it as confirmed, and checks its way there.
+pub fn check_confirmed(
+    cluster: &Cluster,
+    node: u16,
+    payment: &Expected,
+    within: Duration,
+) -> anyhow::Result<()> {
+    let known = format!("node {node} to know {}", payment.txid);
+    wait_for(&known, within, || cluster.transaction(node, &payment.txid))?;
+    check_timeline(&cluster.wait_state(node, &payment.txid, "confirmed", within)?)
 }
 
 /// Pays until `voter`'s approval is counted by `witness`, and returns the payments, all confirmed at `voter`. One

@@ -10,6 +10,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
+use mpc_wallet_e2e::between::Between;
 use mpc_wallet_e2e::cluster::{Cluster, ClusterOptions, Kind, NodeProcess, TransactionView, wait_for};
 use mpc_wallet_e2e::suite::{mining_options, payee};
 use serde_json::Value;
@@ -25,7 +26,7 @@ const KILLS_VARIABLE: &str = "MPC_WALLET_KILLS";
 
 /// Two of three. Nothing is presigned but what is ordered.
 fn cluster() -> Cluster {
-    let options = ClusterOptions { nodes: 3, threshold: 2, tapped: true, ..mining_options() };
+    let options = ClusterOptions { nodes: 3, threshold: 2, between: Between::Wiretap, ..mining_options() };
     let options = options.set("limits", "presignatures_low", 0).set("limits", "presignatures_high", 0);
     Cluster::start(&options).unwrap()
 }

@@ -20,7 +20,7 @@ use crate::{
     handle::NodeHandle,
     host::{SystemClock, ThreadWorkers},
     journal::{OpenError, Store},
-    ports::TransportEvent,
+    ports::{Transport, TransportEvent},
     postgres::{Feeder, SetupError},
     quic::{self, Certificates, Quic, QuicConfig, QuicError, TlsFiles},
     read::Queries,
@@ -94,6 +94,20 @@ pub async fn run(
     settings: Settings,
     stop: CancellationToken,
     reload: Arc<Notify>,
+) -> Result<(), ServerError> {
+    Box::pin(run_behind(settings, stop, reload, |quic, heard| (quic, heard))).await
+}
+
+/// As [`run`], with something of the caller's between the loop and the network: `between` is given both ends of the
+/// network, what is said and what is heard, and gives the loop others. Suites put faults there; production nothing.
+///
+/// # Errors
+/// As [`run`].
+pub async fn run_behind<T: Transport>(
+    settings: Settings,
+    stop: CancellationToken,
+    reload: Arc<Notify>,
+    between: impl FnOnce(Arc<Quic>, mpsc::Receiver<TransportEvent>) -> (T, mpsc::Receiver<TransportEvent>),
 ) -> Result<(), ServerError> {
     let me = settings.core.me;
     let cluster = settings.core.cluster.id();
@@ -179,8 +193,9 @@ pub async fn run(
     }
     let api_stop = stop.clone();
     let api = tokio::spawn(rest::serve(listener, api, async move { api_stop.cancelled().await }));
+    let (said, heard) = between(Arc::clone(&transport), transport_events);
     let ports = Ports {
-        transport: Arc::clone(&transport),
+        transport: said,
         journal,
         secrets: Arc::new(secrets),
         chain: Arc::new(esplora),
@@ -190,7 +205,7 @@ pub async fn run(
         entropy: rand_core::OsRng,
     };
     let lines = Lines {
-        transport: transport_events,
+        transport: heard,
         requests: request_line,
         overview,
         alarm: Box::new(driver::log_alert),

@@ -7,7 +7,6 @@
 //! What a green run proves: for this plan, the core kept every safety property under these faults, traitors' lies
 //! among them ([`byzantine`]), and finished once they were over. It says nothing about the shell, real QUIC or real disks.
 
-pub mod byzantine;
 pub mod command;
 pub mod coverage;
 #[cfg(feature = "turmoil")]
@@ -18,7 +17,6 @@ pub mod oracle;
 mod parts;
 pub mod plan;
 pub mod profile;
-pub mod rng;
 pub mod shrink;
 pub mod story;
 pub mod trace;
@@ -26,6 +24,7 @@ pub mod world;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+pub use mpc_wallet_byzantine::{self as byzantine, rng};
 pub use plan::FaultPlan;
 pub use profile::Profile;
 pub use world::{Report, World};

@@ -25,6 +25,11 @@ pub fn cli_binary() -> anyhow::Result<PathBuf> {
     server_binary().map(|server| server.with_file_name("mpc-wallet-cli"))
 }
 
+/// `mpc-wallet-hostile-node`, built with the server. Errors as [`server_binary`].
+pub fn hostile_binary() -> anyhow::Result<PathBuf> {
+    server_binary().map(|server| server.with_file_name("mpc-wallet-hostile-node"))
+}
+
 /// What cargo tells the programs it runs about their package. A build script that looks at one of them (ring's does)
 /// would be run anew, with everything above it.
 const OF_THE_PACKAGE: [&str; 5] =

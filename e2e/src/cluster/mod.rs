@@ -30,12 +30,12 @@ use bitcoin::Network;
 use mpc_wallet_shell::config::{ClusterPlan, Manifest, init_cluster};
 use tempfile::TempDir;
 
+use crate::between::{Lines, Wires, Wiretap};
 use crate::chain::{Regtest, RegtestOptions};
-use crate::wiretap::Wiretap;
 
 pub use api::{Api, Reply};
-pub use binary::{cli_binary, repository, server_binary};
-pub use node::NodeProcess;
+pub use binary::{cli_binary, hostile_binary, repository, server_binary};
+pub use node::{NodeProcess, Treason};
 pub use options::{ClusterOptions, Place, Ports};
 pub use view::{
     AddressView, BalanceView, ClusterView, CoordinationView, KeygenRun, KeygenView, Kind, NodeView,
@@ -56,9 +56,9 @@ const LAST_LINES: usize = 15;
 pub struct Cluster {
     nodes: Vec<NodeProcess>,
     chain: Regtest,
+    lines: Lines,
     folder: Folder,
     threshold: u16,
-    wiretap: Option<Wiretap>,
     _ports: Option<PortBlock>,
 }
 
@@ -123,22 +123,20 @@ impl Cluster {
         progress("making keys and certificates");
         prepare(&dir, options, (rest, quic), &chain.url())?;
         std::fs::create_dir_all(dir.join("logs"))?;
-        let wiretap =
-            options.tapped.then(|| Wiretap::lay(&dir.join("certs"), options.nodes, quic)).transpose()?;
         let mut environment = options.environment.clone();
         environment.push(("MPC_WALLET_CHAIN_ESPLORA".into(), chain.url()));
         environment.push(("MPC_WALLET_NODE_LOG_FORMAT".into(), "json".into()));
+        let lines = Lines::lay(options.between, &dir.join("certs"), quic, options.nodes)?;
         let nodes = (1..=options.nodes)
             .map(|id| {
                 let mut environment = with_primes(&environment, &dir, id)?;
-                if let Some(wiretap) = &wiretap {
-                    environment.push(through(wiretap, &dir, id, quic)?);
+                if let Some(manifest) = through(&lines, &dir, id)? {
+                    environment.push(("MPC_WALLET_CLUSTER_MANIFEST".to_owned(), manifest));
                 }
                 Ok(NodeProcess::new(id, &dir, &binary, (rest, quic), environment))
             })
             .collect::<anyhow::Result<_>>()?;
-        let cluster =
-            Self { nodes, chain, folder, threshold: options.threshold, wiretap, _ports: reservation };
+        let cluster = Self { nodes, chain, lines, folder, threshold: options.threshold, _ports: reservation };
         progress("starting the nodes");
         cluster.start_all()?;
         Ok(cluster)
@@ -155,6 +153,31 @@ impl Cluster {
         Ok(())
     }
 
+    /// Ends a node in order and has the hostile program take its place, with its keys and journal; waits until it answers.
+    pub fn betray(&self, node: u16, treason: Treason) -> anyhow::Result<()> {
+        let node = self.node(node)?;
+        node.terminate(STOP_WITHIN)?;
+        node.corrupt(treason);
+        node.start()?;
+        node.wait_until_up(START_WITHIN)
+    }
+
+    /// The wires between the nodes. Errors unless the options asked for them.
+    pub fn wires(&self) -> anyhow::Result<&Wires> {
+        match &self.lines {
+            Lines::Wires(wires) => Ok(wires),
+            Lines::Direct | Lines::Tapped(_) => anyhow::bail!("no wires; see ClusterOptions::between"),
+        }
+    }
+
+    /// What reads all that the nodes say. Errors unless the options asked for it.
+    pub fn wiretap(&self) -> anyhow::Result<&Wiretap> {
+        match &self.lines {
+            Lines::Tapped(wiretap) => Ok(wiretap),
+            Lines::Direct | Lines::Wires(_) => anyhow::bail!("no wiretap; see ClusterOptions::between"),
+        }
+    }
+
     /// All nodes, node 1 first.
     pub fn nodes(&self) -> &[NodeProcess] {
         &self.nodes
@@ -169,11 +192,6 @@ impl Cluster {
     /// The chain.
     pub fn chain(&self) -> &Regtest {
         &self.chain
-    }
-
-    /// What the nodes say to each other, if [`ClusterOptions::tapped`].
-    pub fn wiretap(&self) -> Option<&Wiretap> {
-        self.wiretap.as_ref()
     }
 
     /// Where configuration, journals and logs lie.
@@ -246,6 +264,21 @@ fn with_primes(
     Ok(environment)
 }
 
+/// Writes the manifest of a node that reaches its peers through these lines, and returns its path; `None` if it needs none.
+fn through(lines: &Lines, dir: &Path, id: u16) -> anyhow::Result<Option<String>> {
+    let dialled = lines.dialled_by(id);
+    if dialled.is_empty() {
+        return Ok(None);
+    }
+    let mut manifest = std::fs::read_to_string(dir.join("cluster.toml"))?;
+    for (address, line) in dialled {
+        manifest = manifest.replace(&format!("\"{address}\""), &format!("\"{line}\""));
+    }
+    let own = dir.join(format!("node-{id}")).join("cluster.toml");
+    std::fs::write(&own, manifest)?;
+    Ok(Some(own.display().to_string()))
+}
+
 /// Writes configuration and certificates, or checks that what is there fits the options.
 fn prepare(
     dir: &Path,
@@ -279,18 +312,6 @@ fn prepare(
     };
     init_cluster(dir, &plan)?;
     Ok(())
-}
-
-/// Gives a node a manifest of its own, in which its peers are at the wiretap's doors.
-fn through(wiretap: &Wiretap, dir: &Path, id: u16, quic: u16) -> anyhow::Result<(String, String)> {
-    let mut manifest = std::fs::read_to_string(dir.join("cluster.toml"))?;
-    for (peer, door) in wiretap.doors(id) {
-        let own = SocketAddr::from((Ipv4Addr::LOCALHOST, quic.saturating_add(peer)));
-        manifest = manifest.replace(&format!("\"{own}\""), &format!("\"{door}\""));
-    }
-    let path = dir.join(format!("node-{id}")).join("cluster.toml");
-    std::fs::write(&path, manifest)?;
-    Ok(("MPC_WALLET_CLUSTER_MANIFEST".to_owned(), path.display().to_string()))
 }
 
 /// Makes the CA and a certificate for each node, as an operator would; what is there is never replaced.

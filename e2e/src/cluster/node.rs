@@ -7,8 +7,10 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context as _;
+use mpc_wallet_byzantine::Deviation;
 
 use super::api::Api;
+use super::binary::hostile_binary;
 use super::wait::wait_for;
 
 /// One node: its process, which may come and go, its HTTP face and its log.
@@ -20,7 +22,19 @@ pub struct NodeProcess {
     config: PathBuf,
     log: PathBuf,
     environment: Vec<(String, String)>,
+    treason: Mutex<Option<Treason>>,
     child: Mutex<Option<Child>>,
+}
+
+/// How a member betrays the others: which program runs on its machine in place of the server.
+#[derive(Debug, Clone, Copy)]
+pub struct Treason {
+    /// In which way it deviates.
+    pub deviation: Deviation,
+    /// Of its draws.
+    pub seed: u64,
+    /// How often it is given a chance to deviate in one message; where chance decides, that makes it deviate in nearly all.
+    pub tries: u32,
 }
 
 impl NodeProcess {
@@ -39,6 +53,7 @@ impl NodeProcess {
             config: dir.join(format!("node-{id}")).join("node.toml"),
             log: dir.join("logs").join(format!("node-{id}.log")),
             environment,
+            treason: Mutex::default(),
             child: Mutex::default(),
         }
     }
@@ -81,7 +96,11 @@ impl NodeProcess {
 
     /// A command that would run this node: with its configuration, and no other override of it than the cluster's.
     pub fn command(&self) -> Command {
-        let mut command = Command::new(&self.binary);
+        self.command_of(&self.binary)
+    }
+
+    fn command_of(&self, program: &Path) -> Command {
+        let mut command = Command::new(program);
         for (variable, _) in std::env::vars_os() {
             if variable.to_string_lossy().starts_with("MPC_WALLET_") {
                 command.env_remove(variable);
@@ -96,9 +115,27 @@ impl NodeProcess {
         let mut child = self.child();
         anyhow::ensure!(child.is_none(), "node {} is running", self.id);
         let log = self.open_log()?;
-        let started = self.command().stdout(log.try_clone()?).stderr(log).spawn();
-        *child = Some(started.with_context(|| format!("cannot start {}", self.binary.display()))?);
+        let mut command = self.next_command()?;
+        let started = command.stdout(log.try_clone()?).stderr(log).spawn();
+        *child = Some(started.with_context(|| format!("cannot start {:?}", command.get_program()))?);
         Ok(())
+    }
+
+    /// Has the hostile program take this node's place, with its keys and journal, from its next start on.
+    pub fn corrupt(&self, treason: Treason) {
+        *self.treason.lock().unwrap_or_else(PoisonError::into_inner) = Some(treason);
+    }
+
+    fn next_command(&self) -> anyhow::Result<Command> {
+        let treason = *self.treason.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(Treason { deviation, seed, tries }) = treason else { return Ok(self.command()) };
+        let mut command = self.command_of(&hostile_binary()?);
+        let deviation = serde_json::to_value(deviation)?;
+        command
+            .args(["--deviation", deviation.as_str().context("a deviation has a name")?])
+            .args(["--seed", &seed.to_string(), "--tries", &tries.to_string(), "--identity"])
+            .arg(self.config.with_file_name("identity.key"));
+        Ok(command)
     }
 
     /// Waits until it answers HTTP. Errors at once, with the end of its log, when it has ended.

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::between::Between;
 use crate::chain::Backend;
 use crate::servers::Postgres;
 
@@ -22,10 +23,10 @@ pub struct ClusterOptions {
     pub place: Place,
     /// Mine a block this often while transactions wait; `None`: only on request.
     pub auto_mine: Option<Duration>,
+    /// What stands between the nodes.
+    pub between: Between,
     /// Overrides of `node.toml` for every node, `MPC_WALLET_<SECTION>_<KEY>`.
     pub environment: Vec<(String, String)>,
-    /// Whether a [`Wiretap`](crate::wiretap::Wiretap) reads what the nodes say to each other.
-    pub tapped: bool,
 }
 
 impl Default for ClusterOptions {
@@ -37,8 +38,8 @@ impl Default for ClusterOptions {
             ports: Ports::Free,
             place: Place::Temporary,
             auto_mine: None,
+            between: Between::Nothing,
             environment: Vec::new(),
-            tapped: false,
         }
     }
 }

@@ -170,6 +170,8 @@ pub struct NodeView {
     pub total_votes: u64,
     /// Violations recorded of it.
     pub total_violations: u64,
+    /// Until when it is shut out, RFC 3339.
+    pub banned_until: Option<String>,
 }
 
 /// `GET /api/v1/wallet/balance`

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::{Parser, ValueEnum};
+use mpc_wallet_e2e::between::Between;
 use mpc_wallet_e2e::chain::Backend;
 use mpc_wallet_e2e::cluster::{ClusterOptions, Place, Ports};
 
@@ -91,7 +92,7 @@ impl Arguments {
             place: self.data.clone().map_or(Place::Temporary, Place::Folder),
             auto_mine: Some(BLOCK_EVERY),
             environment: Vec::new(),
-            tapped: false,
+            between: Between::Nothing,
         })
     }
 }

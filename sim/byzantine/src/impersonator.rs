@@ -7,7 +7,7 @@ use mpc_wallet_core::{
     vote::{Ballot, Evidence, Promise},
 };
 
-use super::{Actor, Deviant, Speech, Words, plain};
+use crate::{Actor, Deviant, Speech, Words, plain};
 
 /// Chance that a statement is followed by the same in another's name, in parts per million.
 const FORGE: u32 = 100_000;

@@ -2,7 +2,7 @@
 
 use mpc_wallet_core::{NodeId, Timestamp, message::Message};
 
-use super::{Actor, Deviant, Speech, Words, plain};
+use crate::{Actor, Deviant, Speech, Words, plain};
 
 /// Chance that a message is damaged, in parts per million.
 const DAMAGE: u32 = 50_000;

@@ -5,7 +5,7 @@ use mpc_wallet_core::{
     message::{Heartbeat, Message},
 };
 
-use super::{Actor, Deviant, Speech, plain};
+use crate::{Actor, Deviant, Speech, plain};
 
 /// Chance that a message is made stale, in parts per million: it stays a member that is mostly here.
 const STALE: u32 = 300_000;

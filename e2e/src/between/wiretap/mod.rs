@@ -23,34 +23,36 @@ use crate::cluster::PortBlock;
 /// Lines between all pairs of a cluster, and what was said on them. Dropping it cuts them.
 pub struct Wiretap {
     reading: Arc<Mutex<Reading>>,
-    doors: BTreeMap<(u16, u16), SocketAddr>,
+    /// By pair, the lower first: where the higher listens, and the door that leads there.
+    lines: BTreeMap<(u16, u16), (SocketAddr, SocketAddr)>,
     _ports: PortBlock,
     _runtime: Runtime,
 }
 
 impl Wiretap {
     /// Lays a line between every two of the `nodes` whose certificates lie in `certs`. Node N listens at `quic` plus N.
-    pub(crate) fn lay(certs: &Path, nodes: u16, quic: u16) -> anyhow::Result<Self> {
+    pub(super) fn lay(certs: &Path, nodes: u16, quic: u16) -> anyhow::Result<Self> {
         let pairs =
             || (1..=nodes).flat_map(|low| (low.saturating_add(1)..=nodes).map(move |high| (low, high)));
         let ports = PortBlock::reserve(u16::try_from(pairs().count())?)?;
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
         let reading = Arc::new(Mutex::new(Reading::default()));
-        let mut doors = BTreeMap::new();
+        let mut lines = BTreeMap::new();
         for ((low, high), port) in pairs().zip(ports.base().saturating_add(1)..) {
             let door = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
             let behind = SocketAddr::from((Ipv4Addr::LOCALHOST, quic.saturating_add(high)));
             let line = Line::new(certs, (low, high), door, behind, Arc::clone(&reading));
             let near = runtime.block_on(async { line.open() }).context("a tapped line")?;
             runtime.spawn(line.keep(near));
-            doors.insert((low, high), door);
+            lines.insert((low, high), (behind, door));
         }
-        Ok(Self { reading, doors, _ports: ports, _runtime: runtime })
+        Ok(Self { reading, lines, _ports: ports, _runtime: runtime })
     }
 
-    /// Where `node` finds the peers that it dials.
-    pub(crate) fn doors(&self, node: u16) -> impl Iterator<Item = (u16, SocketAddr)> {
-        self.doors.iter().filter(move |((low, _), _)| *low == node).map(|((_, high), door)| (*high, *door))
+    /// Where `node` must dial each of its peers, by the address that the peer listens at.
+    pub(super) fn dialled_by(&self, node: u16) -> Vec<(SocketAddr, SocketAddr)> {
+        let dialled = self.lines.iter().filter(|((low, _), _)| *low == node);
+        dialled.map(|(_, (behind, door))| (*behind, *door)).collect()
     }
 
     /// Looks into what has been read so far.

@@ -10,7 +10,7 @@ use mpc_wallet_core::{
     vote::Ballot,
 };
 
-use super::{Actor, Deviant, Speech, Words, plain};
+use crate::{Actor, Deviant, Speech, Words, plain};
 
 /// Chance that a grant names coins that nobody has, in parts per million.
 const INVENTED: u32 = 200_000;

@@ -2,7 +2,7 @@
 
 use mpc_wallet_core::{NodeId, Timestamp, message::Message};
 
-use super::{Deviant, Speech, bundles_mut, plain};
+use crate::{Deviant, Speech, bundles_mut, plain};
 
 pub(super) struct Withholder;
 

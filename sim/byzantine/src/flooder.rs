@@ -11,7 +11,7 @@ use mpc_wallet_core::{
 };
 use rand_core::RngCore;
 
-use super::{Actor, Deviant, Speech, Words, plain};
+use crate::{Actor, Deviant, Speech, Words, plain};
 
 /// Messages that accompany each heartbeat; a heartbeat comes four times a second.
 const CROWD: u64 = 12;

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use bitcoin::Txid;
 use mpc_wallet_core::{BootId, NodeId, Timestamp, message::Message, vote::Vote};
 
-use super::{Actor, Deviant, Speech, Words, plain, votes_mut};
+use crate::{Actor, Deviant, Speech, Words, plain, votes_mut};
 
 pub(super) struct Forgetter {
     actor: Actor,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use mpc_wallet_core::{NodeId, SessionId, Timestamp, message::Message};
 
-use super::{Actor, Deviant, Speech, plain, spoil};
+use crate::{Actor, Deviant, Speech, plain, spoil};
 
 /// Chance that a session's share is bad for all of its signers, in parts per million.
 const BAD_FOR_ALL: u32 = 250_000;

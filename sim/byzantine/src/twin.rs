@@ -14,8 +14,8 @@ use mpc_wallet_core::{
     step::{Effect, Input, Receipt},
 };
 
-use super::{Actor, Deviant, Setup, SetupError, Speech, Words, plain};
 use crate::rng::Stream;
+use crate::{Actor, Deviant, Setup, SetupError, Speech, Words, plain};
 
 /// Most steps that one message or tick may set off.
 const MAX_STEPS: usize = 1_000;

@@ -22,6 +22,7 @@
 //! A traitor has its own key and nobody else's: it cannot forge, only lie.
 
 mod bad_share;
+mod deviation;
 mod equivocator;
 mod flooder;
 mod forgetter;
@@ -29,6 +30,7 @@ mod impersonator;
 mod lying_coordinator;
 mod mutator;
 mod replayer;
+pub mod rng;
 mod stale_epoch;
 mod twin;
 mod withholder;
@@ -44,7 +46,9 @@ use mpc_wallet_core::{
     vote::{Ballot, Decision, RejectReason, Vote},
 };
 
-use crate::{plan::Deviation, rng::Stream};
+pub use deviation::Deviation;
+
+use rng::Stream;
 
 /// What a traitor puts on a wire.
 #[derive(Clone, Debug, PartialEq, Eq)]

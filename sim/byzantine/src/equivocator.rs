@@ -14,7 +14,7 @@ use mpc_wallet_core::{
     vote::{Ballot, Decision},
 };
 
-use super::{Actor, Deviant, Speech, Words, bundles_mut, plain, spoil, votes_mut};
+use crate::{Actor, Deviant, Speech, Words, bundles_mut, plain, spoil, votes_mut};
 
 /// Chance that a session's commitment differs between the halves, in parts per million.
 const TWO_COMMITMENTS: u32 = 400_000;

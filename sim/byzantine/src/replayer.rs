@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use mpc_wallet_core::{NodeId, Timestamp, message::Message};
 
-use super::{Actor, Deviant, Speech, Words, plain};
+use crate::{Actor, Deviant, Speech, Words, plain};
 
 /// How many old messages it keeps.
 const MEMORY: usize = 512;
