@@ -17,16 +17,24 @@ use axum::{
     http::StatusCode,
     routing::{get, post},
 };
+use bitcoin::hex::DisplayHex as _;
 use mpc_wallet_core::{
-    KeyId, NodeId, Scheme, Timestamp,
+    BootId, KeyId, NodeId, Scheme, SessionId, Timestamp, VoteKey, codec,
+    identity::Signed,
+    message::MpcMessage,
     mpc::Stage,
     overview::{KeygenPhase, KeygenView},
     policy::PolicyBreach,
     refusal::Refusal,
     step::{Command, Outcome},
     tx::State,
+    vote::Evidence,
 };
-use mpc_wallet_shell::{access::Keyring, rest::router};
+use mpc_wallet_shell::{
+    access::Keyring,
+    config::{ClusterPlan, init_cluster, read_identity},
+    rest::router,
+};
 use rest_support::{
     Past, REGTEST, Script, ScriptedNode, guarded, healthy, row, scripted, txid_of, with_pool,
 };
@@ -453,4 +461,49 @@ fn certificates_are_shown_and_checked_without_a_node() {
     }
     assert_exit(&check("node3.crt", "node1.key", "1"), 2);
     assert_exit(&check("node1.key", "node1.key", "1"), 2);
+}
+
+#[test]
+fn evidence_is_verified_offline_from_digits_or_a_document_and_a_forgery_convicts_nobody() {
+    let nowhere: SocketAddr = "127.0.0.1:1".parse().unwrap();
+    let dir = TempDir::new().unwrap();
+    let files = init_cluster(&dir.path().join("cluster"), &ClusterPlan::default()).unwrap();
+    let liar = read_identity(&files.nodes[2].with_file_name("identity.key")).unwrap();
+    let said = |payload: u8, key: &VoteKey| {
+        let body = MpcMessage {
+            session: SessionId::from_bytes([5; 32]),
+            from: NodeId::new(3),
+            boot: BootId(1),
+            to: None,
+            sequence: 1,
+            payload: vec![payload],
+        };
+        Box::new(Signed::new(body, key))
+    };
+    let verify = |content: String| {
+        let file = dir.path().join("evidence");
+        fs::write(&file, content).unwrap();
+        let manifest = files.manifest.display().to_string();
+        cli(nowhere, &["evidence", "verify", &file.display().to_string(), "--manifest", &manifest])
+    };
+    let digits = |second: Box<Signed<MpcMessage>>| {
+        let evidence = Evidence::Equivocation { first: said(1, &liar), second };
+        codec::encode(&evidence).unwrap().to_lower_hex_string()
+    };
+    let proof = digits(said(2, &liar));
+    for content in [
+        format!("{proof}\n"),
+        json!({ "node_id": 3, "evidence": proof }).to_string(),
+        json!({ "kind": "equivocation", "proof": proof }).to_string(),
+    ] {
+        let output = verify(content);
+        assert_exit(&output, 0);
+        assert!(stdout(&output).contains("protocol_violation by node 3"), "{}", stdout(&output));
+    }
+    let framed = verify(digits(said(2, &VoteKey::from_bytes(&[9; 32]).unwrap())));
+    assert_exit(&framed, 3);
+    assert!(stderr(&framed).contains("convicts nobody"), "{}", stderr(&framed));
+    assert_exit(&verify(digits(said(1, &liar))), 3);
+    assert_exit(&verify("no digits".to_owned()), 2);
+    assert_exit(&verify("00ff".to_owned()), 2);
 }

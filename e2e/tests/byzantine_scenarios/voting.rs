@@ -1,10 +1,12 @@
 //! A member that approves to some and refuses to others.
 
-use bitcoin::hex::FromHex as _;
+use std::process::Command;
+
+use bitcoin::hex::{DisplayHex as _, FromHex as _};
 use mpc_wallet_byzantine::Deviation;
 use mpc_wallet_core::vote::{Evidence, EvidenceError};
 use mpc_wallet_core::{NodeId, codec};
-use mpc_wallet_e2e::cluster::{Cluster, Treason, wait_for};
+use mpc_wallet_e2e::cluster::{Cluster, Treason, cli_binary, wait_for};
 use mpc_wallet_e2e::servers::Postgres;
 use mpc_wallet_e2e::suite::pay_at_any_of;
 use mpc_wallet_shell::config::Manifest;
@@ -34,7 +36,19 @@ fn recorded_proof(postgres: &Postgres) -> anyhow::Result<Vec<u8>> {
 
 /// The proof convinces whoever has the manifest, names the traitor, and does not survive a change.
 fn check_offline(cluster: &Cluster, proof: &[u8]) {
-    let members = Manifest::load(&cluster.folder().join("cluster.toml")).unwrap().cluster;
+    let manifest = cluster.folder().join("cluster.toml");
+    let file = cluster.folder().join("proof");
+    std::fs::write(&file, proof.to_lower_hex_string()).unwrap();
+    let mut command = Command::new(cli_binary().unwrap());
+    let verified =
+        command.args(["evidence", "verify"]).arg(&file).arg("--manifest").arg(&manifest).output().unwrap();
+    let said = String::from_utf8_lossy(&verified.stdout);
+    assert!(
+        verified.status.success() && said.contains(&format!("double_vote by node {TRAITOR}")),
+        "{verified:?}"
+    );
+
+    let members = Manifest::load(&manifest).unwrap().cluster;
     let evidence: Evidence = codec::decode(proof, proof.len()).unwrap();
     evidence.verify(&members).unwrap();
     assert_eq!(evidence.accused(), NodeId::new(TRAITOR));

@@ -76,6 +76,9 @@ pub(crate) enum Command {
     /// The audit log of the cluster's record
     #[command(subcommand)]
     Audit(AuditCommand),
+    /// Proof that a member misbehaved
+    #[command(subcommand)]
+    Evidence(EvidenceCommand),
     /// Keys of a node's API, on the node's machine
     #[command(subcommand)]
     Key(KeyCommand),
@@ -259,6 +262,21 @@ pub(crate) enum AuditCommand {
         /// The head that an earlier verification printed; the chain must still have it
         #[arg(long, value_name = "HASH")]
         head: Option<String>,
+    },
+}
+
+#[derive(Subcommand)]
+pub(crate) enum EvidenceCommand {
+    /// Verify a proof offline: that the member it accuses signed two statements that contradict each other
+    ///
+    /// FILE holds what a violation has as `evidence` (GET /api/v1/violations, the dashboard) or a row of
+    /// byzantine_violations as `proof`: its hexadecimal digits alone, or the JSON document around them.
+    Verify {
+        /// The proof
+        file: PathBuf,
+        /// cluster.toml, whose members' keys the signatures are checked with
+        #[arg(long, value_name = "FILE")]
+        manifest: PathBuf,
     },
 }
 

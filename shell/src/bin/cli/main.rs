@@ -9,6 +9,7 @@ mod cert;
 mod client;
 mod cluster;
 mod dkg;
+mod evidence;
 mod failure;
 mod key;
 mod local;
@@ -24,8 +25,8 @@ use std::process::ExitCode;
 use clap::Parser as _;
 
 use args::{
-    Arguments, AuditCommand, CertCommand, ClusterCommand, Command, DkgCommand, IdentityCommand,
-    PresigCommand, PrimesCommand, TxCommand, WalletCommand,
+    Arguments, AuditCommand, CertCommand, ClusterCommand, Command, DkgCommand, EvidenceCommand,
+    IdentityCommand, PresigCommand, PrimesCommand, TxCommand, WalletCommand,
 };
 use client::Node;
 use failure::Failure;
@@ -71,6 +72,9 @@ fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Presig(PresigCommand::Generate { count }) => presig::generate(&node()?, count, output),
         Command::Presig(PresigCommand::PoolStatus) => presig::status(&node()?, output),
         Command::Audit(AuditCommand::Verify { file, head }) => audit::verify(&file, head.as_deref(), output),
+        Command::Evidence(EvidenceCommand::Verify { file, manifest }) => {
+            evidence::verify(&file, &manifest, output)
+        }
         Command::Key(command) => key::run(command, output),
         Command::Cert(CertCommand::Show { file }) => cert::show(&file, output),
         Command::Cert(CertCommand::Check { cert, key, ca, node_id }) => {
