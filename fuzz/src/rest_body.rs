@@ -100,6 +100,7 @@ impl Service {
             body_limit: BODY_LIMIT,
             request_timeout: Duration::from_secs(10),
             keyring: None,
+            certificates: None,
             registry: prometheus::Registry::new(),
             etcd: None,
             postgres: None,
