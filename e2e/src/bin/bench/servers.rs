@@ -9,11 +9,13 @@ use mpc_wallet_e2e::record::{Comparison, wait_until_agreed};
 use mpc_wallet_e2e::servers::Postgres;
 use mpc_wallet_e2e::servers::etcd::Etcd;
 
-use super::cluster::{BLOCK_EVERY, COIN_SATS, PACE, pay};
+use super::cluster::{BLOCK_EVERY, PACE, pay};
 use super::sample::Samples;
 
 /// Coins of each cluster; what a payment leaves of one comes back with the next block.
 const COINS: u32 = 200;
+/// What each holds: enough together for hours of payments.
+const COIN_SATS: u64 = 1_000_000;
 /// Until everything must be told after the last outage.
 const TOLD_WITHIN: Duration = Duration::from_secs(120);
 /// Members of etcd without which it has no quorum.
