@@ -32,6 +32,24 @@ fn no_double_vote_objects_to_two_signed_ballots_wherever_they_appear() {
 }
 
 #[test]
+fn no_double_vote_forgets_what_a_restored_node_neither_said_nor_holds() {
+    let proposal = proposal(1, 1);
+    let approved = Record { at: Timestamp(1), fact: Fact::Voted(approval(2, &proposal.body)) };
+    let held = |said: bool, journal: &[Record]| {
+        let mut exam = Exam(NoDoubleVote::new(&cluster(), everybody()));
+        exam.durable(2, approved.fact.clone()).unwrap();
+        if said {
+            exam.sent(2, &Message::Vote(approval(2, &proposal.body))).unwrap();
+        }
+        exam.0.observe(&Observed::Restored { node: node(2), records: journal }).unwrap();
+        exam.durable(2, Fact::Voted(rejection(2, &proposal.body)))
+    };
+    held(false, &[]).unwrap();
+    refuses(held(true, &[]), "voted Approve and then");
+    refuses(held(false, std::slice::from_ref(&approved)), "voted Approve and then");
+}
+
+#[test]
 fn no_double_vote_lets_a_traitor_contradict_itself_and_nobody_else() {
     let proposal = proposal(1, 1);
     let mut exam = Exam(NoDoubleVote::new(&cluster(), all_but_one()));
