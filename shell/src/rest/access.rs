@@ -11,7 +11,7 @@ use super::{problem::Problem, state::ApiState};
 use crate::access::{Denied, Role};
 
 /// What a request asks of its sender; `None`: nothing. Whatever is not named here asks for the most.
-fn required(method: &Method, route: &str) -> Option<Role> {
+pub(super) fn required(method: &Method, route: &str) -> Option<Role> {
     let reads = *method == Method::GET || *method == Method::HEAD;
     match route {
         // No route at all: whoever may read may know.

@@ -1,8 +1,11 @@
 //! Probes. Alive is not ready: an outage elsewhere must not make anybody restart this node.
 
+use std::collections::BTreeMap;
+
 use axum::{Json, extract::State, http::StatusCode};
 use mpc_wallet_core::{Millis, Timestamp, overview::Overview};
-use serde_json::{Value, json};
+use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::{
     cluster::{VERSION, is_stale},
@@ -17,20 +20,65 @@ use crate::{
 /// A driver that has shown nothing for so long is stuck; it speaks several times a second.
 const DRIVER_SILENCE: Millis = Millis(10_000);
 
-/// `GET /health`: the process answers. `degraded` tells of something that heals by itself or waits for a person; the
-/// status code stays 200, for a restart would mend neither.
-pub(super) async fn alive(State(state): State<ApiState>) -> Json<Value> {
+/// What probes are told.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Health {
+    /// `healthy` or `degraded`; of readiness, `ready` or `not_ready`.
+    status: &'static str,
+    #[schema(format = DateTime)]
+    timestamp: String,
+    version: &'static str,
+    node_id: u16,
+    /// What a payment needs, part by part; of readiness only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    components: Option<BTreeMap<&'static str, ComponentHealth>>,
+    /// What is wrong around the node, a sentence each. Payments go on all the same.
+    degraded: Vec<String>,
+    /// The cluster's record, on a node that feeds one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    postgres: Option<RecordHealth>,
+}
+
+/// One part.
+#[derive(Serialize, ToSchema)]
+struct ComponentHealth {
+    ok: bool,
+    detail: String,
+}
+
+/// How far PostgreSQL is behind.
+#[derive(Serialize, ToSchema)]
+struct RecordHealth {
+    /// `up`, `degraded` or `down`
+    status: &'static str,
+    detail: String,
+    records_waiting: u64,
+    away_seconds: u64,
+}
+
+/// Says that the process answers
+///
+/// `degraded` tells of something that heals by itself or waits for a person; the status code stays 200, for a restart would
+/// mend neither.
+#[utoipa::path(
+    get,
+    path = "/health",
+    tag = "operations",
+    responses((status = 200, description = "It answers.", body = Health)),
+)]
+pub(super) async fn alive(State(state): State<ApiState>) -> Json<Health> {
     let (overview, now) = state.present();
     let record = record(&state, &overview);
     let degraded = degraded(&state, record.as_ref());
-    let document = json!({
-        "status": if degraded.is_empty() { "healthy" } else { "degraded" },
-        "timestamp": rfc3339(now),
-        "version": VERSION,
-        "node_id": overview.me.get(),
-        "degraded": degraded,
-    });
-    Json(with_record(document, record.as_ref()))
+    Json(Health {
+        status: if degraded.is_empty() { "healthy" } else { "degraded" },
+        timestamp: rfc3339(now),
+        version: VERSION,
+        node_id: overview.me.get(),
+        components: None,
+        degraded,
+        postgres: record.as_ref().map(record_health),
+    })
 }
 
 /// What is wrong around the node, a sentence each. The cluster's payments go on all the same.
@@ -48,43 +96,49 @@ fn record(state: &ApiState, overview: &Overview) -> Option<Report> {
     state.options().postgres.as_ref().map(|status| status.report(overview.position))
 }
 
-fn with_record(mut document: Value, record: Option<&Report>) -> Value {
-    if let (Some(record), Value::Object(members)) = (record, &mut document) {
-        let postgres = json!({
-            "status": record.condition.name(),
-            "detail": record.detail,
-            "records_waiting": record.waiting,
-            "away_seconds": record.away.as_secs(),
-        });
-        members.insert("postgres".to_owned(), postgres);
+fn record_health(report: &Report) -> RecordHealth {
+    RecordHealth {
+        status: report.condition.name(),
+        detail: report.detail.clone(),
+        records_waiting: report.waiting,
+        away_seconds: report.away.as_secs(),
     }
-    document
 }
 
-/// `GET /health/ready`: a payment posted now could be signed. 503 if not, with what is missing. What is `degraded` stops
-/// no payment.
-pub(super) async fn ready(State(state): State<ApiState>) -> (StatusCode, Json<Value>) {
+/// Says whether a payment posted now could be signed
+///
+/// What is `degraded` stops no payment: it stands beside the components, not among them.
+#[utoipa::path(
+    get,
+    path = "/health/ready",
+    tag = "operations",
+    responses(
+        (status = 200, description = "It could.", body = Health),
+        (status = 503, description = "It could not; a component that is not `ok` says why.", body = Health),
+    ),
+)]
+pub(super) async fn ready(State(state): State<ApiState>) -> (StatusCode, Json<Health>) {
     let (overview, now) = state.present();
     let components = components(&overview, now);
     let ready = components.iter().all(|component| component.ok);
-    let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    let listed: serde_json::Map<_, _> = components
-        .into_iter()
-        .map(|component| {
-            (component.name.to_owned(), json!({ "ok": component.ok, "detail": component.detail }))
-        })
-        .collect();
     let record = record(&state, &overview);
-    let document = json!({
-        "status": if ready { "ready" } else { "not_ready" },
-        "timestamp": rfc3339(now),
-        "version": VERSION,
-        "node_id": overview.me.get(),
-        "components": listed,
-        "degraded": degraded(&state, record.as_ref()),
-    });
-    // Beside the components, not among them: no payment waits for the record.
-    (status, Json(with_record(document, record.as_ref())))
+    let document = Health {
+        status: if ready { "ready" } else { "not_ready" },
+        timestamp: rfc3339(now),
+        version: VERSION,
+        node_id: overview.me.get(),
+        components: Some(
+            components
+                .into_iter()
+                .map(|component| {
+                    (component.name, ComponentHealth { ok: component.ok, detail: component.detail })
+                })
+                .collect(),
+        ),
+        degraded: degraded(&state, record.as_ref()),
+        postgres: record.as_ref().map(record_health),
+    };
+    (if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }, Json(document))
 }
 
 struct Component {

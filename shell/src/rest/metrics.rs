@@ -17,7 +17,13 @@ use crate::{postgres::Report, quic::CertificateReport};
 const TEXT_FORMAT: [(HeaderName, &str); 1] =
     [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
 
-/// `GET /metrics`
+/// Shows what Prometheus scrapes
+#[utoipa::path(
+    get,
+    path = "/metrics",
+    tag = "operations",
+    responses((status = 200, description = "Prometheus' text format.", content_type = "text/plain", body = String)),
+)]
 pub(super) async fn scrape(
     State(state): State<ApiState>,
 ) -> Result<([(HeaderName, &'static str); 1], String), Problem> {

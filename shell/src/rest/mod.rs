@@ -14,12 +14,14 @@ mod dkg;
 mod envelope;
 mod health;
 mod metrics;
+mod openapi;
 mod payment;
 mod presignatures;
 mod problem;
 mod query;
 mod receive;
 mod refusal;
+mod schema;
 mod state;
 mod transactions;
 mod violations;
@@ -32,34 +34,22 @@ use axum::{
     extract::DefaultBodyLimit,
     http::{Method, StatusCode, Uri},
     middleware,
-    routing::{get, post},
+    routing::get,
 };
 use tokio::net::TcpListener;
 use tower_http::catch_panic::CatchPanicLayer;
+use utoipa::OpenApi as _;
+use utoipa_axum::{router::OpenApiRouter, routes};
 
 use problem::Problem;
 pub use state::{ApiOptions, ApiState};
 
 /// All routes.
 pub fn router(state: ApiState) -> Router {
-    Router::new()
+    let (documented, _) = documented().split_for_parts();
+    documented
         .route("/", get(dashboard::page))
         .route("/dashboard/{*path}", get(dashboard::asset))
-        .route("/health", get(health::alive))
-        .route("/health/ready", get(health::ready))
-        .route("/metrics", get(metrics::scrape))
-        .route("/api/v1/cluster/status", get(cluster::status))
-        .route("/api/v1/cluster/nodes", get(cluster::nodes))
-        .route("/api/v1/wallet/balance", get(wallet::balance))
-        .route("/api/v1/wallet/address", get(receive::address))
-        .route("/api/v1/wallet/address/qr", get(receive::qr))
-        .route("/api/v1/transactions", get(transactions::list).post(transactions::create))
-        .route("/api/v1/transactions/{txid}", get(transactions::one))
-        .route("/api/v1/transactions/{txid}/approve", post(transactions::decide))
-        .route("/api/v1/transactions/{txid}/reject", post(transactions::decide))
-        .route("/api/v1/dkg", get(dkg::follow).post(dkg::start))
-        .route("/api/v1/presignatures", get(presignatures::status).post(presignatures::order))
-        .route("/api/v1/violations", get(violations::list))
         .fallback(no_route)
         .method_not_allowed_fallback(no_method)
         // Bodies are read, and bounded, by `body` alone.
@@ -68,6 +58,27 @@ pub fn router(state: ApiState) -> Router {
         .layer(CatchPanicLayer::custom(envelope::panicked))
         .layer(middleware::from_fn_with_state(state.clone(), envelope::wrap))
         .with_state(state)
+}
+
+/// The routes that programs use; they describe themselves.
+fn documented() -> OpenApiRouter<ApiState> {
+    OpenApiRouter::with_openapi(openapi::Description::openapi())
+        .routes(routes!(health::alive))
+        .routes(routes!(health::ready))
+        .routes(routes!(metrics::scrape))
+        .routes(routes!(openapi::document))
+        .routes(routes!(cluster::status))
+        .routes(routes!(cluster::nodes))
+        .routes(routes!(wallet::balance))
+        .routes(routes!(receive::address))
+        .routes(routes!(receive::qr))
+        .routes(routes!(transactions::list, transactions::create))
+        .routes(routes!(transactions::one))
+        .routes(routes!(transactions::approve))
+        .routes(routes!(transactions::reject))
+        .routes(routes!(dkg::follow, dkg::start))
+        .routes(routes!(presignatures::status, presignatures::order))
+        .routes(routes!(violations::list))
 }
 
 /// Serves until `shutdown` is ready, then lets the requests under way end.

@@ -6,16 +6,60 @@ use axum::{
 };
 use bitcoin::{Amount, ScriptBuf};
 use mpc_wallet_core::{Scheme, step::PaymentRequest};
+use serde::Deserialize;
 use serde_json::Value;
+use utoipa::ToSchema;
 
 use super::{
     address,
     body::{Fields, invalid},
     problem::Problem,
     query::{DEFAULT_SCHEME, NOT_A_SCHEME, parse_scheme},
+    schema::WalletType,
     state::ApiOptions,
 };
 use crate::units::fee_rate_from_decimal;
+
+/// A payment to propose.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[allow(
+    dead_code,
+    reason = "the schema of what `read` takes field by field, so that it can name every error at once"
+)]
+pub(super) struct NewPayment {
+    /// Address on the cluster's network.
+    #[schema(min_length = 14, max_length = 90, examples("bcrt1qw508d6qejxtdg4y5r3zarvary0c5xw7kygt080"))]
+    recipient: String,
+    /// What the recipient gets.
+    #[schema(minimum = 1, maximum = 2_100_000_000_000_000_u64, examples(50_000))]
+    amount_sats: u64,
+    /// The payer's own reference.
+    metadata: Option<String>,
+    /// The wallet that pays; `taproot` if not given.
+    #[schema(value_type = Option<WalletType>)]
+    r#type: Option<String>,
+    /// Satoshis for each virtual byte, with at most three decimals; the chain backend's estimate if not given.
+    fee_rate: Option<FeeRate>,
+}
+
+/// A fee rate in sat/vB: a number, or the same in quotes.
+#[derive(Deserialize, ToSchema)]
+#[serde(untagged)]
+#[allow(dead_code, reason = "a schema")]
+enum FeeRate {
+    Number(f64),
+    Text(String),
+}
+
+/// Which wallet is to get a key.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[allow(dead_code, reason = "the schema of what `read_keygen` takes")]
+pub(super) struct NewKey {
+    #[schema(value_type = WalletType)]
+    r#type: String,
+}
 
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
 /// Longest idempotency key.

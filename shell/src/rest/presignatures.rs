@@ -13,51 +13,129 @@ use mpc_wallet_core::{
     refusal::Refusal,
     step::{Command, Outcome},
 };
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::{
     body::{Fields, invalid},
     problem::Problem,
     query::Parameters,
+    schema::Links,
     state::ApiState,
 };
 
 const PATH: &str = "/api/v1/presignatures";
 
-/// `GET /api/v1/presignatures`: what this node holds, and what it has heard of the others. `available` is what a payment
-/// could use now; `ordered` counts at the member that leads the group in use.
+/// Presignatures in stock: what this node holds, and what it has heard of the others.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Stock {
+    /// The key they sign for.
+    key: String,
+    /// Stock of a group below which more are made.
+    low: usize,
+    /// How many are made then.
+    high: usize,
+    /// Most of a group.
+    most: usize,
+    /// What a payment could use now.
+    available: usize,
+    /// Ordered by a person and not made yet; counted at the member that leads the group in use.
+    ordered: usize,
+    /// Whether one is being made with this node.
+    making: bool,
+    /// Used by this node, ever.
+    used: usize,
+    /// The one in use first.
+    groups: Vec<Group>,
+}
+
+/// Presignatures of one group of signers.
+#[derive(Serialize, ToSchema)]
+struct Group {
+    signers: Vec<u16>,
+    /// Those that every signer says it holds.
+    ready: usize,
+    /// Those that this node holds.
+    held: usize,
+    /// Whether all signers are here.
+    alive: bool,
+    /// Whether payments use this group first.
+    in_use: bool,
+    /// Presignings of it that ended in a fault.
+    faults: u32,
+}
+
+/// How many presignatures to make.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[allow(dead_code, reason = "the schema of what `read_count` takes")]
+struct NewPresignatures {
+    /// At most `most`.
+    #[schema(minimum = 1, maximum = 1_000)]
+    count: u16,
+}
+
+/// Presignatures that will be made.
+#[derive(Serialize, ToSchema)]
+struct PresigningOrdered {
+    key: String,
+    /// How many of those asked for; no more than `most` are outstanding at once.
+    count: u16,
+    links: Links,
+}
+
+/// Shows the stock of presignatures
+#[utoipa::path(
+    get,
+    path = "/api/v1/presignatures",
+    tag = "keys",
+    responses(
+        (status = 200, description = "The stock.", body = Stock),
+        (status = 409, description = "No key that uses presignatures yet."),
+    ),
+)]
 pub(super) async fn status(
     State(state): State<ApiState>,
     parameters: Parameters,
-) -> Result<Json<Value>, Problem> {
+) -> Result<Json<Stock>, Problem> {
     parameters.finish()?;
     let (overview, _) = state.present();
     let pool = pool_of(&overview)?;
-    Ok(Json(json!({
-        "key": pool.key.to_string(),
-        "low": pool.low,
-        "high": pool.high,
-        "most": pool.most,
-        "available": pool.available(),
-        "ordered": pool.ordered,
-        "making": pool.making,
-        "used": pool.used,
-        "groups": pool.groups.iter().map(group).collect::<Vec<_>>(),
-    })))
+    Ok(Json(Stock {
+        key: pool.key.to_string(),
+        low: pool.low,
+        high: pool.high,
+        most: pool.most,
+        available: pool.available(),
+        ordered: pool.ordered,
+        making: pool.making,
+        used: pool.used,
+        groups: pool.groups.iter().map(group).collect(),
+    }))
 }
 
-fn group(group: &GroupView) -> Value {
-    json!({
-        "signers": group.signers.iter().map(|node| node.get()).collect::<Vec<_>>(),
-        "ready": group.ready,
-        "held": group.held,
-        "alive": group.alive,
-        "in_use": group.in_use,
-        "faults": group.faults,
-    })
+fn group(group: &GroupView) -> Group {
+    Group {
+        signers: group.signers.iter().map(|node| node.get()).collect(),
+        ready: group.ready,
+        held: group.held,
+        alive: group.alive,
+        in_use: group.in_use,
+        faults: group.faults,
+    }
 }
 
-/// `POST /api/v1/presignatures`: orders presignatures for the group in use, beyond what is kept in stock.
+/// Orders presignatures for the group in use, beyond what is kept in stock
+#[utoipa::path(
+    post,
+    path = "/api/v1/presignatures",
+    tag = "keys",
+    request_body = NewPresignatures,
+    responses(
+        (status = 202, description = "They will be made.", body = PresigningOrdered, headers(("Location" = String, description = "Where to follow it."))),
+        (status = 409, description = "No key that uses presignatures yet."),
+    ),
+)]
 pub(super) async fn order(
     State(state): State<ApiState>,
     headers: HeaderMap,
@@ -69,11 +147,11 @@ pub(super) async fn order(
     let count = read_count(fields, pool.most)?;
     match state.node().command(Command::Presign { count }).await? {
         Outcome::PresigningOrdered { count } => {
-            let document = json!({
-                "key": pool.key.to_string(),
-                "count": count,
-                "links": { "self": PATH },
-            });
+            let document = PresigningOrdered {
+                key: pool.key.to_string(),
+                count,
+                links: Links { this: PATH.to_owned() },
+            };
             let location = [(header::LOCATION, HeaderValue::from_static(PATH))];
             Ok((StatusCode::ACCEPTED, location, Json(document)).into_response())
         }

@@ -9,12 +9,14 @@ use axum::{
 use bitcoin::{Address, Amount, Denomination};
 use mpc_wallet_core::Scheme;
 use qrcode::{EcLevel, QrCode, render::svg};
-use serde_json::{Value, json};
+use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::{
     descriptor,
     problem::Problem,
     query::Parameters,
+    schema::WalletType,
     state::ApiState,
     wallet::{public_key, receive_address, wallet_of},
 };
@@ -25,33 +27,82 @@ const LONGEST_LABEL: usize = 120;
 /// Modules of the QR code are squares of so many units; the quiet zone is the four modules of the standard.
 const MODULE: u32 = 4;
 
-/// `GET /api/v1/wallet/address`. `amount_sats` and `label` go into the `uri`.
+/// Where to send money.
+#[derive(Serialize, ToSchema)]
+pub(super) struct ReceiveAddress {
+    r#type: WalletType,
+    /// `p2tr` or `p2wpkh`
+    script_type: &'static str,
+    network: &'static str,
+    address: String,
+    /// Hexadecimal digits.
+    script_pubkey: String,
+    /// The key that the members share, before any tweak; hexadecimal digits.
+    public_key: String,
+    /// Its name in this cluster.
+    key: String,
+    /// Output descriptor with checksum, for wallets that watch.
+    descriptor: String,
+    /// BIP-21, with the amount and the label asked for.
+    uri: String,
+    /// One key, one address: whoever knows it can link its payments.
+    reused: bool,
+}
+
+/// Shows where to send money
+#[utoipa::path(
+    get,
+    path = "/api/v1/wallet/address",
+    tag = "wallet",
+    params(
+        ("type" = Option<WalletType>, Query, description = "The wallet; `taproot` if not given."),
+        ("amount_sats" = Option<u64>, Query, minimum = 1, maximum = 2_100_000_000_000_000_u64, description = "Amount asked for, in the `uri`."),
+        ("label" = Option<String>, Query, min_length = 1, description = "Label in the `uri`, at most 120 bytes."),
+    ),
+    responses(
+        (status = 200, description = "The address.", body = ReceiveAddress),
+        (status = 409, description = "The wallet has no key yet."),
+    ),
+)]
 pub(super) async fn address(
     State(state): State<ApiState>,
     mut parameters: Parameters,
-) -> Result<Json<Value>, Problem> {
+) -> Result<Json<ReceiveAddress>, Problem> {
     let wanted = Wanted::take(&mut parameters)?;
     parameters.finish()?;
     let (overview, _) = state.present();
     let wallet = wallet_of(&overview, wanted.scheme)?;
     let network = state.options().network;
     let address = receive_address(wallet, network);
-    Ok(Json(json!({
-        "type": wanted.scheme.to_string(),
-        "script_type": script_type(wanted.scheme),
-        "network": network_name(network),
-        "address": address.to_string(),
-        "script_pubkey": address.script_pubkey().to_hex_string(),
-        "public_key": public_key(wallet),
-        "key": wallet.key.to_string(),
-        "descriptor": descriptor::of(wanted.scheme, &wallet.public_key),
-        "uri": wanted.uri(&address),
-        // One key, one address: whoever knows it can link its payments, and should be told.
-        "reused": true,
-    })))
+    Ok(Json(ReceiveAddress {
+        r#type: WalletType(wanted.scheme),
+        script_type: script_type(wanted.scheme),
+        network: network_name(network),
+        address: address.to_string(),
+        script_pubkey: address.script_pubkey().to_hex_string(),
+        public_key: public_key(wallet),
+        key: wallet.key.to_string(),
+        descriptor: descriptor::of(wanted.scheme, &wallet.public_key),
+        uri: wanted.uri(&address),
+        reused: true,
+    }))
 }
 
-/// `GET /api/v1/wallet/address/qr`: the `uri` of [`address`] as an SVG image.
+/// Shows the payment URI as a QR code
+#[utoipa::path(
+    get,
+    path = "/api/v1/wallet/address/qr",
+    tag = "wallet",
+    params(
+        ("type" = Option<WalletType>, Query, description = "The wallet; `taproot` if not given."),
+        ("amount_sats" = Option<u64>, Query, minimum = 1, maximum = 2_100_000_000_000_000_u64, description = "Amount asked for."),
+        ("label" = Option<String>, Query, min_length = 1, description = "Label, at most 120 bytes."),
+    ),
+    responses(
+        (status = 200, description = "An image of the address's `uri`.", content_type = "image/svg+xml", body = String),
+        (status = 409, description = "The wallet has no key yet."),
+    ),
+)]
 pub(super) async fn qr(
     State(state): State<ApiState>,
     mut parameters: Parameters,

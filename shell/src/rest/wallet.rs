@@ -8,22 +8,62 @@ use mpc_wallet_core::{
     refusal::Refusal,
     wallet::Wallet,
 };
-use serde_json::{Value, json};
+use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::{
-    cluster::{is_stale, tip},
+    cluster::{Tip, is_stale, tip},
     problem::Problem,
     query::Parameters,
+    schema::WalletType,
     state::ApiState,
 };
 use crate::config::network_name;
 
-/// `GET /api/v1/wallet/balance`. `total` is `confirmed` and `unconfirmed` together; block rewards too young to
-/// spend are in none of them.
+/// Money of one wallet, in satoshis. `total` is `confirmed` and `unconfirmed` together; block rewards too young to spend
+/// are in none of them.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Balance {
+    r#type: WalletType,
+    network: &'static str,
+    /// In blocks.
+    confirmed_balance_sats: u64,
+    /// Waiting for a block: own change and what others send.
+    unconfirmed_balance_sats: u64,
+    total_balance_sats: u64,
+    /// Own change, waiting for a block.
+    trusted_pending_sats: u64,
+    /// Sent by others, waiting for a block.
+    untrusted_pending_sats: u64,
+    /// Block rewards too young to spend.
+    immature_sats: u64,
+    /// Of all these, held by open payments.
+    locked_sats: u64,
+    /// What a new payment may use now.
+    spendable_sats: u64,
+    utxo_count: usize,
+    /// The chain that this was read from; `null` before its first answer.
+    #[schema(required)]
+    as_of: Option<Tip>,
+    /// Whether that is too long ago to approve anything on.
+    stale: bool,
+}
+
+/// Shows the money of a wallet
+#[utoipa::path(
+    get,
+    path = "/api/v1/wallet/balance",
+    tag = "wallet",
+    params(("type" = Option<WalletType>, Query, description = "The wallet; `taproot` if not given.")),
+    responses(
+        (status = 200, description = "Its money.", body = Balance),
+        (status = 409, description = "The wallet has no key yet."),
+    ),
+)]
 pub(super) async fn balance(
     State(state): State<ApiState>,
     mut parameters: Parameters,
-) -> Result<Json<Value>, Problem> {
+) -> Result<Json<Balance>, Problem> {
     let scheme = parameters.one_scheme()?;
     parameters.finish()?;
     let (overview, now) = state.present();
@@ -31,21 +71,21 @@ pub(super) async fn balance(
     let balance = &wallet.balance;
     let confirmed = balance.confirmed.to_sat();
     let unconfirmed = balance.trusted_pending.to_sat().saturating_add(balance.untrusted_pending.to_sat());
-    Ok(Json(json!({
-        "type": scheme.to_string(),
-        "network": network_name(state.options().network),
-        "confirmed_balance_sats": confirmed,
-        "unconfirmed_balance_sats": unconfirmed,
-        "total_balance_sats": confirmed.saturating_add(unconfirmed),
-        "trusted_pending_sats": balance.trusted_pending.to_sat(),
-        "untrusted_pending_sats": balance.untrusted_pending.to_sat(),
-        "immature_sats": balance.immature.to_sat(),
-        "locked_sats": balance.locked.to_sat(),
-        "spendable_sats": balance.spendable.to_sat(),
-        "utxo_count": wallet.coins.len(),
-        "as_of": overview.chain.as_ref().map(tip),
-        "stale": is_stale(&overview, now),
-    })))
+    Ok(Json(Balance {
+        r#type: WalletType(scheme),
+        network: network_name(state.options().network),
+        confirmed_balance_sats: confirmed,
+        unconfirmed_balance_sats: unconfirmed,
+        total_balance_sats: confirmed.saturating_add(unconfirmed),
+        trusted_pending_sats: balance.trusted_pending.to_sat(),
+        untrusted_pending_sats: balance.untrusted_pending.to_sat(),
+        immature_sats: balance.immature.to_sat(),
+        locked_sats: balance.locked.to_sat(),
+        spendable_sats: balance.spendable.to_sat(),
+        utxo_count: wallet.coins.len(),
+        as_of: overview.chain.as_ref().map(tip),
+        stale: is_stale(&overview, now),
+    }))
 }
 
 /// The one address of a key.

@@ -1,0 +1,308 @@
+//! A payment as the API shows it.
+
+use bitcoin::{Script, Transaction, consensus, hex::DisplayHex};
+use mpc_wallet_core::NodeId;
+use serde::Serialize;
+use serde_json::Number;
+use utoipa::ToSchema;
+
+use crate::{
+    read::{PresignatureRow, TransactionDetail, TransactionRow, TransitionRow, VoteRow},
+    rest::{
+        address,
+        schema::{Links, StateName, WalletType},
+        state::ApiOptions,
+    },
+    units::{fee_rate_to_decimal, rfc3339},
+};
+
+/// A payment as lists show it.
+#[derive(Serialize, ToSchema)]
+#[schema(as = TransactionSummary)]
+pub(in crate::rest) struct Summary {
+    /// The Bitcoin txid, known from the beginning.
+    #[schema(pattern = "^[0-9a-f]{64}$")]
+    pub(super) txid: String,
+    state: StateName,
+    /// Why it is where it is; the vocabulary may grow.
+    #[schema(examples("awaiting_votes", "in_mempool"))]
+    sub_status: String,
+    /// The wallet that pays.
+    #[schema(value_type = WalletType)]
+    r#type: String,
+    /// Address, or the script in hexadecimal digits where no address names it.
+    recipient: String,
+    /// What the recipient gets.
+    amount_sats: u64,
+    /// What the miners get.
+    fee_sats: u64,
+    /// The payer's own reference.
+    #[schema(required)]
+    metadata: Option<String>,
+    /// The node that proposed it.
+    proposed_by: u16,
+    /// What the members vote on.
+    #[schema(pattern = "^[0-9a-f]{64}$")]
+    digest: String,
+    /// Blocks on top of and including its own.
+    confirmations: u32,
+    /// So many make it `confirmed`.
+    confirmations_required: u32,
+    #[schema(required)]
+    block: Option<Block>,
+    /// The payment that this one replaces.
+    #[schema(required)]
+    replaces: Option<String>,
+    /// The payment that replaces this one.
+    #[schema(required)]
+    replaced_by: Option<String>,
+    #[schema(format = DateTime)]
+    created_at: String,
+    #[schema(format = DateTime)]
+    updated_at: String,
+    /// No vote counts after this.
+    #[schema(format = DateTime)]
+    expires_at: String,
+    links: Links,
+}
+
+/// The block that holds it.
+#[derive(Serialize, ToSchema)]
+struct Block {
+    height: u32,
+    #[schema(pattern = "^[0-9a-f]{64}$")]
+    hash: String,
+}
+
+/// A payment with its story.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Transaction)]
+pub(in crate::rest) struct Detail {
+    #[serde(flatten)]
+    summary: Summary,
+    votes: Vec<Vote>,
+    vote_count: VoteCount,
+    /// States it passed, in order.
+    timeline: Vec<Transition>,
+    /// One-time values that this node has used for it, the first used first.
+    presignatures: Vec<Presignature>,
+    /// Consensus encoding without witnesses, hexadecimal digits.
+    unsigned_tx: String,
+    /// Consensus encoding with witnesses, as soon as it is signed.
+    #[schema(required)]
+    signed_tx: Option<String>,
+    /// Virtual bytes, as soon as it is signed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    vsize: Option<u64>,
+    /// Satoshis for each virtual byte, as soon as it is signed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<f64>)]
+    fee_rate_sat_vb: Option<Number>,
+    /// Coins spent, read from the transaction's own bytes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    inputs: Option<Vec<Input>>,
+    /// Where the money goes, read from the transaction's own bytes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    outputs: Option<Vec<Output>>,
+}
+
+/// How the vote stands.
+#[derive(Serialize, ToSchema)]
+struct VoteCount {
+    required: u16,
+    total: usize,
+    approved: usize,
+    rejected: usize,
+    /// Members that have not voted, as far as this node has heard.
+    missing: Vec<u16>,
+}
+
+/// One member's vote.
+#[derive(Serialize, ToSchema)]
+struct Vote {
+    node_id: u16,
+    round: u32,
+    approve: bool,
+    /// Why not.
+    #[schema(required)]
+    reason: Option<String>,
+    /// BIP-340, hexadecimal digits.
+    signature: String,
+    #[schema(format = DateTime)]
+    received_at: String,
+}
+
+/// One change of state or of its reason.
+#[derive(Serialize, ToSchema)]
+struct Transition {
+    /// `null` for the first.
+    #[schema(required)]
+    from: Option<StateName>,
+    to: StateName,
+    sub_status: String,
+    cause: String,
+    #[schema(format = DateTime)]
+    at: String,
+}
+
+/// One presignature or set of nonces at its end.
+#[derive(Serialize, ToSchema)]
+struct Presignature {
+    id: String,
+    protocol: String,
+    generation_time_ms: u64,
+    #[schema(format = DateTime)]
+    generated_at: String,
+    #[schema(format = DateTime)]
+    used_at: String,
+}
+
+/// A coin that is spent.
+#[derive(Serialize, ToSchema)]
+struct Input {
+    /// `txid:index`
+    outpoint: String,
+}
+
+/// A coin that is made.
+#[derive(Serialize, ToSchema)]
+struct Output {
+    /// Address, or the script in hexadecimal digits where no address names it.
+    address: String,
+    amount_sats: u64,
+    /// `recipient` or `change`
+    #[schema(value_type = String, pattern = "^(recipient|change)$")]
+    kind: &'static str,
+}
+
+impl Summary {
+    pub(super) fn of(row: &TransactionRow, options: &ApiOptions) -> Self {
+        Self {
+            txid: row.txid.clone(),
+            state: StateName(row.state),
+            sub_status: row.sub_status.clone(),
+            r#type: row.scheme.clone(),
+            recipient: address::show(Script::from_bytes(&row.recipient_script), options.network),
+            amount_sats: row.amount_sats,
+            fee_sats: row.fee_sats,
+            metadata: row.metadata.clone(),
+            proposed_by: row.origin.get(),
+            digest: row.digest.clone(),
+            confirmations: row.confirmations,
+            confirmations_required: options.confirmations_required,
+            block: row.block_hash.clone().zip(row.block_height).map(|(hash, height)| Block { height, hash }),
+            replaces: None,
+            replaced_by: None,
+            created_at: rfc3339(row.created_at),
+            updated_at: rfc3339(row.updated_at),
+            expires_at: rfc3339(row.expires_at),
+            links: links(&row.txid),
+        }
+    }
+}
+
+impl Detail {
+    pub(super) fn of(
+        detail: &TransactionDetail,
+        members: &[NodeId],
+        threshold: u16,
+        options: &ApiOptions,
+    ) -> Self {
+        let row = &detail.row;
+        let signed = row.signed_tx.as_deref().and_then(decode);
+        let vsize = signed.as_ref().map(|tx| u64::try_from(tx.vsize()).unwrap_or(u64::MAX));
+        let fee_rate_sat_vb = vsize.and_then(|vsize| fee_rate(row.fee_sats, vsize));
+        // Read from its own bytes, not from what was said about it.
+        let decoded = signed.or_else(|| decode(&row.unsigned_tx));
+        Self {
+            summary: Summary::of(row, options),
+            votes: detail.votes.iter().map(vote).collect(),
+            vote_count: vote_count(&detail.votes, members, threshold),
+            timeline: detail.timeline.iter().map(transition).collect(),
+            presignatures: detail.presignatures.iter().map(presignature).collect(),
+            unsigned_tx: row.unsigned_tx.to_lower_hex_string(),
+            signed_tx: row.signed_tx.as_ref().map(|bytes| bytes.to_lower_hex_string()),
+            vsize,
+            fee_rate_sat_vb,
+            inputs: decoded.as_ref().map(inputs),
+            outputs: decoded.as_ref().map(|tx| outputs(tx, row, options)),
+        }
+    }
+}
+
+/// The path of a payment.
+pub(super) fn path_of(txid: &str) -> String {
+    format!("/api/v1/transactions/{txid}")
+}
+
+pub(super) fn links(txid: &str) -> Links {
+    Links { this: path_of(txid) }
+}
+
+fn decode(bytes: &[u8]) -> Option<Transaction> {
+    consensus::deserialize(bytes).ok()
+}
+
+fn fee_rate(fee_sats: u64, vsize: u64) -> Option<Number> {
+    fee_rate_to_decimal(fee_sats.saturating_mul(1_000).checked_div(vsize)?).parse().ok()
+}
+
+fn inputs(tx: &Transaction) -> Vec<Input> {
+    tx.input.iter().map(|input| Input { outpoint: input.previous_output.to_string() }).collect()
+}
+
+fn outputs(tx: &Transaction, row: &TransactionRow, options: &ApiOptions) -> Vec<Output> {
+    let output = |output: &bitcoin::TxOut| {
+        let pays = output.script_pubkey.as_bytes() == row.recipient_script.as_slice()
+            && output.value.to_sat() == row.amount_sats;
+        Output {
+            address: address::show(&output.script_pubkey, options.network),
+            amount_sats: output.value.to_sat(),
+            kind: if pays { "recipient" } else { "change" },
+        }
+    };
+    tx.output.iter().map(output).collect()
+}
+
+fn vote_count(votes: &[VoteRow], members: &[NodeId], required: u16) -> VoteCount {
+    let approved = votes.iter().filter(|vote| vote.approve).count();
+    let voted = |node: &NodeId| votes.iter().any(|vote| vote.node == *node);
+    VoteCount {
+        required,
+        total: members.len(),
+        approved,
+        rejected: votes.len() - approved,
+        missing: members.iter().filter(|node| !voted(node)).map(|node| node.get()).collect(),
+    }
+}
+
+fn vote(vote: &VoteRow) -> Vote {
+    Vote {
+        node_id: vote.node.get(),
+        round: vote.round,
+        approve: vote.approve,
+        reason: vote.reason.clone(),
+        signature: vote.signature.clone(),
+        received_at: rfc3339(vote.received_at),
+    }
+}
+
+fn transition(step: &TransitionRow) -> Transition {
+    Transition {
+        from: step.from.map(StateName),
+        to: StateName(step.to),
+        sub_status: step.sub_status.clone(),
+        cause: step.cause.clone(),
+        at: rfc3339(step.at),
+    }
+}
+
+fn presignature(used: &PresignatureRow) -> Presignature {
+    Presignature {
+        id: used.id.clone(),
+        protocol: used.protocol.clone(),
+        generation_time_ms: used.generation_time.0,
+        generated_at: rfc3339(used.generated_at),
+        used_at: rfc3339(used.used_at),
+    }
+}

@@ -1,0 +1,263 @@
+//! Payments: propose one, list them, follow one.
+
+mod document;
+
+use axum::{
+    Json,
+    body::Body,
+    extract::{Path, State},
+    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use bitcoin::Txid;
+use mpc_wallet_core::{
+    step::{Command, Outcome, PaymentRequest},
+    tx::State as TxState,
+};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::{
+    address,
+    payment::{self, NewPayment},
+    problem::Problem,
+    query::{Parameters, parse_txid},
+    schema::{Links, Page, StateName, WalletType},
+    state::ApiState,
+};
+use crate::{
+    read::{Filter, TransactionDetail},
+    units::rfc3339,
+};
+use document::{Detail, Summary, links, path_of};
+
+const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
+
+/// What a proposal is answered with.
+#[derive(Serialize, ToSchema)]
+#[serde(untagged)]
+enum Created {
+    /// The payment as lists show it.
+    Proposed(Box<Summary>),
+    /// As much as is known of a payment that stands but could not be read back.
+    Unread(Unread),
+}
+
+#[derive(Serialize, ToSchema)]
+#[schema(as = UnreadTransaction)]
+struct Unread {
+    #[schema(pattern = "^[0-9a-f]{64}$")]
+    txid: String,
+    state: StateName,
+    r#type: WalletType,
+    recipient: String,
+    amount_sats: u64,
+    /// Not known.
+    #[schema(schema_with = null)]
+    fee_sats: (),
+    #[schema(required)]
+    metadata: Option<String>,
+    #[schema(format = DateTime)]
+    created_at: String,
+    links: Links,
+}
+
+/// Proposes a payment
+///
+/// Every member checks it for itself and votes. The answer comes as soon as this node has it on disk; follow it at
+/// `links.self`. With an `Idempotency-Key` the same request may be repeated at any node: it is paid once.
+#[utoipa::path(
+    post,
+    path = "/api/v1/transactions",
+    tag = "transactions",
+    params(("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 255, pattern = r#"^[!#-\[\]-~]+$"#,
+        description = "Names the payment, for ever and at every node: the same key with the same request is answered with the same payment, with another request by 422.")),
+    request_body = NewPayment,
+    responses(
+        (status = 201, description = "Proposed, or proposed before with the same key.", body = Created,
+            headers(("Location" = String, description = "The payment's path."),
+                ("Idempotency-Replayed" = Option<String>, description = "`true` if an earlier request proposed it."))),
+        (status = 403, description = "The policy of this cluster forbids it."),
+        (status = 409, description = "The wallet has no key yet, or a request with the same key is under way."),
+    ),
+)]
+pub(super) async fn create(
+    State(state): State<ApiState>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Problem> {
+    let payment = payment::read(&headers, body, state.options()).await?;
+    match state.node().command(Command::Pay(payment.clone())).await? {
+        Outcome::Proposed { txid, replayed } => created(&state, txid, replayed, &payment).await,
+        Outcome::Refused(refusal) => Err(refusal.into()),
+        Outcome::KeygenStarted { .. } | Outcome::PresigningOrdered { .. } => Err(Problem::internal()),
+    }
+}
+
+async fn created(
+    state: &ApiState,
+    txid: Txid,
+    replayed: bool,
+    payment: &PaymentRequest,
+) -> Result<Response, Problem> {
+    let id = txid.to_string();
+    let asked = id.clone();
+    // The payment stands whether or not its row can be read: a client must not think that it failed.
+    let row = state.read(move |queries| queries.transaction(&asked)).await.ok().flatten();
+    let document = match row {
+        Some(detail) => Created::Proposed(Box::new(Summary::of(&detail.row, state.options()))),
+        None => Created::Unread(unread(state, &id, payment)),
+    };
+    let mut response = (StatusCode::CREATED, Json(document)).into_response();
+    if let Ok(location) = HeaderValue::from_str(&path_of(&id)) {
+        response.headers_mut().insert(header::LOCATION, location);
+    }
+    if replayed {
+        response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
+    }
+    Ok(response)
+}
+
+fn unread(state: &ApiState, txid: &str, payment: &PaymentRequest) -> Unread {
+    let (_, now) = state.present();
+    Unread {
+        txid: txid.to_owned(),
+        state: StateName(TxState::Pending),
+        r#type: WalletType(payment.scheme),
+        recipient: address::show(&payment.recipient, state.options().network),
+        amount_sats: payment.amount.to_sat(),
+        fee_sats: (),
+        metadata: payment.metadata.clone(),
+        created_at: rfc3339(now),
+        links: links(txid),
+    }
+}
+
+/// Lists payments, newest first
+#[utoipa::path(
+    get,
+    path = "/api/v1/transactions",
+    tag = "transactions",
+    params(
+        ("limit" = Option<u16>, Query, minimum = 1, maximum = 200, description = "Most items; 50 if not given."),
+        ("cursor" = Option<i64>, Query, description = "A `next_cursor` of this list."),
+        ("state" = Option<Vec<StateName>>, Query, explode = false, description = "Only payments in one of these states, separated by commas."),
+        ("type" = Option<WalletType>, Query, description = "Only payments of this wallet."),
+    ),
+    responses((status = 200, description = "One page.", body = Page<Summary>)),
+)]
+pub(super) async fn list(
+    State(state): State<ApiState>,
+    mut parameters: Parameters,
+) -> Result<Json<Page<Summary>>, Problem> {
+    let page = parameters.page()?;
+    let states = match parameters.take("state")? {
+        None => Vec::new(),
+        Some(names) => names.split(',').map(parse_state).collect::<Result<_, _>>()?,
+    };
+    let scheme = parameters.scheme()?;
+    parameters.finish()?;
+    let filter = Filter { states, scheme, before: page.before, limit: page.probe() };
+    let mut rows = state.read(move |queries| queries.transactions(&filter)).await?;
+    let next_cursor = page.cut(&mut rows, |row| row.sequence);
+    let items = rows.iter().map(|row| Summary::of(row, state.options())).collect();
+    Ok(Json(Page { items, next_cursor }))
+}
+
+fn parse_state(name: &str) -> Result<TxState, Problem> {
+    TxState::ALL.into_iter().find(|state| state.name() == name).ok_or_else(|| {
+        let known = TxState::ALL.map(TxState::name).join(", ");
+        Problem::bad_parameter("state", format!("\"{name}\" is not a state; the states are {known}"))
+    })
+}
+
+/// Shows a payment with its story
+#[utoipa::path(
+    get,
+    path = "/api/v1/transactions/{txid}",
+    tag = "transactions",
+    params(("txid" = String, Path, pattern = "^[0-9a-fA-F]{64}$")),
+    responses(
+        (status = 200, description = "The payment.", body = Detail),
+        (status = 404, description = "No payment of this cluster, as far as this node knows."),
+    ),
+)]
+pub(super) async fn one(
+    State(state): State<ApiState>,
+    Path(txid): Path<String>,
+    parameters: Parameters,
+) -> Result<Json<Detail>, Problem> {
+    parameters.finish()?;
+    let detail = find(&state, &txid).await?;
+    let (overview, _) = state.present();
+    let members: Vec<_> = overview.members.iter().map(|member| member.node).collect();
+    Ok(Json(Detail::of(&detail, &members, overview.threshold, state.options())))
+}
+
+/// Approves a payment that waits for a person
+#[utoipa::path(
+    post,
+    path = "/api/v1/transactions/{txid}/approve",
+    tag = "transactions",
+    params(("txid" = String, Path, pattern = "^[0-9a-fA-F]{64}$")),
+    responses(
+        (status = 404, description = "No payment of this cluster, as far as this node knows."),
+        (status = 409, description = "No person is asked."),
+    ),
+)]
+pub(super) async fn approve(
+    State(state): State<ApiState>,
+    Path(txid): Path<String>,
+) -> Result<Json<Detail>, Problem> {
+    decide(&state, &txid).await
+}
+
+/// Rejects a payment that waits for a person
+#[utoipa::path(
+    post,
+    path = "/api/v1/transactions/{txid}/reject",
+    tag = "transactions",
+    params(("txid" = String, Path, pattern = "^[0-9a-fA-F]{64}$")),
+    responses(
+        (status = 404, description = "No payment of this cluster, as far as this node knows."),
+        (status = 409, description = "No person is asked."),
+    ),
+)]
+pub(super) async fn reject(
+    State(state): State<ApiState>,
+    Path(txid): Path<String>,
+) -> Result<Json<Detail>, Problem> {
+    decide(&state, &txid).await
+}
+
+/// The members' policies decide alone, so there is no decision for a person to make.
+async fn decide(state: &ApiState, txid: &str) -> Result<Json<Detail>, Problem> {
+    let detail = find(state, txid).await?;
+    Err(Problem::new(
+        StatusCode::CONFLICT,
+        "approval_not_required",
+        format!(
+            "This cluster's policy asks no person: every node votes by its own rules. The transaction is {}.",
+            detail.row.state
+        ),
+    )
+    .with("state", detail.row.state.name()))
+}
+
+async fn find(state: &ApiState, txid: &str) -> Result<TransactionDetail, Problem> {
+    let txid = parse_txid(txid)?;
+    let asked = txid.clone();
+    let found = state.read(move |queries| queries.transaction(&asked)).await?;
+    found.ok_or_else(|| {
+        Problem::new(
+            StatusCode::NOT_FOUND,
+            "not_found",
+            format!("This node knows no transaction {txid}; it lists payments of this cluster only."),
+        )
+    })
+}
+
+/// The schema of what is always `null`.
+fn null() -> utoipa::openapi::schema::Object {
+    utoipa::openapi::ObjectBuilder::new().schema_type(utoipa::openapi::Type::Null).build()
+}
