@@ -14,6 +14,12 @@ require_programs openssl:openssl '/usr/lib/postgresql/*/bin/initdb:postgresql'
 require_etcd
 # A browser for the dashboard's suite.
 require_programs chromium:chromium chromedriver:chromium-driver
+# A tester for the API's, and what Debian's Python lacks to install it.
+require_programs python3:python3
+python3 -c 'import ensurepip' 2>/dev/null || install_packages python3-venv
+schemathesis=${XDG_CACHE_HOME:-$HOME/.cache}/mpc-wallet/schemathesis
+scripts/install-schemathesis.sh "$schemathesis"
+export MPC_WALLET_SCHEMATHESIS=$schemathesis/bin/schemathesis
 require_cargo
 
 step "format"

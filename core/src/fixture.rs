@@ -51,6 +51,7 @@ pub(crate) fn proposal(cluster: &Cluster, number: u8, coins: &[u8]) -> Proposal 
         },
         prevouts: vec![Prevout { value: Amount::from_sat(20_000), script: ScriptBuf::new() }; coins.len()],
         metadata: None,
+        external_id: None,
         created_at: Timestamp(1),
         expires_at: Timestamp(1_000),
     }

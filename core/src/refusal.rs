@@ -68,18 +68,26 @@ pub enum Refusal {
         /// Transactions allowed.
         limit: usize,
     },
-    /// The idempotency key was used for another payment.
-    #[error("this idempotency key belongs to another request (transaction {txid})")]
+    /// The idempotency key or the external id was used for another payment.
+    #[error("this idempotency key or external id belongs to another request (transaction {txid})")]
     KeyReused {
         /// What it was used for.
         txid: Txid,
     },
     /// The first request with this idempotency key has not been answered yet.
-    #[error("the first request with this idempotency key is still in progress")]
+    #[error("the first request with this idempotency key or external id is still in progress")]
     InProgress,
     /// Metadata too long.
     #[error("metadata has {size} bytes, at most {limit} are kept")]
     MetadataTooLong {
+        /// Given.
+        size: usize,
+        /// Allowed.
+        limit: usize,
+    },
+    /// External id too long.
+    #[error("external_id has {size} bytes, at most {limit} are kept")]
+    ExternalIdTooLong {
         /// Given.
         size: usize,
         /// Allowed.
@@ -149,6 +157,7 @@ impl Refusal {
             Self::KeyReused { .. } => "idempotency_key_reused",
             Self::InProgress => "idempotency_in_progress",
             Self::MetadataTooLong { .. } => "metadata_too_long",
+            Self::ExternalIdTooLong { .. } => "external_id_too_long",
             Self::KeygenRunning(_) => "keygen_running",
             Self::KeyExists(_) => "key_exists",
             Self::NotEveryoneOnline { .. } => "not_everyone_online",

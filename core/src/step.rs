@@ -97,6 +97,9 @@ pub struct PaymentRequest {
     pub fee_rate: Option<u64>,
     /// The payer's own reference.
     pub metadata: Option<String>,
+    /// The payer's name of the payment, for good; it makes the payment the same as `idempotency_key` does, which then is not
+    /// looked at. At most [`MAX_EXTERNAL_ID_BYTES`](crate::tx::MAX_EXTERNAL_ID_BYTES).
+    pub external_id: Option<String>,
     /// Same key, same payment, however often and at whichever node it is asked for.
     pub idempotency_key: Option<String>,
 }

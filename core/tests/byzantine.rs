@@ -164,6 +164,7 @@ fn proposal(world: &mut World, coin: OutPoint, claimed: u64, fee: u64) -> Propos
         unsigned_tx: wallet::build(&wallet, &grant, &recipient, amount, &mut world.entropy),
         prevouts: vec![output],
         metadata: None,
+        external_id: None,
         created_at: world.now,
         expires_at: Timestamp(world.now.0 + 3_600_000),
     }
@@ -244,22 +245,37 @@ fn keyed(amount: u64) -> Command {
     Command::Pay(PaymentRequest { idempotency_key: Some("order 4711".to_owned()), ..request })
 }
 
+/// The same, by the name that it keeps.
+fn named(amount: u64) -> Command {
+    let Command::Pay(request) = payment(amount) else { unreachable!("it is a payment") };
+    Command::Pay(PaymentRequest { external_id: Some("order 4711".to_owned()), ..request })
+}
+
 #[test]
 fn an_idempotency_key_names_one_payment_at_every_node() {
+    names_one_payment("mpc-wallet/payment-by-key", keyed);
+}
+
+#[test]
+fn an_external_id_names_one_payment_at_every_node() {
+    names_one_payment("mpc-wallet/payment-by-external-id", named);
+}
+
+fn names_one_payment(tag: &str, ask: fn(u64) -> Command) {
     let mut world = cluster_with_key(Suite::Mock);
-    world.ask(2, keyed(100_000));
+    world.ask(2, ask(100_000));
     world.run_until("a confirmed payment", |world| world.all_have(1, State::Confirmed));
     let Some(Outcome::Proposed { txid, replayed: false }) = world.replies.last().cloned() else {
         panic!("{:?}", world.replies)
     };
     let node = &world.nodes[&NodeId::new(4)];
-    let named = codec::digest("mpc-wallet/payment-by-key", &(node.config().cluster.id(), "order 4711"));
+    let named = codec::digest(tag, &(node.config().cluster.id(), "order 4711"));
     assert_eq!(node.state().serving(PaymentId::from_bytes(named)), Some(txid));
     for (desc, node, amount) in
         [("the same node", 2, 100_000), ("another node", 4, 100_000), ("another body", 4, 1_000)]
     {
         let before = world.replies.len();
-        world.ask(node, keyed(amount));
+        world.ask(node, ask(amount));
         world.run_until("a reply", |world| world.replies.len() > before);
         match (world.replies.last().unwrap(), amount) {
             (Outcome::Proposed { txid: again, replayed: true }, 100_000) => {

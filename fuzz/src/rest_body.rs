@@ -24,7 +24,7 @@ use mpc_wallet_core::{
 };
 use mpc_wallet_shell::{
     handle::{self, NodeHandle},
-    read::{Filter, Queries, ReadError, TransactionDetail, TransactionRow, ViolationRow},
+    read::{AuditRow, Filter, Queries, ReadError, TransactionDetail, TransactionRow, ViolationRow},
     rest::{ApiOptions, ApiState, router},
 };
 use serde_json::Value;
@@ -60,6 +60,10 @@ impl Queries for Blank {
     }
 
     fn violations(&self, _: Option<i64>, _: usize) -> Result<Vec<ViolationRow>, ReadError> {
+        Ok(Vec::new())
+    }
+
+    fn audit(&self, _: NodeId, _: Option<i64>, _: usize) -> Result<Vec<AuditRow>, ReadError> {
         Ok(Vec::new())
     }
 }

@@ -29,6 +29,8 @@ pub struct TransactionRow {
     pub fee_sats: u64,
     /// The payer's own reference.
     pub metadata: Option<String>,
+    /// The payer's name of the payment, for good.
+    pub external_id: Option<String>,
     /// The node that proposed it.
     pub origin: NodeId,
     /// Digest voted on, hex.
@@ -130,6 +132,23 @@ pub struct ViolationRow {
     pub detected_at: Timestamp,
 }
 
+/// One fact of the journal, for people.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AuditRow {
+    /// Its place in the journal; the cursor of lists.
+    pub sequence: i64,
+    /// `state_changed`, …
+    pub event: &'static str,
+    /// Whose act it was.
+    pub node: NodeId,
+    /// Transaction concerned, hex.
+    pub txid: Option<String>,
+    /// By event.
+    pub details: serde_json::Map<String, serde_json::Value>,
+    /// When this node learned it.
+    pub at: Timestamp,
+}
+
 /// Which transactions to list.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Filter {
@@ -137,6 +156,8 @@ pub struct Filter {
     pub states: Vec<State>,
     /// Only from the wallets of this kind; `None` is all.
     pub scheme: Option<Scheme>,
+    /// Only for the payment of this name; `None` is all.
+    pub external_id: Option<String>,
     /// Continue after (below) this sequence; newest first.
     pub before: Option<i64>,
     /// At most so many.
@@ -165,4 +186,9 @@ pub trait Queries: Send + Sync + 'static {
     /// # Errors
     /// [`ReadError`] if the database fails.
     fn violations(&self, before: Option<i64>, limit: usize) -> Result<Vec<ViolationRow>, ReadError>;
+    /// Facts of the journal of `me`, newest first, at most `limit`, below position `before`.
+    ///
+    /// # Errors
+    /// [`ReadError`] if the database fails or a record does not decode.
+    fn audit(&self, me: NodeId, before: Option<i64>, limit: usize) -> Result<Vec<AuditRow>, ReadError>;
 }

@@ -74,6 +74,7 @@ fn payment(amount: u64) -> Proposal {
         },
         prevouts: vec![Prevout { value: Amount::from_sat(amount + 321), script: ScriptBuf::new() }],
         metadata: Some(format!("invoice {amount}")),
+        external_id: Some(format!("order-{amount}")),
         created_at: Timestamp(1_000),
         expires_at: Timestamp(90_000),
     }
@@ -365,6 +366,7 @@ async fn a_transaction_shows_its_votes_and_the_states_it_passed() {
     assert_eq!((row.created_at, row.expires_at), (Timestamp(1_000), Timestamp(90_000)));
     assert_eq!(row.updated_at, Timestamp(3_000));
     assert_eq!((row.scheme.as_str(), row.metadata.as_deref()), ("taproot", Some("invoice 10000")));
+    assert_eq!(row.external_id.as_deref(), Some("order-10000"));
     assert_eq!(row.digest, proposal.digest().to_string());
     assert_eq!(row.recipient_script, proposal.recipient.as_bytes());
     assert_eq!(row.unsigned_tx, bitcoin::consensus::serialize(&proposal.unsigned_tx));
@@ -502,7 +504,7 @@ async fn lists_page_through_everything_once_newest_first_in_any_choice_of_states
         let mut seen = Vec::new();
         let mut before = None;
         loop {
-            let filter = Filter { states: states.clone(), scheme, before, limit: 4 };
+            let filter = Filter { states: states.clone(), scheme, external_id: None, before, limit: 4 };
             let page = read.transactions(&filter).unwrap();
             assert!(page.len() <= 4);
             let Some(last) = page.last() else { break };
@@ -512,6 +514,47 @@ async fn lists_page_through_everything_once_newest_first_in_any_choice_of_states
         assert_eq!(seen, expected, "{states:?} {scheme:?}");
     }
     assert!(read.transactions(&Filter::default()).unwrap().is_empty(), "a limit of nothing");
+    let name =
+        |amount: u64| Filter { external_id: Some(format!("order-{amount}")), limit: 4, ..Filter::default() };
+    let named = read.transactions(&name(newest_first[1])).unwrap();
+    assert_eq!(named.iter().map(|row| row.amount_sats).collect::<Vec<_>>(), [newest_first[1]]);
+    assert!(read.transactions(&name(1)).unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn the_trail_tells_every_fact_but_bookkeeping_newest_first() {
+    let dir = TempDir::new().unwrap();
+    let (mut store, _) = open(dir.path());
+    let records = life(10_000);
+    let told = records.len();
+    store.append(records).await.unwrap();
+    let bookkeeping = Fact::Synced { peer: NodeId::new(2), position: LogIndex(7) };
+    store.append(vec![at(9_000, bookkeeping), at(9_001, Fact::Booted { boot: BootId(2) })]).await.unwrap();
+
+    let read = store.read_model().unwrap();
+    let mut trail = Vec::new();
+    let mut before = None;
+    loop {
+        let page = read.audit(NodeId::new(1), before, 3).unwrap();
+        let Some(last) = page.last() else { break };
+        before = Some(last.sequence);
+        trail.extend(page);
+    }
+    assert_eq!(trail.len(), told + 1);
+    assert!(trail.is_sorted_by(|newer, older| newer.sequence > older.sequence));
+    assert_eq!(
+        (trail[0].event, trail[0].node, trail[0].at),
+        ("node_started", NodeId::new(1), Timestamp(9_001))
+    );
+    let proposed = trail.last().unwrap();
+    assert_eq!((proposed.event, proposed.node), ("transaction_proposed", NodeId::new(4)));
+    assert_eq!(proposed.txid, Some(payment(10_000).txid().to_string()));
+    let refused =
+        trail.iter().find(|row| row.event == "vote_received" && row.node == NodeId::new(2)).unwrap();
+    assert_eq!(refused.details["approve"], false);
+    let votes = read.transaction(proposed.txid.as_ref().unwrap()).unwrap().unwrap().votes;
+    let told = format!("{trail:?}");
+    assert!(votes.len() > 1 && votes.iter().all(|vote| !told.contains(&vote.signature)));
 }
 
 #[test]

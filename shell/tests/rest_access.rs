@@ -42,6 +42,8 @@ fn routes() -> Vec<(&'static str, String, Option<Role>)> {
         ("GET", path("/api/v1/dkg"), read),
         ("GET", path("/api/v1/presignatures"), read),
         ("GET", path("/api/v1/violations"), read),
+        ("GET", path("/api/v1/audit"), read),
+        ("GET", path("/api/v1/openapi.json"), read),
         ("POST", path("/api/v1/transactions"), Some(Role::Initiator)),
         ("POST", of("/approve"), Some(Role::Approver)),
         ("POST", of("/reject"), Some(Role::Approver)),
@@ -53,6 +55,25 @@ fn routes() -> Vec<(&'static str, String, Option<Role>)> {
         ("DELETE", path("/api/v1/violations"), Some(Role::Admin)),
         ("PUT", path("/health"), Some(Role::Admin)),
     ]
+}
+
+/// The routes that describe themselves are all in [`routes`], and say the role that it names.
+#[tokio::test]
+async fn the_description_names_the_same_roles() {
+    let world = world();
+    let bearer = format!("Bearer {}", world.tokens[0].1.reveal());
+    let described = send(&world.node, "GET", "/api/v1/openapi.json", Some(&bearer)).await.json;
+    for (path, item) in described["paths"].as_object().unwrap() {
+        let path = path.replace("{txid}", &txid_of(1));
+        for (method, operation) in item.as_object().unwrap() {
+            let method = method.to_uppercase();
+            let known = routes().into_iter().find(|(known, route, _)| *known == method && *route == path);
+            let (_, _, role) = known.unwrap_or_else(|| panic!("{method} {path} is tried with no role"));
+            let says = operation["description"].as_str().unwrap_or_default();
+            let asks = role.map(|role| format!("Asks for the role {}.", role.name())).unwrap_or_default();
+            assert!(says.ends_with(&asks), "{method} {path}: {says}");
+        }
+    }
 }
 
 struct World {

@@ -27,7 +27,7 @@ use crate::{
     sometimes,
     step::{Command, Effect, Outcome, PaymentRequest},
     time::{Millis, Timestamp},
-    tx::Proposal,
+    tx::{self, MAX_EXTERNAL_ID_BYTES, Proposal},
     wallet,
 };
 
@@ -113,9 +113,12 @@ impl Node {
         self.ask_for_coins(payment);
     }
 
-    /// The same idempotency key names the same payment at every node of the cluster.
+    /// The same external id, or the same idempotency key, names the same payment at every node of the cluster.
     fn name_payment(&self, request: &PaymentRequest, entropy: &mut dyn CryptoRngCore) -> PaymentId {
         let cluster = self.config.cluster.id();
+        if let Some(id) = &request.external_id {
+            return tx::named_payment(cluster, id);
+        }
         PaymentId::from_bytes(match &request.idempotency_key {
             Some(key) if !mutant!(IdempotencyKeyIgnored) => {
                 codec::digest("mpc-wallet/payment-by-key", &(cluster, key))
@@ -153,6 +156,10 @@ impl Node {
         let size = request.metadata.as_ref().map_or(0, String::len);
         if size > limits.metadata_bytes {
             return refuse(Refusal::MetadataTooLong { size, limit: limits.metadata_bytes });
+        }
+        let size = request.external_id.as_ref().map_or(0, String::len);
+        if size > MAX_EXTERNAL_ID_BYTES {
+            return refuse(Refusal::ExternalIdTooLong { size, limit: MAX_EXTERNAL_ID_BYTES });
         }
         if self.wallet(request.scheme).is_none() {
             return refuse(Refusal::NoKey(request.scheme));
@@ -381,6 +388,7 @@ impl Node {
             unsigned_tx,
             prevouts: grant.inputs.into_iter().map(|coin| coin.output).collect(),
             metadata: request.metadata.clone(),
+            external_id: request.external_id.clone(),
             created_at: self.now,
             expires_at: self.now.plus(self.config.timing.proposal_life),
         };

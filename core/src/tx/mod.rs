@@ -4,4 +4,4 @@ mod lifecycle;
 mod proposal;
 
 pub use lifecycle::{IllegalTransition, State, SubStatus};
-pub use proposal::{Prevout, Proposal, SignedProposal};
+pub use proposal::{MAX_EXTERNAL_ID_BYTES, Prevout, Proposal, SignedProposal, named_payment};

@@ -17,6 +17,9 @@ const MAX_OUTPUTS: usize = 2;
 /// Longest script of a standard output (P2WSH and P2TR have 34 bytes, P2PKH 25), with room.
 const MAX_SCRIPT_BYTES: usize = 64;
 
+/// Longest name that a payer may give to a payment, in bytes.
+pub const MAX_EXTERNAL_ID_BYTES: usize = 64;
+
 /// The year 9999: no proposal lives longer, and every database and calendar can say it.
 const LATEST: Timestamp = Timestamp(253_402_300_799_000);
 
@@ -45,10 +48,18 @@ pub struct Proposal {
     pub prevouts: Vec<Prevout>,
     /// The payer's own reference.
     pub metadata: Option<String>,
+    /// The payer's name of the payment, given once and for good; then [`Self::payment`] follows from it.
+    pub external_id: Option<String>,
     /// When the origin made it, by its clock.
     pub created_at: Timestamp,
     /// No vote is cast after this moment.
     pub expires_at: Timestamp,
+}
+
+/// The one payment of a cluster that a payer has given this name.
+#[must_use]
+pub fn named_payment(cluster: ClusterId, external_id: &str) -> PaymentId {
+    PaymentId::from_bytes(codec::digest("mpc-wallet/payment-by-external-id", &(cluster, external_id)))
 }
 
 /// An output to be spent, as [`TxOut`] in a form that travels.
@@ -106,8 +117,16 @@ impl Proposal {
             && amounts.chain([self.amount, self.fee]).all(|amount| amount <= Amount::MAX_MONEY)
             && scripts.chain([&self.recipient]).all(|script| script.len() <= MAX_SCRIPT_BYTES)
             && self.metadata.as_ref().is_none_or(|metadata| metadata.len() <= limits.metadata_bytes)
+            && self.is_truly_named()
             && self.created_at <= LATEST
             && self.expires_at <= LATEST
+    }
+
+    /// Whether the name that the payer gave, if any, is this payment's.
+    fn is_truly_named(&self) -> bool {
+        self.external_id.as_ref().is_none_or(|id| {
+            (1..=MAX_EXTERNAL_ID_BYTES).contains(&id.len()) && self.payment == named_payment(self.cluster, id)
+        })
     }
 
     /// The coins it spends.
@@ -119,5 +138,29 @@ impl Proposal {
     #[must_use]
     pub fn spent_outputs(&self) -> Vec<TxOut> {
         self.prevouts.iter().map(TxOut::from).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture::{cluster, proposal};
+
+    #[test]
+    fn a_name_is_the_payments_or_there_is_no_proposal() {
+        let cluster = cluster(5, 4);
+        let named = |id: &str, payment: &str| {
+            let mut proposal = proposal(&cluster, 1, &[1]);
+            proposal.external_id = Some(id.to_owned());
+            proposal.payment = named_payment(cluster.id(), payment);
+            proposal.is_admissible(&Limits::default())
+        };
+        assert!(named("order-17", "order-17"));
+        assert!(!named("order-17", "order-18"));
+        let longest = "x".repeat(MAX_EXTERNAL_ID_BYTES);
+        assert!(named(&longest, &longest));
+        for wrong in [String::new(), longest + "x"] {
+            assert!(!named(&wrong, &wrong), "{wrong}");
+        }
     }
 }

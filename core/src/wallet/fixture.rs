@@ -129,6 +129,7 @@ pub(super) fn proposal(scheme: Scheme, values: &[u64], fee: u64, change: u64) ->
         unsigned_tx: build(&wallet(scheme), &grant, &recipient(), amount, &mut entropy),
         prevouts: grant.inputs.into_iter().map(|coin| coin.output).collect(),
         metadata: Some("invoice 17".into()),
+        external_id: None,
         created_at: Timestamp(1),
         expires_at: Timestamp(2),
     }

@@ -93,6 +93,7 @@ pub(crate) fn proposal() -> Proposal {
         unsigned_tx: transaction(Witness::new()),
         prevouts: vec![prevout()],
         metadata: Some("invoice 17".to_owned()),
+        external_id: Some("order-17".to_owned()),
         created_at: Timestamp(1_700_000_000_000),
         expires_at: Timestamp(1_700_086_400_000),
     }

@@ -351,6 +351,7 @@ pub(crate) fn payment(amount: u64) -> Command {
         amount: Amount::from_sat(amount),
         fee_rate: None,
         metadata: None,
+        external_id: None,
         idempotency_key: None,
     })
 }

@@ -28,6 +28,7 @@ mod projection;
 mod read_model;
 mod rows;
 mod schema;
+mod trail;
 mod writer;
 
 pub use outbox::{Outbox, OutboxEntry};

@@ -15,7 +15,7 @@ use mpc_wallet_core::{
 use rusqlite::{Connection, OptionalExtension};
 
 /// Version of the tables and of their meaning; a change of either must change it, and every node then rebuilds.
-pub(super) const VERSION: i64 = 4;
+pub(super) const VERSION: i64 = 5;
 
 /// What makes presignatures ahead of payments.
 const PRESIGNING_PROTOCOL: &str = "cggmp24";
@@ -48,8 +48,10 @@ const TABLES: &str = "
         block_hash TEXT,
         created_at INTEGER NOT NULL,
         updated_at INTEGER NOT NULL,
-        expires_at INTEGER NOT NULL
+        expires_at INTEGER NOT NULL,
+        external_id TEXT
     ) STRICT;
+    CREATE INDEX transactions_by_external_id ON transactions (external_id) WHERE external_id IS NOT NULL;
     CREATE INDEX transactions_by_state ON transactions (state, sequence);
     CREATE INDEX transactions_by_scheme ON transactions (scheme, sequence);
     CREATE INDEX transactions_by_state_and_scheme ON transactions (state, scheme, sequence);
@@ -190,8 +192,9 @@ fn proposed(db: &Connection, place: Place, proposal: &SignedProposal) -> Result<
     let inserted = db
         .prepare_cached(
             "INSERT INTO transactions (sequence, txid, state, sub_status, scheme, recipient_script, amount_sats,
-                 fee_sats, metadata, origin, digest, unsigned_tx, confirmations, created_at, updated_at, expires_at)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, 0, ?13, ?14, ?15)
+                 fee_sats, metadata, origin, digest, unsigned_tx, confirmations, created_at, updated_at, expires_at,
+                 external_id)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, 0, ?13, ?14, ?15, ?16)
              ON CONFLICT (txid) DO NOTHING",
         )?
         .execute(rusqlite::params![
@@ -210,6 +213,7 @@ fn proposed(db: &Connection, place: Place, proposal: &SignedProposal) -> Result<
             millis(body.created_at)?,
             place.time,
             millis(body.expires_at)?,
+            body.external_id,
         ])?;
     // The core ignores a repetition, so there is no second beginning either.
     if inserted == 0 {

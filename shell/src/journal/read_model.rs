@@ -9,14 +9,15 @@ use std::{
     },
 };
 
-use mpc_wallet_core::{Scheme, tx::State};
+use mpc_wallet_core::{NodeId, Scheme, tx::State};
 use rusqlite::{Connection, OpenFlags, OptionalExtension};
 
 use super::{
     rows::{self, transaction_columns},
     schema::BUSY_TIMEOUT,
+    trail,
 };
-use crate::read::{Filter, Queries, ReadError, TransactionDetail, TransactionRow, ViolationRow};
+use crate::read::{AuditRow, Filter, Queries, ReadError, TransactionDetail, TransactionRow, ViolationRow};
 
 /// Queries at once. Each takes well below a millisecond, so a few serve many clients.
 const CONNECTIONS: usize = 4;
@@ -102,6 +103,9 @@ impl Queries for ReadModel {
     }
 
     fn transactions(&self, filter: &Filter) -> Result<Vec<TransactionRow>, ReadError> {
+        if let Some(id) = &filter.external_id {
+            return self.ask(|db| named(db, id, filter));
+        }
         let before = filter.before.unwrap_or(i64::MAX);
         let limit = i64::try_from(filter.limit).unwrap_or(i64::MAX);
         let states: BTreeSet<Option<State>> = if filter.states.is_empty() {
@@ -141,6 +145,29 @@ impl Queries for ReadModel {
             .collect()
         })
     }
+
+    fn audit(&self, me: NodeId, before: Option<i64>, limit: usize) -> Result<Vec<AuditRow>, ReadError> {
+        self.ask(|db| trail::page(db, me, before.unwrap_or(i64::MAX), limit))
+    }
+}
+
+/// The transactions for the one payment of this name, which are few.
+fn named(db: &Connection, external_id: &str, filter: &Filter) -> rusqlite::Result<Vec<TransactionRow>> {
+    let before = filter.before.unwrap_or(i64::MAX);
+    let mut page: Vec<TransactionRow> = db
+        .prepare_cached(concat!(
+            "SELECT ",
+            transaction_columns!(),
+            " FROM transactions WHERE external_id = ?1 AND sequence < ?2 ORDER BY sequence DESC"
+        ))?
+        .query_map((external_id, before), rows::transaction)?
+        .collect::<rusqlite::Result<_>>()?;
+    page.retain(|row| {
+        (filter.states.is_empty() || filter.states.contains(&row.state))
+            && filter.scheme.is_none_or(|scheme| row.scheme == scheme.name())
+    });
+    page.truncate(filter.limit);
+    Ok(page)
 }
 
 /// One walk along the index that fits: the cost is that of the page, whatever the history.

@@ -12,7 +12,8 @@ use crate::read::{PresignatureRow, TransactionRow, TransitionRow, ViolationRow, 
 macro_rules! transaction_columns {
     () => {
         "sequence, txid, state, sub_status, scheme, recipient_script, amount_sats, fee_sats, metadata, origin, \
-         digest, unsigned_tx, signed_tx, confirmations, block_height, block_hash, created_at, updated_at, expires_at"
+         digest, unsigned_tx, signed_tx, confirmations, block_height, block_hash, created_at, updated_at, expires_at, \
+         external_id"
     };
 }
 pub(super) use transaction_columns;
@@ -78,6 +79,7 @@ pub(super) fn transaction(row: &Row<'_>) -> rusqlite::Result<TransactionRow> {
         created_at: time(row, 16)?,
         updated_at: time(row, 17)?,
         expires_at: time(row, 18)?,
+        external_id: row.get(19)?,
     })
 }
 

@@ -10,9 +10,8 @@ use axum::{
     http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header},
     response::{IntoResponse, Response},
 };
-use bitcoin::hashes::{Hash as _, sha256};
 
-use super::{no_route, problem::Problem};
+use super::{etag::Tag, no_route, problem::Problem};
 
 /// No inline script or style, no other origin, no frame around the pages, no form that leaves them. Images may come from
 /// `blob:`, for those that are asked for with an API key.
@@ -85,38 +84,24 @@ static FILES: LazyLock<BTreeMap<&'static str, File>> = LazyLock::new(|| {
 struct File {
     media_type: &'static str,
     content: &'static [u8],
-    tag: String,
+    tag: Tag,
 }
 
 impl File {
     fn new(path: &str, content: &'static [u8]) -> Self {
-        let digest = sha256::Hash::hash(content).to_string();
-        Self { media_type: media_type(path), content, tag: format!("\"{}\"", digest.split_at(16).0) }
+        Self { media_type: media_type(path), content, tag: Tag::of(content) }
     }
 
     fn response(&self, asked: &HeaderMap) -> Response {
-        let mut response = if self.is_known(asked) {
+        let mut response = if self.tag.is_known(asked) {
             StatusCode::NOT_MODIFIED.into_response()
         } else {
             ([(header::CONTENT_TYPE, self.media_type)], self.content).into_response()
         };
         let headers = response.headers_mut();
         headers.extend(guards());
-        if let Ok(tag) = HeaderValue::from_str(&self.tag) {
-            headers.insert(header::ETAG, tag);
-        }
+        self.tag.write(headers);
         response
-    }
-
-    /// Whether the browser has this very content (RFC 9110, 13.1.2).
-    fn is_known(&self, asked: &HeaderMap) -> bool {
-        asked
-            .get_all(header::IF_NONE_MATCH)
-            .into_iter()
-            .filter_map(|value| value.to_str().ok())
-            .flat_map(|list| list.split(','))
-            .map(str::trim)
-            .any(|tag| tag == "*" || tag.strip_prefix("W/").unwrap_or(tag) == self.tag)
     }
 }
 

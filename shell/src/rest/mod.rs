@@ -6,12 +6,14 @@
 
 mod access;
 mod address;
+mod audit;
 mod body;
 mod cluster;
 mod dashboard;
 mod descriptor;
 mod dkg;
 mod envelope;
+mod etag;
 mod health;
 mod metrics;
 mod openapi;
@@ -54,6 +56,7 @@ pub fn router(state: ApiState) -> Router {
         .method_not_allowed_fallback(no_method)
         // Bodies are read, and bounded, by `body` alone.
         .layer(DefaultBodyLimit::disable())
+        .layer(middleware::from_fn(etag::tag))
         .layer(middleware::from_fn_with_state(state.clone(), access::guard))
         .layer(CatchPanicLayer::custom(envelope::panicked))
         .layer(middleware::from_fn_with_state(state.clone(), envelope::wrap))
@@ -79,6 +82,7 @@ fn documented() -> OpenApiRouter<ApiState> {
         .routes(routes!(dkg::follow, dkg::start))
         .routes(routes!(presignatures::status, presignatures::order))
         .routes(routes!(violations::list))
+        .routes(routes!(audit::list))
 }
 
 /// Serves until `shutdown` is ready, then lets the requests under way end.

@@ -126,6 +126,9 @@ fn complete(description: &mut utoipa::openapi::OpenApi) {
     components.add_security_scheme(KEY, SecurityScheme::Http(key));
     for (path, item) in &mut description.paths.paths {
         for (method, operation) in operations(item) {
+            if method == Method::GET {
+                add_not_modified(operation);
+            }
             complete_operation(operation, access::required(&method, path));
         }
     }
@@ -135,6 +138,17 @@ fn operations(item: &mut PathItem) -> impl Iterator<Item = (Method, &mut Operati
     let get = item.get.as_mut().map(|operation| (Method::GET, operation));
     let post = item.post.as_mut().map(|operation| (Method::POST, operation));
     get.into_iter().chain(post)
+}
+
+/// JSON documents that are read have a tag.
+fn add_not_modified(operation: &mut Operation) {
+    let responses = &mut operation.responses.responses;
+    let read = responses.get("200");
+    if matches!(read, Some(RefOr::T(response)) if response.content.contains_key("application/json")) {
+        let same =
+            ResponseBuilder::new().description("The document has the tag given in `If-None-Match`.").build();
+        responses.insert("304".to_owned(), RefOr::T(same));
+    }
 }
 
 fn complete_operation(operation: &mut Operation, role: Option<crate::access::Role>) {

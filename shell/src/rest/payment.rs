@@ -5,7 +5,7 @@ use axum::{
     http::{HeaderMap, StatusCode},
 };
 use bitcoin::{Amount, ScriptBuf};
-use mpc_wallet_core::{Scheme, step::PaymentRequest};
+use mpc_wallet_core::{Scheme, step::PaymentRequest, tx::MAX_EXTERNAL_ID_BYTES};
 use serde::Deserialize;
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -36,6 +36,10 @@ pub(super) struct NewPayment {
     amount_sats: u64,
     /// The payer's own reference.
     metadata: Option<String>,
+    /// The payer's name of the payment, for good: asked for again with the same content, at whichever node, it is answered with
+    /// the same payment, with other content by 422. Where it is given, `Idempotency-Key` adds nothing.
+    #[schema(min_length = 1, max_length = 64, pattern = "^[!-~]+$")]
+    external_id: Option<String>,
     /// The wallet that pays; `taproot` if not given.
     #[schema(value_type = Option<WalletType>)]
     r#type: Option<String>,
@@ -64,7 +68,7 @@ pub(super) struct NewKey {
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
 /// Longest idempotency key.
 const LONGEST_KEY: usize = 255;
-const FIELDS: &str = "recipient, amount_sats, metadata, type and fee_rate";
+const FIELDS: &str = "recipient, amount_sats, metadata, external_id, type and fee_rate";
 
 /// Reads a payment from a request.
 ///
@@ -81,12 +85,21 @@ pub(super) async fn read(
     let recipient = keep(recipient(fields.take("recipient"), options), &mut problems);
     let amount = keep(amount(fields.take("amount_sats")), &mut problems);
     let metadata = keep(metadata(fields.take("metadata")), &mut problems);
+    let external_id = keep(external_id(fields.take("external_id")), &mut problems);
     let scheme = keep(scheme(fields.take("type")), &mut problems);
     let fee_rate = keep(fee_rate(fields.take("fee_rate")), &mut problems);
     problems.extend(fields.unknown(FIELDS));
-    match (Problem::merge(problems), recipient, amount, metadata, scheme, fee_rate) {
-        (None, Some(recipient), Some(amount), Some(metadata), Some(scheme), Some(fee_rate)) => {
-            Ok(PaymentRequest { scheme, recipient, amount, fee_rate, metadata, idempotency_key })
+    match (Problem::merge(problems), recipient, amount, metadata, external_id, scheme, fee_rate) {
+        (
+            None,
+            Some(recipient),
+            Some(amount),
+            Some(metadata),
+            Some(external_id),
+            Some(scheme),
+            Some(fee_rate),
+        ) => {
+            Ok(PaymentRequest { scheme, recipient, amount, fee_rate, metadata, external_id, idempotency_key })
         }
         (problem, ..) => Err(problem.unwrap_or_else(Problem::internal)),
     }
@@ -141,6 +154,24 @@ fn metadata(value: Option<Value>) -> Result<Option<String>, Problem> {
         Some(Value::String(text)) => Ok(Some(text)),
         Some(_) => Err(invalid("/metadata", "must be a string")),
     }
+}
+
+fn external_id(value: Option<Value>) -> Result<Option<String>, Problem> {
+    let wrong = || {
+        let form =
+            format!("must be a string of 1 to {MAX_EXTERNAL_ID_BYTES} ASCII characters without spaces");
+        invalid("/external_id", form)
+    };
+    match value {
+        None => Ok(None),
+        Some(Value::String(id)) if is_external_id(&id) => Ok(Some(id)),
+        Some(_) => Err(wrong()),
+    }
+}
+
+/// Whether a payer may name a payment so.
+pub(super) fn is_external_id(id: &str) -> bool {
+    (1..=MAX_EXTERNAL_ID_BYTES).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
 fn scheme(value: Option<Value>) -> Result<Scheme, Problem> {

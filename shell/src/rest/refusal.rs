@@ -45,6 +45,9 @@ impl From<Refusal> for Problem {
             Refusal::MetadataTooLong { .. } => {
                 problem(StatusCode::UNPROCESSABLE_ENTITY, None).at("/metadata")
             }
+            Refusal::ExternalIdTooLong { .. } => {
+                problem(StatusCode::UNPROCESSABLE_ENTITY, None).at("/external_id")
+            }
             Refusal::ChainStale { .. } | Refusal::NoFeeEstimate => {
                 problem(StatusCode::SERVICE_UNAVAILABLE, Some(LATER))
             }

@@ -105,6 +105,7 @@ pub fn segwit_payment() -> (Transaction, Vec<TxOut>) {
             .map(|o| Prevout { value: o.value, script: o.script_pubkey.clone() })
             .collect(),
         metadata: None,
+        external_id: None,
         created_at: Timestamp(0),
         expires_at: Timestamp(1),
     };

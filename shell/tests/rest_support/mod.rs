@@ -29,8 +29,8 @@ use mpc_wallet_shell::{
     access::Keyring,
     handle::{NodeHandle, Request},
     read::{
-        Filter, PresignatureRow, Queries, ReadError, TransactionDetail, TransactionRow, TransitionRow,
-        ViolationRow, VoteRow,
+        AuditRow, Filter, PresignatureRow, Queries, ReadError, TransactionDetail, TransactionRow,
+        TransitionRow, ViolationRow, VoteRow,
     },
     rest::{ApiOptions, ApiState},
 };
@@ -180,6 +180,7 @@ pub fn row(number: u8, state: State) -> TransactionRow {
         amount_sats: 50_000,
         fee_sats: 154,
         metadata: Some("invoice 7".to_owned()),
+        external_id: None,
         origin: NodeId::new(1),
         digest: "00".repeat(32),
         unsigned_tx: Vec::new(),
@@ -242,6 +243,7 @@ impl Queries for Memory {
         let wanted = past.rows.iter().rev().filter(|row| {
             (filter.states.is_empty() || filter.states.contains(&row.state))
                 && filter.scheme.is_none_or(|scheme| row.scheme == scheme.name())
+                && filter.external_id.as_ref().is_none_or(|id| row.external_id.as_ref() == Some(id))
                 && filter.before.is_none_or(|before| row.sequence < before)
         });
         Ok(wanted.take(filter.limit).cloned().collect())
@@ -259,6 +261,21 @@ impl Queries for Memory {
         let wanted =
             past.violations.iter().rev().filter(|row| before.is_none_or(|before| row.sequence < before));
         Ok(wanted.take(limit).cloned().collect())
+    }
+
+    fn audit(&self, me: NodeId, before: Option<i64>, limit: usize) -> Result<Vec<AuditRow>, ReadError> {
+        let past = self.past()?;
+        let event = |sequence| AuditRow {
+            sequence,
+            event: "node_started",
+            node: me,
+            txid: None,
+            details: serde_json::Map::new(),
+            at: Timestamp(1_700_000_000_000),
+        };
+        let newest = i64::try_from(past.rows.len()).unwrap();
+        let wanted = (1..=newest).rev().filter(|sequence| before.is_none_or(|before| *sequence < before));
+        Ok(wanted.take(limit).map(event).collect())
     }
 }
 

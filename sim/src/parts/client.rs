@@ -100,6 +100,7 @@ impl Client {
             amount: Amount::from_sat(self.payment.amount),
             fee_rate: None,
             metadata: Some(self.label.clone()),
+            external_id: None,
             idempotency_key: self.payment.idempotency_key.clone(),
         }
     }

@@ -39,6 +39,9 @@ pub(in crate::rest) struct Summary {
     /// The payer's own reference.
     #[schema(required)]
     metadata: Option<String>,
+    /// The payer's name of the payment, for good.
+    #[schema(required)]
+    external_id: Option<String>,
     /// The node that proposed it.
     proposed_by: u16,
     /// What the members vote on.
@@ -186,6 +189,7 @@ impl Summary {
             amount_sats: row.amount_sats,
             fee_sats: row.fee_sats,
             metadata: row.metadata.clone(),
+            external_id: row.external_id.clone(),
             proposed_by: row.origin.get(),
             digest: row.digest.clone(),
             confirmations: row.confirmations,

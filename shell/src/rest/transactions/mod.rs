@@ -57,6 +57,8 @@ struct Unread {
     fee_sats: (),
     #[schema(required)]
     metadata: Option<String>,
+    #[schema(required)]
+    external_id: Option<String>,
     #[schema(format = DateTime)]
     created_at: String,
     links: Links,
@@ -128,6 +130,7 @@ fn unread(state: &ApiState, txid: &str, payment: &PaymentRequest) -> Unread {
         amount_sats: payment.amount.to_sat(),
         fee_sats: (),
         metadata: payment.metadata.clone(),
+        external_id: payment.external_id.clone(),
         created_at: rfc3339(now),
         links: links(txid),
     }
@@ -143,6 +146,7 @@ fn unread(state: &ApiState, txid: &str, payment: &PaymentRequest) -> Unread {
         ("cursor" = Option<i64>, Query, description = "A `next_cursor` of this list."),
         ("state" = Option<Vec<StateName>>, Query, explode = false, description = "Only payments in one of these states, separated by commas."),
         ("type" = Option<WalletType>, Query, description = "Only payments of this wallet."),
+        ("external_id" = Option<String>, Query, min_length = 1, max_length = 64, pattern = "^[!-~]+$", description = "Only the payment of this name."),
     ),
     responses((status = 200, description = "One page.", body = Page<Summary>)),
 )]
@@ -156,8 +160,12 @@ pub(super) async fn list(
         Some(names) => names.split(',').map(parse_state).collect::<Result<_, _>>()?,
     };
     let scheme = parameters.scheme()?;
+    let external_id = parameters.take("external_id")?;
+    if external_id.as_deref().is_some_and(|id| !payment::is_external_id(id)) {
+        return Err(Problem::bad_parameter("external_id", "is not one that a payment can have"));
+    }
     parameters.finish()?;
-    let filter = Filter { states, scheme, before: page.before, limit: page.probe() };
+    let filter = Filter { states, scheme, external_id, before: page.before, limit: page.probe() };
     let mut rows = state.read(move |queries| queries.transactions(&filter)).await?;
     let next_cursor = page.cut(&mut rows, |row| row.sequence);
     let items = rows.iter().map(|row| Summary::of(row, state.options())).collect();

@@ -93,6 +93,7 @@ fn proposal(coin: u8, to: u8) -> SignedProposal {
         unsigned_tx: transaction(coin, to),
         prevouts: vec![Prevout { value: Amount::from_sat(1_200), script: recipient(0) }],
         metadata: None,
+        external_id: None,
         created_at: Timestamp(1),
         expires_at: Timestamp(2),
     };
