@@ -144,7 +144,7 @@ fn unread(state: &ApiState, txid: &str, payment: &PaymentRequest) -> Unread {
     params(
         ("limit" = Option<u16>, Query, minimum = 1, maximum = 200, description = "Most items; 50 if not given."),
         ("cursor" = Option<i64>, Query, description = "A `next_cursor` of this list."),
-        ("state" = Option<Vec<StateName>>, Query, explode = false, description = "Only payments in one of these states, separated by commas."),
+        ("state" = Option<Vec<StateName>>, Query, explode = false, min_items = 1, description = "Only payments in one of these states, separated by commas."),
         ("type" = Option<WalletType>, Query, description = "Only payments of this wallet."),
         ("external_id" = Option<String>, Query, min_length = 1, max_length = 64, pattern = "^[!-~]+$", description = "Only the payment of this name."),
     ),
