@@ -177,6 +177,7 @@ fn overview(me: NodeId) -> Overview {
         coordinator: None,
         lease: None,
         policy: PolicyVersion::from_bytes([6; 32]),
+        approval: None,
         boot: BootId(1),
         position: LogIndex(0),
         standing: StandingView::Sound,

@@ -6,6 +6,7 @@
 
 mod access;
 mod address;
+mod approval;
 mod body;
 mod cluster;
 mod dashboard;
@@ -55,8 +56,8 @@ pub fn router(state: ApiState) -> Router {
         .route("/api/v1/wallet/address/qr", get(receive::qr))
         .route("/api/v1/transactions", get(transactions::list).post(transactions::create))
         .route("/api/v1/transactions/{txid}", get(transactions::one))
-        .route("/api/v1/transactions/{txid}/approve", post(transactions::decide))
-        .route("/api/v1/transactions/{txid}/reject", post(transactions::decide))
+        .route("/api/v1/transactions/{txid}/approve", post(approval::approve))
+        .route("/api/v1/transactions/{txid}/reject", post(approval::reject))
         .route("/api/v1/dkg", get(dkg::follow).post(dkg::start))
         .route("/api/v1/presignatures", get(presignatures::status).post(presignatures::order))
         .route("/api/v1/violations", get(violations::list))

@@ -42,7 +42,8 @@ pub(super) async fn read(
     problems.extend(fields.unknown(FIELDS));
     match (Problem::merge(problems), recipient, amount, metadata, scheme, fee_rate) {
         (None, Some(recipient), Some(amount), Some(metadata), Some(scheme), Some(fee_rate)) => {
-            Ok(PaymentRequest { scheme, recipient, amount, fee_rate, metadata, idempotency_key })
+            let initiator = None;
+            Ok(PaymentRequest { scheme, recipient, amount, fee_rate, metadata, idempotency_key, initiator })
         }
         (problem, ..) => Err(problem.unwrap_or_else(Problem::internal)),
     }

@@ -7,16 +7,19 @@ use axum::{
     http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use bitcoin::{Transaction, Txid, consensus, hex::DisplayHex};
+use bitcoin::{Transaction, TxOut, Txid, consensus, hex::DisplayHex};
 use mpc_wallet_core::{
-    NodeId,
+    Scheme,
+    overview::Overview,
     step::{Command, Outcome, PaymentRequest},
     tx::State as TxState,
+    wallet::signed_vsize,
 };
 use serde_json::{Map, Value, json};
 
 use super::{
-    address, payment,
+    access::Caller,
+    address, approval, payment,
     problem::Problem,
     query::{Parameters, parse_txid},
     state::{ApiOptions, ApiState},
@@ -31,14 +34,18 @@ const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 /// `POST /api/v1/transactions`
 pub(super) async fn create(
     State(state): State<ApiState>,
+    Caller(initiator): Caller,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
-    let payment = payment::read(&headers, body, state.options()).await?;
+    let asked = payment::read(&headers, body, state.options()).await?;
+    let payment = PaymentRequest { initiator, ..asked };
     match state.node().command(Command::Pay(payment.clone())).await? {
         Outcome::Proposed { txid, replayed } => created(&state, txid, replayed, &payment).await,
         Outcome::Refused(refusal) => Err(refusal.into()),
-        Outcome::KeygenStarted { .. } | Outcome::PresigningOrdered { .. } => Err(Problem::internal()),
+        Outcome::KeygenStarted { .. } | Outcome::PresigningOrdered { .. } | Outcome::Decided { .. } => {
+            Err(Problem::internal())
+        }
     }
 }
 
@@ -90,12 +97,28 @@ pub(super) async fn list(
         Some(names) => names.split(',').map(parse_state).collect::<Result<_, _>>()?,
     };
     let scheme = parameters.scheme()?;
+    let awaiting_approval = awaits_approval(&mut parameters)?;
     parameters.finish()?;
-    let filter = Filter { states, scheme, before: page.before, limit: page.probe() };
+    if awaiting_approval && !states.is_empty() {
+        return Err(Problem::bad_parameter(
+            "awaiting",
+            "means transactions in voting; give no state with it",
+        ));
+    }
+    let filter = Filter { states, scheme, awaiting_approval, before: page.before, limit: page.probe() };
     let mut rows = state.read(move |queries| queries.transactions(&filter)).await?;
     let next_cursor = page.cut(&mut rows, |row| row.sequence);
     let items: Vec<_> = rows.iter().map(|row| summary(row, state.options())).collect();
     Ok(Json(json!({ "items": items, "next_cursor": next_cursor })))
+}
+
+/// `awaiting`, which knows one thing to wait for.
+fn awaits_approval(parameters: &mut Parameters) -> Result<bool, Problem> {
+    match parameters.take("awaiting")?.as_deref() {
+        None => Ok(false),
+        Some("approval") => Ok(true),
+        Some(_) => Err(Problem::bad_parameter("awaiting", "must be approval")),
+    }
 }
 
 fn parse_state(name: &str) -> Result<TxState, Problem> {
@@ -112,26 +135,18 @@ pub(super) async fn one(
 ) -> Result<Json<Value>, Problem> {
     let detail = find(&state, &txid).await?;
     let (overview, _) = state.present();
-    let members: Vec<_> = overview.members.iter().map(|member| member.node).collect();
-    Ok(Json(full(&detail, &members, overview.threshold, state.options())))
+    Ok(Json(full(&detail, &overview, state.options())))
 }
 
-/// `POST /api/v1/transactions/{txid}/approve` and `/reject`: the members' policies decide alone, so there is no
-/// decision for a person to make.
-pub(super) async fn decide(
-    State(state): State<ApiState>,
-    Path(txid): Path<String>,
-) -> Result<Json<Value>, Problem> {
-    let detail = find(&state, &txid).await?;
-    Err(Problem::new(
-        StatusCode::CONFLICT,
-        "approval_not_required",
-        format!(
-            "This cluster's policy asks no person: every node votes by its own rules. The transaction is {}.",
-            detail.row.state
-        ),
+/// A transaction about which something was just done: that stands whether or not its row can be read.
+pub(super) async fn show_or_name(state: &ApiState, txid: String) -> Value {
+    let asked = txid.clone();
+    let detail = state.read(move |queries| queries.transaction(&asked)).await.ok().flatten();
+    let (overview, _) = state.present();
+    detail.map_or_else(
+        || json!({ "txid": txid, "links": links(&txid) }),
+        |detail| full(&detail, &overview, state.options()),
     )
-    .with("state", detail.row.state.name()))
 }
 
 async fn find(state: &ApiState, txid: &str) -> Result<TransactionDetail, Problem> {
@@ -172,6 +187,7 @@ fn summary(row: &TransactionRow, options: &ApiOptions) -> Map<String, Value> {
         "fee_sats": row.fee_sats,
         "metadata": row.metadata,
         "proposed_by": row.origin.get(),
+        "initiated_by": row.initiator,
         "digest": row.digest,
         "confirmations": row.confirmations,
         "confirmations_required": options.confirmations_required,
@@ -187,24 +203,27 @@ fn summary(row: &TransactionRow, options: &ApiOptions) -> Map<String, Value> {
 }
 
 /// A transaction with its story.
-fn full(detail: &TransactionDetail, members: &[NodeId], threshold: u16, options: &ApiOptions) -> Value {
+pub(super) fn full(detail: &TransactionDetail, overview: &Overview, options: &ApiOptions) -> Value {
     let row = &detail.row;
     let mut document = summary(row, options);
     let approved = detail.votes.iter().filter(|vote| vote.approve).count();
-    let missing: Vec<_> = members
+    let missing: Vec<_> = overview
+        .members
         .iter()
-        .filter(|node| !detail.votes.iter().any(|vote| vote.node == **node))
+        .map(|member| member.node)
+        .filter(|node| !detail.votes.iter().any(|vote| vote.node == *node))
         .map(|node| node.get())
         .collect();
     let additions = json!({
         "votes": detail.votes.iter().map(vote).collect::<Vec<_>>(),
         "vote_count": {
-            "required": threshold,
-            "total": members.len(),
+            "required": overview.threshold,
+            "total": overview.members.len(),
             "approved": approved,
             "rejected": detail.votes.len() - approved,
             "missing": missing,
         },
+        "approval": approval::document(detail, overview.approval.as_ref()),
         "timeline": detail.timeline.iter().map(transition).collect::<Vec<_>>(),
         "presignatures": detail.presignatures.iter().map(presignature).collect::<Vec<_>>(),
         "unsigned_tx": row.unsigned_tx.to_lower_hex_string(),
@@ -221,16 +240,14 @@ fn full(detail: &TransactionDetail, members: &[NodeId], threshold: u16, options:
 fn decoded(row: &TransactionRow, options: &ApiOptions) -> Map<String, Value> {
     let mut members = Map::new();
     let signed = row.signed_tx.as_deref().and_then(decode);
-    if let Some(tx) = &signed {
-        let vsize = u64::try_from(tx.vsize()).unwrap_or(u64::MAX);
-        members.insert("vsize".to_owned(), vsize.into());
-        let rate = row.fee_sats.saturating_mul(1_000).checked_div(vsize).map(fee_rate_to_decimal);
-        let rate = rate.and_then(|text| text.parse::<serde_json::Number>().ok());
-        members.insert("fee_rate_sat_vb".to_owned(), rate.map_or(Value::Null, Value::Number));
-    }
-    let Some(tx) = signed.or_else(|| decode(&row.unsigned_tx)) else { return members };
-    let inputs = tx.input.iter().map(|input| json!({ "outpoint": input.previous_output.to_string() }));
-    members.insert("inputs".to_owned(), Value::Array(inputs.collect()));
+    let (size_known, tx) = (signed.is_some(), signed.or_else(|| decode(&row.unsigned_tx)));
+    let Some(tx) = tx else { return members };
+    let vsize = if size_known { u64::try_from(tx.vsize()).ok() } else { size_to_be(row, &tx) };
+    let rate = vsize.and_then(|vsize| row.fee_sats.saturating_mul(1_000).checked_div(vsize));
+    let rate = rate.and_then(|rate| fee_rate_to_decimal(rate).parse::<serde_json::Number>().ok());
+    members.insert("vsize".to_owned(), vsize.into());
+    members.insert("fee_rate_sat_vb".to_owned(), rate.map_or(Value::Null, Value::Number));
+    members.insert("inputs".to_owned(), inputs(row, &tx, options));
     let outputs = tx.output.iter().map(|output| {
         let pays = output.script_pubkey.as_bytes() == row.recipient_script.as_slice()
             && output.value.to_sat() == row.amount_sats;
@@ -242,6 +259,26 @@ fn decoded(row: &TransactionRow, options: &ApiOptions) -> Map<String, Value> {
     });
     members.insert("outputs".to_owned(), Value::Array(outputs.collect()));
     members
+}
+
+/// What an unsigned transaction will measure once it is signed; for P2WPKH, at most.
+fn size_to_be(row: &TransactionRow, tx: &Transaction) -> Option<u64> {
+    let scheme = Scheme::ALL.into_iter().find(|scheme| scheme.name() == row.scheme)?;
+    Some(signed_vsize(scheme, tx))
+}
+
+/// The inputs with what each spends: the outputs that every voter has checked against their transactions.
+fn inputs(row: &TransactionRow, tx: &Transaction, options: &ApiOptions) -> Value {
+    let spent: Vec<TxOut> = consensus::deserialize(&row.prevouts).unwrap_or_default();
+    let inputs = tx.input.iter().enumerate().map(|(index, input)| {
+        let output = spent.get(index);
+        json!({
+            "outpoint": input.previous_output.to_string(),
+            "address": output.map(|output| address::show(&output.script_pubkey, options.network)),
+            "amount_sats": output.map(|output| output.value.to_sat()),
+        })
+    });
+    Value::Array(inputs.collect())
 }
 
 fn decode(bytes: &[u8]) -> Option<Transaction> {

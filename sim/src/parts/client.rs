@@ -101,6 +101,7 @@ impl Client {
             fee_rate: None,
             metadata: Some(self.label.clone()),
             idempotency_key: self.payment.idempotency_key.clone(),
+            initiator: None,
         }
     }
 
@@ -162,7 +163,7 @@ impl Client {
                 return Reaction::AskAgain;
             }
             Outcome::Proposed { txid, .. } => self.state = ClientState::Accepted { txid: *txid },
-            Outcome::KeygenStarted { .. } | Outcome::PresigningOrdered { .. } => {}
+            Outcome::KeygenStarted { .. } | Outcome::PresigningOrdered { .. } | Outcome::Decided { .. } => {}
         }
         if self.altered_request().is_some() { Reaction::Alter } else { Reaction::None }
     }
