@@ -37,10 +37,6 @@ pub enum Needs {
     Restarts,
     /// A policy that asks people.
     People,
-    /// The same, and cuts between members.
-    Decisions,
-    /// The same, and members that lie.
-    Forgers,
 }
 
 #[cfg(feature = "testing")]
@@ -196,9 +192,9 @@ situations! {
     /// People have not decided in time.
     PeopleAreLate: People,
     /// A decision comes by way of another member than the one at which it was made.
-    DecisionFromAnother: Decisions,
+    DecisionFromAnother: People,
     /// A decision comes that its member did not sign.
-    DecisionForged: Forgers,
+    DecisionForged: People,
 }
 
 #[cfg(feature = "testing")]

@@ -504,7 +504,8 @@ async fn lists_page_through_everything_once_newest_first_in_any_choice_of_states
         let mut seen = Vec::new();
         let mut before = None;
         loop {
-            let filter = Filter { states: states.clone(), scheme, before, limit: 4 };
+            let states = states.clone();
+            let filter = Filter { states, scheme, before, limit: 4, ..Filter::default() };
             let page = read.transactions(&filter).unwrap();
             assert!(page.len() <= 4);
             let Some(last) = page.last() else { break };
@@ -608,7 +609,7 @@ async fn what_waits_for_people_and_what_they_decided_is_read_back() {
     let (mut store, _) = open(dir.path());
     let (proposal, other) = (payment(10_000), payment(20_000));
     let txid = proposal.txid();
-    let decided = |node, approve| {
+    let decided = |node, approve: bool| {
         let body = OperatorDecision {
             cluster: CLUSTER,
             txid,
