@@ -137,7 +137,7 @@ pub enum Refusal {
         state: State,
     },
     /// Too late to decide.
-    #[error("the voting on this transaction is over: it is {state}")]
+    #[error("it is too late to decide: the transaction is {state}, and its voting is over or being given up")]
     NotVoting {
         /// Where it stands.
         state: State,

@@ -113,6 +113,10 @@ impl Node {
             return false;
         }
         if contradicts {
+            // Whoever heard the other first goes on passing it on; shut out once, its author need not be struck for it.
+            if self.is_banned(node) {
+                return false;
+            }
             let detail = "two different decisions of operators on one transaction";
             self.strike(node, Violation::ProtocolViolation, Some(txid), detail);
             return false;

@@ -143,7 +143,8 @@ impl<'a> Scribe<'a> {
         });
         self.run(
             "INSERT INTO audit_log (event_type, node_id, tx_id, txid, details)
-             SELECT 'operator_decision', $1, (SELECT id FROM transactions WHERE txid = $2), $2, $3
+             SELECT 'operator_decision', $1::integer, (SELECT id FROM transactions WHERE txid = $2::text), $2::text,
+                    $3::jsonb
               WHERE NOT EXISTS (SELECT 1 FROM audit_log
                                  WHERE event_type = 'operator_decision' AND node_id = $1 AND txid = $2
                                    AND details ->> 'digest' = $3::jsonb ->> 'digest')",

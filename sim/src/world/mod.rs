@@ -51,7 +51,7 @@ use crate::{
         phase::Phase,
         verdict::Scripts,
     },
-    plan::{Crash, CrashPoint, DiskFault, FaultPlan, Lease, Span, Stop},
+    plan::{Crash, CrashPoint, DiskFault, FaultPlan, Lease, Span, Stop, Visit},
     profile::CALM_NETWORK,
     rng::Stream,
     trace::{Log, Trace, TraceHash},
