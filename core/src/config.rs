@@ -211,6 +211,9 @@ pub struct Timing {
     pub recheck_after: Millis,
     /// How long a proven liar stays banned.
     pub ban: Millis,
+    /// How long a voting round may take where the policy asks people; it lasts [`Timing::voting_round`] once they have
+    /// decided.
+    pub approval_wait: Millis,
 }
 
 impl Default for Timing {
@@ -231,6 +234,7 @@ impl Default for Timing {
             chain_stale: Millis(120_000),
             recheck_after: Millis(10_000),
             ban: Millis(24 * 3_600_000),
+            approval_wait: Millis(24 * 3_600_000),
         }
     }
 }

@@ -17,7 +17,7 @@ use crate::{
     refusal::Refusal,
     time::Timestamp,
     tx::{Prevout, SignedProposal},
-    vote::{Certificate, Evidence, SignedPromise, Vote},
+    vote::{Certificate, Evidence, SignedDecision, SignedPromise, Vote},
     wallet_key::WalletKey,
 };
 
@@ -96,6 +96,8 @@ pub enum Message {
         /// How many.
         count: u16,
     },
+    /// What an operator decided at the sender.
+    OperatorDecision(SignedDecision),
 }
 
 impl Message {
@@ -111,7 +113,8 @@ impl Message {
             | Self::Vote(_)
             | Self::Promise(_)
             | Self::Accusation(_)
-            | Self::Finished(_) => Channel::Events,
+            | Self::Finished(_)
+            | Self::OperatorDecision(_) => Channel::Events,
             Self::SignRequest(_)
             | Self::Mpc(_)
             | Self::SessionAbort { .. }
@@ -422,6 +425,8 @@ pub struct Bundle {
     pub promises: Vec<SignedPromise>,
     /// The final transaction, if it exists.
     pub finished: Option<FinalTransaction>,
+    /// Operators' decisions seen.
+    pub decisions: Vec<SignedDecision>,
 }
 
 /// Most bundles in one page.

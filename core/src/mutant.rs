@@ -84,6 +84,12 @@ named! {
     PresignatureBurntLate,
     /// Presignatures that come with an older journal are used.
     RollbackIgnored,
+    /// A node votes for a payment that its policy asks people about before they have decided.
+    OperatorsNotAsked,
+    /// A person's refusal counts as enough approvals.
+    OperatorRefusalIgnored,
+    /// A node takes down a second, contrary decision about one transaction.
+    OperatorDecidesTwice,
 }
 
 #[cfg(feature = "mutants")]

@@ -7,6 +7,7 @@ use bitcoin::{Amount, OutPoint, Txid};
 use crate::{
     ids::{BootId, KeyId, Lease, LogIndex, NodeId, PolicyVersion, Scheme},
     mpc::Stage,
+    policy::Approval,
     record::BlockRef,
     time::{Millis, Timestamp},
     wallet_key::WalletKey,
@@ -33,6 +34,8 @@ pub struct Overview {
     pub lease: Option<Lease>,
     /// This node's policy.
     pub policy: PolicyVersion,
+    /// When that policy asks people.
+    pub approval: Option<Approval>,
     /// How often its journal was opened.
     pub boot: BootId,
     /// Journal position.

@@ -22,6 +22,17 @@ pub struct Policy {
     pub min_output: Amount,
     /// The only scripts that may be paid; `None` is no whitelist.
     pub whitelist: Option<BTreeSet<ScriptBuf>>,
+    /// When people are asked before this node approves; `None` is never.
+    pub approval: Option<Approval>,
+}
+
+/// Which payments people are asked about, and how many people.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Approval {
+    /// Payments that send more than this; a payment of exactly this goes through by itself.
+    pub above: Amount,
+    /// Members, from 1 to n, at each of which an operator must approve.
+    pub operators: u16,
 }
 
 impl Default for Policy {
@@ -33,6 +44,7 @@ impl Default for Policy {
             max_fee: Amount::from_sat(1_000_000),
             min_output: Amount::from_sat(546),
             whitelist: None,
+            approval: None,
         }
     }
 }
@@ -90,6 +102,12 @@ impl Policy {
     #[must_use]
     pub fn version(&self) -> PolicyVersion {
         PolicyVersion::from_bytes(codec::digest("mpc-wallet/policy", self))
+    }
+
+    /// Whom it asks before `amount` may be sent; `None`: nobody.
+    #[must_use]
+    pub fn approval_of(&self, amount: Amount) -> Option<&Approval> {
+        self.approval.as_ref().filter(|approval| amount > approval.above)
     }
 
     /// Least amount an output paying `script` may have.
@@ -242,15 +260,27 @@ mod tests {
     }
 
     #[test]
+    fn people_are_asked_above_the_amount_and_not_at_it() {
+        let asks = Approval { above: Amount::from_sat(10_000), operators: 2 };
+        let policy = Policy { approval: Some(asks), ..Policy::default() };
+        assert_eq!(policy.approval_of(Amount::from_sat(10_000)), None);
+        assert_eq!(policy.approval_of(Amount::from_sat(10_001)), Some(&asks));
+        assert_eq!(Policy::default().approval_of(Amount::MAX_MONEY), None);
+    }
+
+    #[test]
     fn any_change_of_a_policy_changes_its_version() {
         type Change = fn(&mut Policy);
-        let changes: [Change; 6] = [
+        let changes: [Change; 9] = [
             |policy| policy.max_amount = Some(Amount::ZERO),
             |policy| policy.fee_rate_floor += 1,
             |policy| policy.fee_rate_ceiling += 1,
             |policy| policy.max_fee += Amount::ONE_SAT,
             |policy| policy.min_output += Amount::ONE_SAT,
             |policy| policy.whitelist = Some(BTreeSet::new()),
+            |policy| policy.approval = Some(Approval { above: Amount::ZERO, operators: 1 }),
+            |policy| policy.approval = Some(Approval { above: Amount::ZERO, operators: 2 }),
+            |policy| policy.approval = Some(Approval { above: Amount::ONE_SAT, operators: 1 }),
         ];
         let mut versions = BTreeSet::from([Policy::default().version()]);
         for change in changes {

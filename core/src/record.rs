@@ -9,7 +9,7 @@ use crate::{
     message::{FinalTransaction, KeyProof, KeygenRequest, Mark},
     time::{Millis, Timestamp},
     tx::{self, SignedProposal, SubStatus},
-    vote::{Evidence, SignedPromise, Violation, Vote},
+    vote::{Evidence, SignedDecision, SignedPromise, Violation, Vote},
     wallet_key::WalletKey,
 };
 
@@ -152,6 +152,15 @@ pub enum Fact {
         signers: Vec<NodeId>,
         /// What went wrong.
         reason: String,
+    },
+    /// What an operator decided, at this node or at another.
+    OperatorDecided(SignedDecision),
+    /// Who asked this node for the payment, by the name of his API key; its peers do not know.
+    Initiated {
+        /// The payment's transaction.
+        txid: Txid,
+        /// Who.
+        initiator: String,
     },
 }
 

@@ -6,6 +6,8 @@ use serde::{Deserialize, Serialize};
 use crate::{
     ids::{KeyId, Scheme},
     policy::PolicyBreach,
+    tx::State,
+    vote::UnfitDecision,
 };
 
 /// A refusal; the API turns it into a status, a stable code and a sentence.
@@ -85,14 +87,6 @@ pub enum Refusal {
         /// Allowed.
         limit: usize,
     },
-    /// External id too long.
-    #[error("external_id has {size} bytes, at most {limit} are kept")]
-    ExternalIdTooLong {
-        /// Given.
-        size: usize,
-        /// Allowed.
-        limit: usize,
-    },
     /// A key generation is running.
     #[error("key generation of {0} is already running")]
     KeygenRunning(KeyId),
@@ -131,6 +125,57 @@ pub enum Refusal {
         /// Requests a node may have waiting: its share of the coordinator's queue.
         limit: usize,
     },
+    /// No such transaction.
+    #[error("this node knows no transaction {0}; it may not have heard of it yet")]
+    UnknownTransaction(Txid),
+    /// Nobody is to decide about this transaction.
+    #[error(
+        "this node's policy asks no person about this payment: every node votes by its own rules; the transaction is {state}"
+    )]
+    ApprovalNotRequired {
+        /// Where it stands.
+        state: State,
+    },
+    /// Too late to decide.
+    #[error("it is too late to decide: the transaction is {state}, and its voting is over or being given up")]
+    NotVoting {
+        /// Where it stands.
+        state: State,
+    },
+    /// The other decision was made before.
+    #[error(
+        "{} has {} this transaction at this node; a node decides once about a transaction",
+        .operator.as_deref().unwrap_or("an operator"),
+        if *.approve { "approved" } else { "rejected" }
+    )]
+    AlreadyDecided {
+        /// By whom.
+        operator: Option<String>,
+        /// How.
+        approve: bool,
+    },
+    /// Whoever asks for a payment does not approve it.
+    #[error("{operator} asked for this payment at this node and cannot approve it; somebody else must")]
+    OwnPayment {
+        /// Who.
+        operator: String,
+    },
+    /// This node was restored from a backup and cannot know whether the opposite was decided at it (I7).
+    #[error(
+        "this node was restored from a backup after this transaction was proposed and may have decided about it before; decide at another node"
+    )]
+    MayHaveDecided,
+    /// Name or comment cannot be taken down.
+    #[error("{0}")]
+    UnfitDecision(UnfitDecision),
+    /// External id too long.
+    #[error("external_id has {size} bytes, at most {limit} are kept")]
+    ExternalIdTooLong {
+        /// Given.
+        size: usize,
+        /// Allowed.
+        limit: usize,
+    },
 }
 
 impl Refusal {
@@ -164,6 +209,13 @@ impl Refusal {
             Self::Confirming { .. } => "confirming",
             Self::Quarantined => "quarantined",
             Self::Internal(_) => "internal",
+            Self::UnknownTransaction(_) => "not_found",
+            Self::ApprovalNotRequired { .. } => "approval_not_required",
+            Self::NotVoting { .. } => "invalid_state",
+            Self::AlreadyDecided { .. } => "already_decided",
+            Self::OwnPayment { .. } => "own_payment",
+            Self::MayHaveDecided => "may_have_decided",
+            Self::UnfitDecision(_) => "validation_failed",
         }
     }
 }

@@ -35,6 +35,8 @@ pub enum Needs {
     Presignatures,
     /// The same, and nodes that are stopped in order and started again.
     Restarts,
+    /// A policy that asks people.
+    People,
 }
 
 #[cfg(feature = "testing")]
@@ -183,6 +185,16 @@ situations! {
     SignsWithoutStock: Presignatures,
     /// Coins are chosen so that the stock of presignatures is enough.
     FewerInputsForStock: Presignatures,
+    /// A node votes for a payment because enough people approved it.
+    PeopleApprove: People,
+    /// A node votes against a payment because a person rejected it.
+    PeopleReject: People,
+    /// People have not decided in time.
+    PeopleAreLate: People,
+    /// A decision comes by way of another member than the one at which it was made.
+    DecisionFromAnother: People,
+    /// A decision comes that its member did not sign.
+    DecisionForged: People,
 }
 
 #[cfg(feature = "testing")]

@@ -19,7 +19,7 @@ use crate::{
     sometimes,
     time::Timestamp,
     tx::{IllegalTransition, SignedProposal, State as TxState, SubStatus},
-    vote::{Decision, Evidence, Tally, Violation},
+    vote::{Decision, Decisions, Evidence, Tally, Violation},
     wallet_key::WalletKey,
 };
 
@@ -87,6 +87,10 @@ pub struct TxRecord {
     pub block: Option<BlockRef>,
     /// Depth in the chain.
     pub confirmations: u32,
+    /// What operators decided about it.
+    pub decisions: Decisions,
+    /// Who asked this node for it, by the name of his API key.
+    pub initiator: Option<String>,
     proposed: LogIndex,
     changed: LogIndex,
 }
@@ -106,6 +110,7 @@ impl TxRecord {
             votes: self.tally.votes().cloned().collect(),
             promises: self.tally.promises().cloned().collect(),
             finished: self.finished.clone(),
+            decisions: self.decisions.iter().cloned().collect(),
         }
     }
 
@@ -260,6 +265,20 @@ impl State {
             Fact::PresigningFailed { key, signers, .. } => {
                 *self.presigning_faults.entry((*key, signers.clone())).or_default() += 1;
             }
+            Fact::OperatorDecided(decision) => {
+                let tx = self.tx_mut(decision.body.txid)?;
+                // As with votes, a member's first decision stands.
+                if tx.decisions.of(decision.body.node).is_some() {
+                    return Ok(());
+                }
+                tx.decisions.add(decision.clone(), record.at);
+                if decision.body.node == me {
+                    self.past.act();
+                }
+            }
+            Fact::Initiated { txid, initiator } => {
+                self.tx_mut(*txid)?.initiator = Some(initiator.clone());
+            }
         }
         Ok(())
     }
@@ -296,6 +315,8 @@ impl State {
             finished: None,
             block: None,
             confirmations: 0,
+            decisions: Decisions::default(),
+            initiator: None,
             proposed: position,
             changed: position,
         });
@@ -381,17 +402,21 @@ impl State {
         self.marks.get(&peer)
     }
 
-    /// Whether this node may have said or done more about a transaction than it remembers: it was proposed before the
-    /// node rejoined, by the books as they stood then or, if it came later, by its origin's clock; and nothing on record
-    /// rules out that a share of a signature on it has left (I7).
+    /// Whether this node may have said or done more about a transaction than it remembers: it is older than the node's
+    /// return, and nothing on record rules out that a share of a signature on it has left (I7).
     #[must_use]
     pub fn is_doubtful(&self, me: NodeId, tx: &TxRecord) -> bool {
-        let old = self
-            .past
-            .rejoined()
-            .is_some_and(|(position, at)| tx.proposed < position || tx.proposal.body.created_at <= at);
         let refused = tx.tally.vote_of(me).is_some_and(|vote| vote.body.decision != Decision::Approve);
-        old && !refused && tx.tally.promise_of(me).is_none()
+        self.is_older_than_rejoin(tx) && !refused && tx.tally.promise_of(me).is_none()
+    }
+
+    /// Whether a transaction was proposed before the node rejoined, by the books as they stood then or, if it came later,
+    /// by its origin's clock.
+    #[must_use]
+    pub fn is_older_than_rejoin(&self, tx: &TxRecord) -> bool {
+        self.past
+            .rejoined()
+            .is_some_and(|(position, at)| tx.proposed < position || tx.proposal.body.created_at <= at)
     }
 
     /// One transaction.

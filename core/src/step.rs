@@ -82,6 +82,21 @@ pub enum Command {
         /// How many.
         count: u16,
     },
+    /// Approve or reject a payment that waits for people.
+    Decide(DecisionRequest),
+}
+
+/// An operator's decision as his node's API hears it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DecisionRequest {
+    /// About this transaction.
+    pub txid: Txid,
+    /// Yes or no.
+    pub approve: bool,
+    /// Who decides, by the name of his API key; `None` where no keys are asked for.
+    pub operator: Option<String>,
+    /// Why.
+    pub comment: Option<String>,
 }
 
 /// A payment as a client asks for it; the address is already a script of the right network.
@@ -102,6 +117,8 @@ pub struct PaymentRequest {
     pub external_id: Option<String>,
     /// Same key, same payment, however often and at whichever node it is asked for.
     pub idempotency_key: Option<String>,
+    /// Who asks, by the name of his API key; `None` where no keys are asked for.
+    pub initiator: Option<String>,
 }
 
 /// What a client is told.
@@ -126,6 +143,11 @@ pub enum Outcome {
     },
     /// No, and why. Nothing was changed.
     Refused(Refusal),
+    /// The decision is durable and on its way to the other members, now or since it was first made.
+    Decided {
+        /// About this transaction.
+        txid: Txid,
+    },
 }
 
 /// Something to be done outside. Effects are lost in a crash; whatever matters is asked for again by the timers of

@@ -93,6 +93,7 @@ impl Service {
                         Outcome::KeygenStarted { key: KeyId { scheme: *scheme, epoch: 1 } }
                     }
                     Command::Presign { count } => Outcome::PresigningOrdered { count: *count },
+                    Command::Decide(decision) => Outcome::Decided { txid: decision.txid },
                 };
                 seen.lock().expect("one thread").push(request.command);
                 drop(request.reply.send(outcome));
@@ -177,12 +178,21 @@ pub fn target(bytes: &[u8]) {
                 assert!((1..=MOST_PRESIGNATURES).contains(&count.into()), "{count} were ordered");
                 assert!(fields.keys().all(|name| name == "count"), "an unknown field passed: {fields:?}");
             }
+            Command::Decide(decision) => {
+                assert_eq!(decision.approve, choice & 7 == 2);
+                let said = fields.get("comment").and_then(Value::as_str).filter(|text| !text.is_empty());
+                assert_eq!(decision.comment.as_deref(), said);
+                assert!(fields.keys().all(|name| name == "comment"), "an unknown field passed: {fields:?}");
+            }
         }
     }
 }
 
 /// The body as its author means it; `null` is the same as nothing.
 fn fields(body: &[u8]) -> BTreeMap<String, Value> {
+    if body.is_empty() {
+        return BTreeMap::new();
+    }
     let object: BTreeMap<String, Value> = serde_json::from_slice(body).expect("an object was accepted");
     object.into_iter().filter(|(_, value)| !value.is_null()).collect()
 }
@@ -236,6 +246,7 @@ fn nobody() -> Overview {
         coordinator: None,
         lease: None,
         policy: PolicyVersion::from_bytes([0; 32]),
+        approval: None,
         boot: BootId(0),
         position: LogIndex(0),
         standing: StandingView::Sound,

@@ -37,6 +37,8 @@ pub struct TransactionRow {
     pub digest: String,
     /// Consensus encoding without witnesses.
     pub unsigned_tx: Vec<u8>,
+    /// Consensus encoding of the outputs it spends, in the order of its inputs.
+    pub prevouts: Vec<u8>,
     /// Consensus encoding with witnesses.
     pub signed_tx: Option<Vec<u8>>,
     /// Depth in the chain.
@@ -51,6 +53,8 @@ pub struct TransactionRow {
     pub updated_at: Timestamp,
     /// No vote counts after this.
     pub expires_at: Timestamp,
+    /// Who asked this node for it, by the name of his API key; `None` at its peers, and where no keys are asked for.
+    pub initiator: Option<String>,
 }
 
 /// One transaction with its story.
@@ -64,6 +68,25 @@ pub struct TransactionDetail {
     pub timeline: Vec<TransitionRow>,
     /// Presignatures that this node has used for it, the first used first.
     pub presignatures: Vec<PresignatureRow>,
+    /// What operators decided, by node.
+    pub decisions: Vec<DecisionRow>,
+}
+
+/// What an operator decided.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DecisionRow {
+    /// The node at which he did.
+    pub node: NodeId,
+    /// Who, by the name of his API key.
+    pub operator: Option<String>,
+    /// Yes or no.
+    pub approve: bool,
+    /// Why.
+    pub comment: Option<String>,
+    /// The node's BIP-340 signature, hex.
+    pub signature: String,
+    /// When, by that node's clock.
+    pub decided_at: Timestamp,
 }
 
 /// One vote.
@@ -158,6 +181,8 @@ pub struct Filter {
     pub scheme: Option<Scheme>,
     /// Only for the payment of this name; `None` is all.
     pub external_id: Option<String>,
+    /// Only those that wait for people at this node, whatever `states` says.
+    pub awaiting_approval: bool,
     /// Continue after (below) this sequence; newest first.
     pub before: Option<i64>,
     /// At most so many.

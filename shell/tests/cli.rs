@@ -36,7 +36,8 @@ use mpc_wallet_shell::{
     rest::router,
 };
 use rest_support::{
-    Past, REGTEST, Script, ScriptedNode, guarded, healthy, row, scripted, txid_of, with_pool,
+    Past, REGTEST, Script, ScriptedNode, client::proposed, guarded, healthy, row, scripted, txid_of,
+    with_pool,
 };
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -87,7 +88,7 @@ async fn node(state: State, script: Script) -> (ScriptedNode, SocketAddr) {
 }
 
 fn proposing() -> Script {
-    Box::new(|_| Some(Outcome::Proposed { txid: txid_of(1).parse().unwrap(), replayed: false }))
+    Box::new(|command| Some(proposed(&command)))
 }
 
 fn refusing(refusal: Refusal) -> Script {
@@ -211,13 +212,45 @@ async fn refusals_end_with_their_documented_exit_code() {
 async fn not_found_conflict_and_unreachable_are_told_apart() {
     let (_node, address) = node(State::Voting, proposing()).await;
     assert_exit(&run(address, &["tx", "status", &txid_of(2)]).await, 4);
-    assert_exit(&run(address, &["tx", "approve", &txid_of(1)]).await, 5);
+    assert_exit(&run(address, &["tx", "approve", &txid_of(1), "--yes"]).await, 5);
+    assert_exit(&run(address, &["tx", "reject", &txid_of(2), "--yes"]).await, 4);
     assert_exit(&run(address, &["tx", "reject", &txid_of(2)]).await, 4);
     let gone = {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         listener.local_addr().unwrap()
     };
     assert_exit(&run(gone, &["cluster", "status"]).await, 6);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_decides_is_shown_the_payment_first_and_asked() {
+    let script = Box::new(|_| Some(Outcome::Decided { txid: txid_of(1).parse().unwrap() }));
+    let (node, address) = node(State::Voting, script).await;
+    // Nobody is there to ask.
+    let output = run(address, &["tx", "approve", &txid_of(1)]).await;
+    assert_exit(&output, 2);
+    assert!(stderr(&output).contains("0.00050000 BTC (50,000 sat)"), "{}", stderr(&output));
+    assert!(stderr(&output).contains("add --yes if you are sure"), "{}", stderr(&output));
+    assert!(node.commands.lock().unwrap().is_empty());
+    let reject = ["tx", "reject", &txid_of(1), "--yes", "--comment", "not ours"];
+    let output = run(address, &reject).await;
+    assert_exit(&output, 0);
+    assert!(stdout(&output).contains(&txid_of(1)));
+    let commands = node.commands.lock().unwrap();
+    let [Command::Decide(decision)] = commands.as_slice() else { panic!("{commands:?}") };
+    assert_eq!((decision.approve, decision.comment.as_deref()), (false, Some("not ours")));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_waits_for_people_is_listed_alone() {
+    let (node, address) = node(State::Voting, proposing()).await;
+    let output = run(address, &["tx", "list", "--awaiting-approval"]).await;
+    assert_exit(&output, 0);
+    assert!(!stdout(&output).contains(&txid_of(1)));
+    node.memory.0.lock().unwrap().rows[0].sub_status = "awaiting_approval".to_owned();
+    let output = run(address, &["tx", "list", "--awaiting-approval"]).await;
+    assert!(stdout(&output).contains(&txid_of(1)));
+    assert_exit(&run(address, &["tx", "list", "--awaiting-approval", "--state", "voting"]).await, 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -292,7 +325,7 @@ async fn segwit_node(phase: KeygenPhase, stage: Option<Stage>, script: Script) -
 async fn presignatures_are_ordered_and_the_stock_is_shown() {
     let script: Script = Box::new(|command| match command {
         Command::Presign { count } => Some(Outcome::PresigningOrdered { count }),
-        Command::Pay(_) | Command::GenerateKey(_) => None,
+        Command::Pay(_) | Command::GenerateKey(_) | Command::Decide(_) => None,
     });
     let (node, address) = segwit_node(KeygenPhase::Active, None, script).await;
     let output = run(address, &["presig", "generate", "--count", "12"]).await;
@@ -338,7 +371,7 @@ async fn a_key_generation_shows_what_it_does_and_whom_it_waits_for() {
     ] {
         let started: Script = Box::new(|command| match command {
             Command::GenerateKey(scheme) => Some(Outcome::KeygenStarted { key: KeyId { scheme, epoch: 1 } }),
-            Command::Pay(_) | Command::Presign { .. } => None,
+            Command::Pay(_) | Command::Presign { .. } | Command::Decide(_) => None,
         });
         let (node, address) = segwit_node(phase.clone(), stage, started).await;
         let output = run(address, &["dkg", "status"]).await;

@@ -519,3 +519,30 @@ fn where_coins_are_worth_something_the_api_is_for_holders_of_keys() {
     let said = refused(&files.nodes[0], &[("MPC_WALLET_REST_API_KEYS", "missing.toml")]).to_string();
     assert!(said.contains("missing.toml") && said.contains("mpc-wallet-cli key create"), "{said}");
 }
+
+#[test]
+fn people_are_asked_as_configured() {
+    let (_dir, files) = cluster(&ClusterPlan::default());
+    const ABOVE: &str = "MPC_WALLET_POLICY_APPROVAL_ABOVE_SATS";
+    const OPERATORS: &str = "MPC_WALLET_POLICY_APPROVAL_OPERATORS";
+    let approval = |environment: &[(&str, &str)]| {
+        let settings = load(&files.nodes[0], environment).map_err(|errors| errors.to_string()).unwrap();
+        let asked = settings.core.policy.approval;
+        asked.map(|approval| (approval.above.to_sat(), approval.operators))
+    };
+    assert_eq!(approval(&[]), None);
+    assert_eq!(approval(&[(ABOVE, "100000")]), Some((100_000, 1)));
+    assert_eq!(approval(&[(ABOVE, "0"), (OPERATORS, "5")]), Some((0, 5)));
+    let wait = load(&files.nodes[0], &[("MPC_WALLET_TIMING_APPROVAL_WAIT", "7200000")]);
+    let wait = wait.map_err(|errors| errors.to_string()).unwrap();
+    assert_eq!(wait.core.timing.approval_wait, Millis(7_200_000));
+    for (environment, words) in [
+        (vec![(OPERATORS, "2")], "needs approval_above_sats"),
+        (vec![(ABOVE, "1"), (OPERATORS, "6")], "at most 5: an operator decides at a node"),
+        (vec![(ABOVE, "1"), (OPERATORS, "0")], "a whole number from 1"),
+        (vec![(ABOVE, "2100000000000001")], "a whole number of satoshis"),
+    ] {
+        let errors = refused(&files.nodes[0], &environment).to_string();
+        assert!(errors.contains(words), "{words} in {errors}");
+    }
+}

@@ -16,7 +16,9 @@ use mpc_wallet_core::{
     message::FinalTransaction,
     record::{BlockRef, Fact, Record, UsedPresignature},
     tx::{Prevout, Proposal, State, SubStatus},
-    vote::{Ballot, Decision, Evidence, FIRST_ROUND, Promise, RejectReason, Violation, Vote},
+    vote::{
+        Ballot, Decision, Evidence, FIRST_ROUND, OperatorDecision, Promise, RejectReason, Violation, Vote,
+    },
 };
 use mpc_wallet_shell::{
     journal::{DATABASE_FILE, OpenError, Store},
@@ -504,7 +506,8 @@ async fn lists_page_through_everything_once_newest_first_in_any_choice_of_states
         let mut seen = Vec::new();
         let mut before = None;
         loop {
-            let filter = Filter { states: states.clone(), scheme, external_id: None, before, limit: 4 };
+            let states = states.clone();
+            let filter = Filter { states, scheme, before, limit: 4, ..Filter::default() };
             let page = read.transactions(&filter).unwrap();
             assert!(page.len() <= 4);
             let Some(last) = page.last() else { break };
@@ -641,4 +644,60 @@ async fn another_journal_has_another_digest_at_the_same_position() {
         digests.push(store.outbox().unwrap().digest_at(LogIndex(1)).unwrap().unwrap());
     }
     assert_ne!(digests[0], digests[1]);
+}
+
+#[tokio::test]
+async fn what_waits_for_people_and_what_they_decided_is_read_back() {
+    let dir = TempDir::new().unwrap();
+    let (mut store, _) = open(dir.path());
+    let (proposal, other) = (payment(10_000), payment(20_000));
+    let txid = proposal.txid();
+    let decided = |node, approve: bool| {
+        let body = OperatorDecision {
+            cluster: CLUSTER,
+            txid,
+            digest: proposal.digest(),
+            node: NodeId::new(node),
+            operator: approve.then(|| "ann".to_owned()),
+            approve,
+            comment: (!approve).then(|| "not ours".to_owned()),
+            at: Timestamp(4_000),
+        };
+        at(4_500, Fact::OperatorDecided(Signed::new(body, &key_of(node))))
+    };
+    let waits = at(3_500, Fact::SubStatusChanged { txid, sub_status: SubStatus::AwaitingApproval });
+    let records = vec![
+        proposed(10_000),
+        at(2_001, Fact::Initiated { txid, initiator: "bob".to_owned() }),
+        moved(txid, State::Pending, State::Voting, SubStatus::AwaitingVotes),
+        waits,
+        proposed(20_000),
+        moved(other.txid(), State::Pending, State::Voting, SubStatus::AwaitingVotes),
+        decided(4, true),
+        decided(2, false),
+        // Of one member the first stays.
+        decided(4, false),
+    ];
+    store.append(records).await.unwrap();
+    drop(store);
+    let (store, _) = open(dir.path());
+    let read = store.read_model().unwrap();
+    let detail = read.transaction(&txid.to_string()).unwrap().unwrap();
+    let said: Vec<_> = detail
+        .decisions
+        .iter()
+        .map(|row| (row.node.get(), row.operator.as_deref(), row.approve, row.comment.as_deref()))
+        .collect();
+    assert_eq!(said, [(2, None, false, Some("not ours")), (4, Some("ann"), true, None)]);
+    assert_eq!(detail.decisions[0].decided_at, Timestamp(4_000));
+    assert_eq!(detail.row.initiator.as_deref(), Some("bob"));
+    let spent: Vec<TxOut> = bitcoin::consensus::deserialize(&detail.row.prevouts).unwrap();
+    assert_eq!(spent, proposal.spent_outputs());
+    let waiting = Filter { awaiting_approval: true, limit: 10, ..Filter::default() };
+    let listed = |filter: &Filter| -> Vec<String> {
+        read.transactions(filter).unwrap().into_iter().map(|row| row.txid).collect()
+    };
+    assert_eq!(listed(&waiting), [txid.to_string()]);
+    let segwit = Filter { scheme: Some(Scheme::Segwit), ..waiting };
+    assert!(listed(&segwit).is_empty());
 }

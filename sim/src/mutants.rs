@@ -24,7 +24,7 @@ pub use self::{
 use crate::{FaultPlan, oracle::Watch, run_watched, world::Report};
 
 /// Names of all oracles whose removal is tried; `contract` and `panic`, which the world itself says, are none.
-pub const ORACLES: [&str; 17] = [
+pub const ORACLES: [&str; 18] = [
     "dead_stays_dead",
     "within_limits",
     "durable_before_sent",
@@ -42,6 +42,7 @@ pub const ORACLES: [&str; 17] = [
     "no_secret_leaves",
     "convergence",
     "conservation",
+    "human_approval",
 ];
 
 /// What to measure.

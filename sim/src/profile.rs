@@ -3,6 +3,7 @@
 //! `swarm` draws first which classes of fault exist in the run at all and then how strong each is, uniformly in
 //! magnitude: a run with every fault always on visits few of the states that a run with two of them reaches.
 
+mod people;
 mod segwit;
 
 use clap::ValueEnum;
@@ -142,6 +143,9 @@ pub(crate) fn generate(seed: u64, profile: Profile) -> FaultPlan {
     };
     if profile == Profile::Swarm {
         segwit::enter(&mut plan, classes);
+    }
+    if matches!(profile, Profile::Swarm | Profile::Byzantine) {
+        people::enter(&mut plan);
     }
     plan
 }

@@ -3,7 +3,7 @@
 //! Each file is one duty: [`peers`] who is here and who coordinates, [`fencing`] what is
 //! believed about that from outside, [`payments`] from a client's wish to a proposal,
 //! [`granting`] the coordinator's coins,
-//! [`voting`] from a proposal to consent, [`signing`] and [`leading`] from consent to a signature, [`settling`] from a signature to a
+//! [`voting`] from a proposal to consent, [`approving`] where people are asked, [`signing`] and [`leading`] from consent to a signature, [`settling`] from a signature to a
 //! confirmation, [`keygen`] making keys, [`stock`] and [`presigning`] what is made ahead and used once, [`sync`] catching up, [`standing`] whether this node may speak, [`conduct`] what
 //! members did wrong.
 //!
@@ -11,6 +11,7 @@
 //! may be called at any time, twice or late, so no event is ever waited for that a crash or a lost message could take
 //! away.
 
+mod approving;
 mod conduct;
 mod fencing;
 mod granting;
@@ -290,6 +291,7 @@ impl Node {
             Message::SyncPage(page) => self.on_sync_page(from, page, entropy),
             Message::Stock(told) => self.on_stock(from, told, entropy),
             Message::PresignOrder { count } => self.on_presign_order(count),
+            Message::OperatorDecision(decision) => self.on_operator_decision(from, decision, entropy),
         }
     }
 

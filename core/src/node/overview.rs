@@ -25,6 +25,7 @@ impl Node {
             coordinator: self.has_majority().then(|| self.coordinator()),
             lease: self.lease_in_force(),
             policy: self.config.policy.version(),
+            approval: self.config.policy.approval,
             boot: self.boot,
             position: self.state.position(),
             standing: self.standing_view(),

@@ -90,6 +90,13 @@ impl Node {
                 };
                 self.reply(client, outcome);
             }
+            Command::Decide(decision) => {
+                let outcome = match self.take_decision(decision, entropy) {
+                    Ok(txid) => Outcome::Decided { txid },
+                    Err(refusal) => Outcome::Refused(refusal),
+                };
+                self.reply(client, outcome);
+            }
         }
     }
 
@@ -390,7 +397,7 @@ impl Node {
             metadata: request.metadata.clone(),
             external_id: request.external_id.clone(),
             created_at: self.now,
-            expires_at: self.now.plus(self.config.timing.proposal_life),
+            expires_at: self.now.plus(self.life_of(request.amount)),
         };
         let vsize = wallet::check_structure(wallet, &proposal, &self.config.limits).map_err(|reason| {
             inconsistent(&format!("the coordinator's grant makes no transaction: {reason}"))
@@ -398,8 +405,12 @@ impl Node {
         self.config.policy.check_proposal(&proposal, vsize).map_err(Refusal::Policy)?;
         self.check_granted_fee(&proposal, request.fee_rate, vsize).map_err(Refusal::Policy)?;
         let txid = proposal.txid();
+        let initiator = request.initiator.clone();
         let signed = Signed::new(proposal, &self.identity);
         self.record(Fact::Proposed(Box::new(signed)));
+        if let Some(initiator) = initiator {
+            self.record(Fact::Initiated { txid, initiator });
+        }
         Ok(txid)
     }
 

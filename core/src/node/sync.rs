@@ -27,6 +27,9 @@ pub(super) const REPAIR_INTERVAL: Millis = Millis(5_000);
 /// Longest pause between two pushes of one stalled transaction.
 const LONGEST_PUSH_PAUSE: Millis = Millis(10_000);
 
+/// The same while it waits for people, which may take days.
+const LONGEST_PUSH_PAUSE_OF_PEOPLE: Millis = Millis(60_000);
+
 /// Volatile state of catching up.
 #[derive(Default)]
 pub(super) struct Sync {
@@ -180,6 +183,9 @@ impl Node {
         for promise in bundle.promises {
             self.count_promise(from, promise);
         }
+        for decision in bundle.decisions {
+            self.on_operator_decision(from, decision, entropy);
+        }
         if let Some(finished) = bundle.finished {
             self.on_finished(finished, entropy);
         }
@@ -195,17 +201,26 @@ impl Node {
             .map(|tx| (tx.bundle(), self.now.since(tx.since) >= self.config.timing.stalled));
         match stalled {
             Some((bundle, true)) => {
+                let longest = self.longest_push_pause(txid);
                 let (times, due) = self.sync.pushes.get(&txid).copied().unwrap_or_default();
                 if self.now >= due {
                     self.broadcast(Message::Bundle(Box::new(bundle)));
                     let pause = self.config.timing.stalled.0.saturating_mul(1 << times.min(6));
-                    let pause = Millis(pause.min(LONGEST_PUSH_PAUSE.0));
+                    let pause = Millis(pause.min(longest.0));
                     self.sync.pushes.insert(txid, (times.saturating_add(1), self.now.plus(pause)));
                 }
                 self.watch(txid);
             }
             Some((_, false)) => self.watch(txid),
             None => {}
+        }
+    }
+
+    fn longest_push_pause(&self, txid: Txid) -> Millis {
+        if self.state.transaction(txid).is_some_and(|tx| self.awaits_people(tx)) {
+            LONGEST_PUSH_PAUSE_OF_PEOPLE
+        } else {
+            LONGEST_PUSH_PAUSE
         }
     }
 
@@ -221,6 +236,7 @@ impl Node {
 struct Knowledge {
     votes: Vec<NodeId>,
     promises: Vec<NodeId>,
+    decisions: Vec<NodeId>,
     finished: bool,
 }
 
@@ -229,6 +245,7 @@ impl Knowledge {
         (self.finished && !other.finished)
             || self.votes.iter().any(|node| !other.votes.contains(node))
             || self.promises.iter().any(|node| !other.promises.contains(node))
+            || self.decisions.iter().any(|node| !other.decisions.contains(node))
     }
 }
 
@@ -236,6 +253,7 @@ fn knowledge(bundle: &Bundle) -> Knowledge {
     Knowledge {
         votes: bundle.votes.iter().map(|vote| vote.body.voter).collect(),
         promises: bundle.promises.iter().map(|promise| promise.body.node).collect(),
+        decisions: bundle.decisions.iter().map(|decision| decision.body.node).collect(),
         finished: bundle.finished.is_some(),
     }
 }

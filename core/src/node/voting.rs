@@ -19,11 +19,12 @@ use crate::{
     mutant,
     record::Fact,
     sometimes,
+    state::TxRecord,
     time::{Millis, Timestamp},
     tx::{self, SignedProposal, SubStatus},
     vote::{
-        Ballot, Counted, Decision, Evidence, FIRST_ROUND, Promise, RejectReason, SignedPromise, Violation,
-        Vote,
+        Ballot, Counted, Decision, Evidence, FIRST_ROUND, Promise, RejectReason, Ruling, SignedPromise,
+        Violation, Vote,
     },
     wallet::{self, CoinVerdict},
 };
@@ -52,6 +53,12 @@ impl Voting {
         self.not_before.remove(&txid);
         self.checked.remove(&txid);
         self.early.remove(&txid);
+    }
+
+    /// What the chain was asked about this transaction does not count any more.
+    pub(super) fn look_anew(&mut self, txid: Txid) {
+        self.asked.remove(&txid);
+        self.not_before.remove(&txid);
     }
 }
 
@@ -254,11 +261,12 @@ impl Node {
             self.transition(txid, tx::State::Rejected, sub_status, &cause);
             return;
         }
-        let round_over = self.round_ends(tx.since).is_some_and(|end| self.now >= end);
+        let round_over = self.round_ends(tx).is_some_and(|end| self.now >= end);
         let expired = self.has_expired(txid);
         let given_up = tx.tally.promise_of(self.config.me).is_some();
         if tx.tally.approval_impossible(&self.config.cluster) || round_over || expired || given_up {
             sometimes!(RoundGivenUp);
+            sometimes!(PeopleAreLate, round_over && !given_up && self.awaits_people(tx));
             self.promise_never_to_sign(txid);
             self.set_sub_status(txid, SubStatus::Abandoning);
             if self.state.transaction(txid).is_some_and(|tx| tx.tally.is_dead(&self.config.cluster)) {
@@ -268,9 +276,12 @@ impl Node {
         } else {
             let open =
                 tx.tally.vote_of(self.config.me).is_none() && tx.tally.promise_of(self.config.me).is_none();
-            let round_end = self.round_ends(tx.since);
-            let sub_status =
-                if self.has_quorum() { SubStatus::AwaitingVotes } else { SubStatus::WaitingForQuorum };
+            let round_end = self.round_ends(tx);
+            let sub_status = match (self.awaits_people(tx), self.has_quorum()) {
+                (true, _) => SubStatus::AwaitingApproval,
+                (false, true) => SubStatus::AwaitingVotes,
+                (false, false) => SubStatus::WaitingForQuorum,
+            };
             sometimes!(WaitsForQuorum, sub_status == SubStatus::WaitingForQuorum);
             self.set_sub_status(txid, sub_status);
             if let Some(end) = round_end {
@@ -283,9 +294,16 @@ impl Node {
         self.watch(txid);
     }
 
-    /// When the voting round that began at `since` is over. The clock stands still while no quorum is here.
-    fn round_ends(&self, since: Timestamp) -> Option<Timestamp> {
-        self.quorum_since().map(|quorum| quorum.max(since).plus(self.config.timing.voting_round))
+    /// When the voting round is over. The clock stands still while no quorum is here, and runs anew once people have
+    /// decided.
+    fn round_ends(&self, tx: &TxRecord) -> Option<Timestamp> {
+        let timing = &self.config.timing;
+        let (since, length) = match self.people_on(tx) {
+            Ruling::NotAsked => (tx.since, timing.voting_round),
+            Ruling::Waiting { .. } => (tx.since, timing.approval_wait),
+            Ruling::Approved(at) | Ruling::Rejected { at, .. } => (tx.since.max(at), timing.voting_round),
+        };
+        self.quorum_since().map(|quorum| quorum.max(since).plus(length))
     }
 
     /// The node's own re-check between consent and signature.
@@ -414,9 +432,8 @@ impl Node {
     }
 
     fn judge(&self, txid: Txid) -> Judgement {
-        let Some(proposal) = self.state.transaction(txid).map(|tx| &tx.proposal.body) else {
-            return Judgement::NotYet;
-        };
+        let Some(tx) = self.state.transaction(txid) else { return Judgement::NotYet };
+        let proposal = &tx.proposal.body;
         let Some(wallet) = self.wallet(proposal.key.scheme) else { return Judgement::NotYet };
         if proposal.key != wallet.key {
             return if proposal.key > wallet.key {
@@ -425,7 +442,7 @@ impl Node {
                 Judgement::Refuse(RejectReason::Key(proposal.key))
             };
         }
-        let latest = self.now.plus(self.config.timing.proposal_life).plus(CLOCK_TOLERANCE);
+        let latest = self.now.plus(self.longest_life()).plus(CLOCK_TOLERANCE);
         if proposal.expires_at > latest {
             return Judgement::Refuse(RejectReason::Malformed("it expires too far ahead".to_owned()));
         }
@@ -438,6 +455,10 @@ impl Node {
         }
         if let Some(reason) = self.conflict(txid) {
             return Judgement::Refuse(reason);
+        }
+        if let Ruling::Rejected { by, .. } = self.people_on(tx) {
+            sometimes!(PeopleReject);
+            return Judgement::Refuse(RejectReason::OperatorRejected(by));
         }
         let reached = match proposal.unsigned_tx.lock_time {
             LockTime::Blocks(height) => {
@@ -552,10 +573,24 @@ impl Node {
     /// The coins are good; the rest may have changed while the chain was asked.
     fn decide(&mut self, txid: Txid, entropy: &mut dyn CryptoRngCore) {
         match self.judge(txid) {
+            Judgement::Fine if self.is_left_to_people(txid) => self.rest_while_people_decide(txid),
             Judgement::Fine => self.cast(txid, Decision::Approve, entropy),
             Judgement::NotYet => self.timers.set_by(Timer::Transaction(txid), self.now.plus(ASK_AGAIN)),
             Judgement::Refuse(reason) => self.cast(txid, Decision::Reject(reason), entropy),
         }
+    }
+
+    fn is_left_to_people(&self, txid: Txid) -> bool {
+        let ruling = self.state.transaction(txid).map(|tx| self.people_on(tx));
+        sometimes!(PeopleApprove, matches!(ruling, Some(Ruling::Approved(_))));
+        matches!(ruling, Some(Ruling::Waiting { .. }))
+    }
+
+    /// All is well but for people's word. The coins are looked at now and then: if one goes bad, nobody need decide.
+    fn rest_while_people_decide(&mut self, txid: Txid) {
+        let again = self.now.plus(self.config.timing.recheck_after);
+        self.voting.not_before.insert(txid, again);
+        self.timers.set_by(Timer::Transaction(txid), again);
     }
 
     /// What [`Mutant::SecondVoteInJournal`](crate::mutant::Mutant) does.

@@ -190,6 +190,8 @@ pub enum SubStatus {
     PresigningAttempt(u32),
     /// `approved`, `signing`: no group of signers may presign any more, and none has stock; it goes on when one has.
     WaitingForPresignatures,
+    /// `voting`: this node's policy asks people, and not enough of them have decided.
+    AwaitingApproval,
 }
 
 impl fmt::Display for SubStatus {
@@ -218,6 +220,7 @@ impl fmt::Display for SubStatus {
             Self::Misbehaviour(what) => write!(f, "{what}"),
             Self::PresigningAttempt(n) => write!(f, "attempt_{n}_without_presignatures"),
             Self::WaitingForPresignatures => f.write_str("waiting_for_presignatures"),
+            Self::AwaitingApproval => f.write_str("awaiting_approval"),
         }
     }
 }

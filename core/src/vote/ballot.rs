@@ -104,6 +104,9 @@ pub enum RejectReason {
     /// Signed with a key this node does not hold as current.
     #[error("key {0} is not the current key")]
     Key(KeyId),
+    /// A person said no.
+    #[error("an operator rejected it at {0}")]
+    OperatorRejected(NodeId),
 }
 
 impl RejectReason {
@@ -111,7 +114,11 @@ impl RejectReason {
         match self {
             Self::Malformed(text) | Self::CoinCommitted { coin: text, .. } => text.len(),
             Self::Input { coin, problem } => coin.len().saturating_add(problem.len()),
-            Self::PaymentServed(_) | Self::Policy(_) | Self::Expired | Self::Key(_) => 0,
+            Self::PaymentServed(_)
+            | Self::Policy(_)
+            | Self::Expired
+            | Self::Key(_)
+            | Self::OperatorRejected(_) => 0,
         }
     }
 
@@ -126,6 +133,7 @@ impl RejectReason {
             Self::Policy(_) => "policy",
             Self::Expired => "expired",
             Self::Key(_) => "key",
+            Self::OperatorRejected(_) => "operator_rejected",
         }
     }
 }

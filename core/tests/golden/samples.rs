@@ -20,8 +20,8 @@ use mpc_wallet_core::{
     refusal::Refusal,
     tx::{Prevout, Proposal, SignedProposal, State, SubStatus},
     vote::{
-        Ballot, Certificate, Decision, Evidence, FIRST_ROUND, Promise, RejectReason, SignedPromise,
-        Violation, Vote,
+        Ballot, Certificate, Decision, Evidence, FIRST_ROUND, OperatorDecision, Promise, RejectReason,
+        SignedDecision, SignedPromise, UnfitDecision, Violation, Vote,
     },
 };
 
@@ -128,6 +128,20 @@ fn promise() -> SignedPromise {
     Signed::new(body, &key(3))
 }
 
+fn operator_decision() -> SignedDecision {
+    let body = OperatorDecision {
+        cluster: CLUSTER,
+        txid: proposal().txid(),
+        digest: ProposalDigest::from_bytes([0xd1; 32]),
+        node: NodeId::new(4),
+        operator: Some("ann".to_owned()),
+        approve: true,
+        comment: Some("invoice checked".to_owned()),
+        at: Timestamp(1_700_000_000_500),
+    };
+    Signed::new(body, &key(4))
+}
+
 fn mpc(payload: &[u8]) -> Signed<MpcMessage> {
     let body = MpcMessage {
         session: SESSION,
@@ -194,6 +208,7 @@ fn bundle() -> Bundle {
         votes: vec![vote(1, Decision::Approve)],
         promises: vec![promise()],
         finished: Some(finished()),
+        decisions: vec![operator_decision()],
     }
 }
 
@@ -267,6 +282,7 @@ pub(crate) fn messages() -> Vec<Message> {
         }),
         Message::Stock(Stock { primes: true, presignatures: vec![PRESIGNATURE] }),
         Message::PresignOrder { count: 10 },
+        Message::OperatorDecision(operator_decision()),
     ]
 }
 
@@ -326,6 +342,8 @@ pub(crate) fn facts() -> Vec<Fact> {
             signers: [1, 2, 3, 4].map(NodeId::new).to_vec(),
             reason: "a proof does not hold".to_owned(),
         },
+        Fact::OperatorDecided(operator_decision()),
+        Fact::Initiated { txid, initiator: "bob".to_owned() },
     ]
 }
 
@@ -342,6 +360,7 @@ pub(crate) fn reject_reasons() -> Vec<RejectReason> {
         RejectReason::Policy(PolicyBreach::NotWhitelisted),
         RejectReason::Expired,
         RejectReason::Key(KEY),
+        RejectReason::OperatorRejected(NodeId::new(4)),
     ]
 }
 
@@ -378,6 +397,14 @@ pub(crate) fn refusals() -> Vec<Refusal> {
         Refusal::Quarantined,
         Refusal::Internal("nobody asked".to_owned()),
         Refusal::QueueFull { limit: 40 },
+        Refusal::UnknownTransaction(proposal().txid()),
+        Refusal::ApprovalNotRequired { state: State::Voting },
+        Refusal::NotVoting { state: State::Approved },
+        Refusal::AlreadyDecided { operator: Some("ann".to_owned()), approve: true },
+        Refusal::OwnPayment { operator: "bob".to_owned() },
+        Refusal::MayHaveDecided,
+        Refusal::UnfitDecision(UnfitDecision::Comment(257)),
+        Refusal::ExternalIdTooLong { size: 65, limit: 64 },
     ]
 }
 
@@ -406,6 +433,7 @@ pub(crate) fn sub_statuses() -> Vec<SubStatus> {
         SubStatus::Misbehaviour("node-5 is banned".to_owned()),
         SubStatus::PresigningAttempt(2),
         SubStatus::WaitingForPresignatures,
+        SubStatus::AwaitingApproval,
     ]
 }
 

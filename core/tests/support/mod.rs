@@ -180,6 +180,16 @@ impl World {
         }
     }
 
+    /// The same with another configuration of every node. To be called before anything has happened.
+    pub(crate) fn configured(mut self, change: impl Fn(&mut Config)) -> Self {
+        for (id, node) in &mut self.nodes {
+            let mut config = node.config().clone();
+            change(&mut config);
+            *node = Node::replay(config, key(id.get()), [], vec![]).unwrap();
+        }
+        self
+    }
+
     /// Gives every member primes without security, ready made.
     pub(crate) fn give_toy_primes(&mut self) {
         self.nodes = std::mem::take(&mut self.nodes)
@@ -353,11 +363,16 @@ pub(crate) fn payment(amount: u64) -> Command {
         metadata: None,
         external_id: None,
         idempotency_key: None,
+        initiator: None,
     })
 }
 
 pub(crate) fn cluster_with_key(suite: Suite) -> World {
-    let mut world = World::new(suite);
+    with_key(World::new(suite))
+}
+
+/// Has the members make a Taproot key, and funds its wallet.
+pub(crate) fn with_key(mut world: World) -> World {
     world.run_until("everybody online", |world| world.nodes.values().all(|node| node.overview().online == 5));
     make_wallet(&mut world, Scheme::Taproot);
     world

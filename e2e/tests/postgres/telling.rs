@@ -11,7 +11,9 @@ use mpc_wallet_core::ids::PresignatureId;
 use mpc_wallet_core::overview::{Overview, StandingView};
 use mpc_wallet_core::record::{Fact, Record, UsedPresignature};
 use mpc_wallet_core::tx::{Prevout, Proposal, State, SubStatus};
-use mpc_wallet_core::vote::{Ballot, Decision, Evidence, FIRST_ROUND, RejectReason, Violation, Vote};
+use mpc_wallet_core::vote::{
+    Ballot, Decision, Evidence, FIRST_ROUND, OperatorDecision, RejectReason, Violation, Vote,
+};
 use mpc_wallet_core::{
     BootId, Cluster, KeyId, LogIndex, Millis, NodeId, PaymentId, PolicyVersion, Scheme, SessionId, Timestamp,
     VoteKey,
@@ -177,6 +179,7 @@ fn overview(me: NodeId) -> Overview {
         coordinator: None,
         lease: None,
         policy: PolicyVersion::from_bytes([6; 32]),
+        approval: None,
         boot: BootId(1),
         position: LogIndex(0),
         standing: StandingView::Sound,
@@ -311,6 +314,41 @@ fn a_journal_that_was_put_back_is_told_again_and_the_fifth_fault_bans() {
         postgres.psql("SELECT count(*) FROM audit_log WHERE event_type = 'node_started'").unwrap().trim(),
         "1"
     );
+}
+
+#[test]
+fn a_decision_of_a_person_is_one_row_of_the_audit_log_whoever_tells_it() {
+    let txid = proposal(1).txid();
+    let decided = |node: u16, approve| {
+        let body = OperatorDecision {
+            cluster: cluster().id(),
+            txid,
+            digest: proposal(1).digest(),
+            node: NodeId::new(node),
+            operator: Some("ann".to_owned()),
+            approve,
+            comment: Some("by telephone".to_owned()),
+            at: Timestamp(9_000),
+        };
+        Fact::OperatorDecided(Signed::new(body, &key(node)))
+    };
+    let story = |start| {
+        Story::new(start)
+            .through(1, &[(State::Voting, SubStatus::AwaitingVotes)])
+            .tell(Fact::SubStatusChanged { txid, sub_status: SubStatus::AwaitingApproval })
+            .tell(decided(2, true))
+            .tell(decided(4, false))
+    };
+    let postgres = Postgres::start().unwrap();
+    for node in [1, 2] {
+        tell(&postgres, NodeId::new(node), &story(10_000 + u64::from(node)).0);
+    }
+    let rows = "SELECT node_id, txid, details ->> 'operator', details ->> 'approve', details ->> 'comment'
+                  FROM audit_log WHERE event_type = 'operator_decision' ORDER BY id";
+    let expected = format!("2|{txid}|ann|true|by telephone\n4|{txid}|ann|false|by telephone");
+    assert_eq!(postgres.psql(rows).unwrap().trim(), expected);
+    let round = "SELECT timeout_at = expires_at FROM voting_rounds JOIN transactions tx ON tx.id = tx_id";
+    assert_eq!(postgres.psql(round).unwrap().trim(), "t", "it may last as long as its proposal");
 }
 
 #[test]

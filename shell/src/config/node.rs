@@ -177,7 +177,7 @@ impl Settings {
         let timing = read_timing(&mut reader);
         let network = manifest.as_ref().map(|manifest| manifest.cluster.network());
         let rest = read_rest(&mut reader, timing.coin_wait, network);
-        let policy = read_policy(&mut reader, network);
+        let policy = read_policy(&mut reader, manifest.as_ref().map(|manifest| &manifest.cluster));
         let limits = read_limits(&mut reader);
         let chain = read_chain(&mut reader, timing);
         let secret_key_file = read_key_path(&mut reader, "secrets", "key_file");

@@ -3,7 +3,10 @@
 use std::collections::BTreeSet;
 
 use bitcoin::{Address, Amount, Network, ScriptBuf, address::NetworkUnchecked};
-use mpc_wallet_core::{Limits, Millis, Timing, policy::Policy};
+use mpc_wallet_core::{
+    Cluster, Limits, Millis, Timing,
+    policy::{Approval, Policy},
+};
 
 use super::{
     manifest::network_name,
@@ -23,8 +26,8 @@ fn parse_sats(text: &str) -> Option<Amount> {
     text.parse().ok().map(Amount::from_sat).filter(|amount| *amount <= Amount::MAX_MONEY)
 }
 
-/// `[policy]`: what this node approves. Without a network (the manifest was bad) the whitelist stays unchecked.
-pub(super) fn read_policy(reader: &mut Reader, network: Option<Network>) -> Policy {
+/// `[policy]`: what this node approves. Without a cluster (the manifest was bad) what depends on it stays unchecked.
+pub(super) fn read_policy(reader: &mut Reader, cluster: Option<&Cluster>) -> Policy {
     let mut section = reader.section("policy");
     let mut policy = Policy::default();
     let rate = |text: &str| fee_rate_from_decimal(text).ok();
@@ -42,9 +45,35 @@ pub(super) fn read_policy(reader: &mut Reader, network: Option<Network>) -> Poli
             format!("exceeds max_fee_rate_sat_vb = {ceiling}, so no payment could pass; lower it"),
         );
     }
-    policy.whitelist = read_whitelist(&mut section, network);
+    policy.whitelist = read_whitelist(&mut section, cluster.map(Cluster::network));
+    policy.approval = read_approval(&mut section, cluster);
     section.finish();
     policy
+}
+
+/// When people are asked, and how many.
+fn read_approval(section: &mut Section<'_>, cluster: Option<&Cluster>) -> Option<Approval> {
+    const OPERATORS: &str = "approval_operators";
+    let above = section.optional("approval_above_sats", SATS, parse_sats);
+    let count = |text: &str| text.parse::<u16>().ok().filter(|operators| *operators > 0);
+    let operators = section.optional(OPERATORS, "a whole number from 1", count);
+    let shown = operators.map(|operators| operators.to_string());
+    if let Some(operators) = operators {
+        match cluster.map(Cluster::total) {
+            Some(members) if operators > members => section.note(
+                OPERATORS,
+                shown.as_deref(),
+                format!("at most {members}: an operator decides at a node, and the cluster has {members}"),
+            ),
+            Some(_) | None if above.is_none() => section.note(
+                OPERATORS,
+                shown.as_deref(),
+                "needs approval_above_sats, the amount above which people are asked; set it, or remove this",
+            ),
+            Some(_) | None => {}
+        }
+    }
+    above.map(|above| Approval { above, operators: operators.unwrap_or(1) })
 }
 
 fn read_whitelist(section: &mut Section<'_>, network: Option<Network>) -> Option<BTreeSet<ScriptBuf>> {
@@ -86,6 +115,7 @@ pub(super) fn read_timing(reader: &mut Reader) -> Timing {
         ("chain_stale", &mut timing.chain_stale),
         ("recheck_after", &mut timing.recheck_after),
         ("ban", &mut timing.ban),
+        ("approval_wait", &mut timing.approval_wait),
     ] {
         set(slot, section.optional(key, "milliseconds, a whole number from 1", parse_millis));
     }

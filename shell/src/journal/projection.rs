@@ -10,7 +10,7 @@ use mpc_wallet_core::{
     ids::{PresignatureId, Scheme, SessionId},
     record::{BlockRef, Fact, Record, UsedPresignature},
     tx::{IllegalTransition, SignedProposal, State, SubStatus},
-    vote::{Decision, Evidence, Violation, Vote},
+    vote::{Decision, Evidence, SignedDecision, Violation, Vote},
 };
 use rusqlite::{Connection, OptionalExtension};
 
@@ -24,6 +24,7 @@ const PRESIGNING_PROTOCOL: &str = "cggmp24";
 const NONCE_PROTOCOL: &str = "frost";
 
 const TABLES: &str = "
+    DROP TABLE IF EXISTS operator_decisions;
     DROP TABLE IF EXISTS presignature_usage;
     DROP TABLE IF EXISTS violations;
     DROP TABLE IF EXISTS transitions;
@@ -42,6 +43,7 @@ const TABLES: &str = "
         origin INTEGER NOT NULL,
         digest TEXT NOT NULL,
         unsigned_tx BLOB NOT NULL,
+        prevouts BLOB NOT NULL,
         signed_tx BLOB,
         confirmations INTEGER NOT NULL,
         block_height INTEGER,
@@ -49,12 +51,14 @@ const TABLES: &str = "
         created_at INTEGER NOT NULL,
         updated_at INTEGER NOT NULL,
         expires_at INTEGER NOT NULL,
-        external_id TEXT
+        external_id TEXT,
+        initiator TEXT
     ) STRICT;
     CREATE INDEX transactions_by_external_id ON transactions (external_id) WHERE external_id IS NOT NULL;
     CREATE INDEX transactions_by_state ON transactions (state, sequence);
     CREATE INDEX transactions_by_scheme ON transactions (scheme, sequence);
     CREATE INDEX transactions_by_state_and_scheme ON transactions (state, scheme, sequence);
+    CREATE INDEX transactions_awaiting_approval ON transactions (sequence) WHERE sub_status = 'awaiting_approval';
     CREATE TABLE votes (
         txid TEXT NOT NULL REFERENCES transactions (txid),
         round INTEGER NOT NULL,
@@ -93,6 +97,16 @@ const TABLES: &str = "
         used_at INTEGER NOT NULL
     ) STRICT, WITHOUT ROWID;
     CREATE INDEX presignature_usage_by_transaction ON presignature_usage (txid);
+    CREATE TABLE operator_decisions (
+        txid TEXT NOT NULL REFERENCES transactions (txid),
+        node INTEGER NOT NULL,
+        operator TEXT,
+        approve INTEGER NOT NULL,
+        comment TEXT,
+        signature TEXT NOT NULL,
+        decided_at INTEGER NOT NULL,
+        PRIMARY KEY (txid, node)
+    ) STRICT, WITHOUT ROWID;
 ";
 
 /// Why a record does not fit the read model: a damaged journal or a defect.
@@ -164,6 +178,8 @@ pub(super) fn apply(db: &Connection, at: LogIndex, record: &Record) -> Result<()
             violated(db, place, node.get(), *violation, *txid, detail, None)
         }
         Fact::PresignaturesUsed { txid, presignatures, .. } => used(db, place, *txid, presignatures),
+        Fact::OperatorDecided(decision) => decided(db, place, decision),
+        Fact::Initiated { txid, initiator } => initiated(db, place, *txid, initiator),
         // What the read model does not show: keys, bans and cursors are part of the present, which the node tells.
         Fact::Booted { .. }
         | Fact::KeyShareSealed { .. }
@@ -192,9 +208,9 @@ fn proposed(db: &Connection, place: Place, proposal: &SignedProposal) -> Result<
     let inserted = db
         .prepare_cached(
             "INSERT INTO transactions (sequence, txid, state, sub_status, scheme, recipient_script, amount_sats,
-                 fee_sats, metadata, origin, digest, unsigned_tx, confirmations, created_at, updated_at, expires_at,
-                 external_id)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, 0, ?13, ?14, ?15, ?16)
+                 fee_sats, metadata, origin, digest, unsigned_tx, prevouts, confirmations, created_at, updated_at,
+                 expires_at, external_id)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, 0, ?14, ?15, ?16, ?17)
              ON CONFLICT (txid) DO NOTHING",
         )?
         .execute(rusqlite::params![
@@ -210,6 +226,7 @@ fn proposed(db: &Connection, place: Place, proposal: &SignedProposal) -> Result<
             body.origin.get(),
             body.digest().to_string(),
             serialize(&body.unsigned_tx),
+            serialize(&body.spent_outputs()),
             millis(body.created_at)?,
             place.time,
             millis(body.expires_at)?,
@@ -245,6 +262,38 @@ fn voted(db: &Connection, place: Place, vote: &Vote) -> Result<(), ProjectionErr
         place.time,
     ])?;
     Ok(())
+}
+
+fn decided(db: &Connection, place: Place, decision: &SignedDecision) -> Result<(), ProjectionError> {
+    let body = &decision.body;
+    touch(db, place, body.txid)?;
+    // As in the core, a member's first decision stays.
+    db.prepare_cached(
+        "INSERT INTO operator_decisions (txid, node, operator, approve, comment, signature, decided_at)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT (txid, node) DO NOTHING",
+    )?
+    .execute(rusqlite::params![
+        body.txid.to_string(),
+        body.node.get(),
+        body.operator,
+        body.approve,
+        body.comment,
+        decision.signature.0.to_lower_hex_string(),
+        decided_at(body.at),
+    ])?;
+    Ok(())
+}
+
+/// A member may date its decision as it likes; what no calendar has is shown as the last moment that fits.
+fn decided_at(time: Timestamp) -> i64 {
+    i64::try_from(time.0).unwrap_or(i64::MAX)
+}
+
+fn initiated(db: &Connection, place: Place, txid: Txid, initiator: &str) -> Result<(), ProjectionError> {
+    let changed = db
+        .prepare_cached("UPDATE transactions SET initiator = ?2, updated_at = ?3 WHERE txid = ?1")?
+        .execute((txid.to_string(), initiator, place.time))?;
+    known(changed, txid)
 }
 
 fn transition(

@@ -98,7 +98,14 @@ impl Queries for ReadModel {
                 )?
                 .query_map([txid], rows::presignature)?
                 .collect::<rusqlite::Result<_>>()?;
-            Ok(Some(TransactionDetail { row, votes, timeline, presignatures }))
+            let decisions = db
+                .prepare_cached(
+                    "SELECT node, operator, approve, comment, signature, decided_at FROM operator_decisions
+                     WHERE txid = ?1 ORDER BY node",
+                )?
+                .query_map([txid], rows::decision)?
+                .collect::<rusqlite::Result<_>>()?;
+            Ok(Some(TransactionDetail { row, votes, timeline, presignatures, decisions }))
         })
     }
 
@@ -108,6 +115,9 @@ impl Queries for ReadModel {
         }
         let before = filter.before.unwrap_or(i64::MAX);
         let limit = i64::try_from(filter.limit).unwrap_or(i64::MAX);
+        if filter.awaiting_approval {
+            return self.ask(|db| awaiting_approval(db, filter.scheme, before, limit));
+        }
         let states: BTreeSet<Option<State>> = if filter.states.is_empty() {
             [None].into()
         } else {
@@ -168,6 +178,23 @@ fn named(db: &Connection, external_id: &str, filter: &Filter) -> rusqlite::Resul
     });
     page.truncate(filter.limit);
     Ok(page)
+}
+
+/// Those that wait for people, along the index that holds no others.
+fn awaiting_approval(
+    db: &Connection,
+    scheme: Option<Scheme>,
+    before: i64,
+    limit: i64,
+) -> rusqlite::Result<Vec<TransactionRow>> {
+    db.prepare_cached(concat!(
+        "SELECT ",
+        transaction_columns!(),
+        " FROM transactions WHERE sub_status = 'awaiting_approval' AND sequence < ?1 AND (?3 IS NULL OR scheme = ?3)
+          ORDER BY sequence DESC LIMIT ?2"
+    ))?
+    .query_map((before, limit, scheme.map(Scheme::name)), rows::transaction)?
+    .collect()
 }
 
 /// One walk along the index that fits: the cost is that of the page, whatever the history.

@@ -6,14 +6,14 @@ use rusqlite::{
     types::{FromSql, FromSqlError, FromSqlResult, ValueRef},
 };
 
-use crate::read::{PresignatureRow, TransactionRow, TransitionRow, ViolationRow, VoteRow};
+use crate::read::{DecisionRow, PresignatureRow, TransactionRow, TransitionRow, ViolationRow, VoteRow};
 
 /// Columns of [`transaction`], in its order.
 macro_rules! transaction_columns {
     () => {
         "sequence, txid, state, sub_status, scheme, recipient_script, amount_sats, fee_sats, metadata, origin, \
          digest, unsigned_tx, signed_tx, confirmations, block_height, block_hash, created_at, updated_at, expires_at, \
-         external_id"
+         external_id, prevouts, initiator"
     };
 }
 pub(super) use transaction_columns;
@@ -80,6 +80,8 @@ pub(super) fn transaction(row: &Row<'_>) -> rusqlite::Result<TransactionRow> {
         updated_at: time(row, 17)?,
         expires_at: time(row, 18)?,
         external_id: row.get(19)?,
+        prevouts: row.get(20)?,
+        initiator: row.get(21)?,
     })
 }
 
@@ -92,6 +94,18 @@ pub(super) fn vote(row: &Row<'_>) -> rusqlite::Result<VoteRow> {
         reason: row.get(3)?,
         signature: row.get(4)?,
         received_at: time(row, 5)?,
+    })
+}
+
+/// Of `node, operator, approve, comment, signature, decided_at`.
+pub(super) fn decision(row: &Row<'_>) -> rusqlite::Result<DecisionRow> {
+    Ok(DecisionRow {
+        node: node(row, 0)?,
+        operator: row.get(1)?,
+        approve: row.get(2)?,
+        comment: row.get(3)?,
+        signature: row.get(4)?,
+        decided_at: time(row, 5)?,
     })
 }
 

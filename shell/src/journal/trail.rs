@@ -152,6 +152,15 @@ impl Event {
                 let signers: Vec<_> = signers.iter().map(|node| node.get()).collect();
                 Self::new("presigning_failed", json!({ "signers": signers, "reason": reason }))
             }
+            Fact::OperatorDecided(decision) => {
+                let body = &decision.body;
+                let details =
+                    json!({ "operator": body.operator, "approve": body.approve, "comment": body.comment });
+                Self::new("operator_decision", details).by(body.node).about(body.txid)
+            }
+            Fact::Initiated { txid, initiator } => {
+                Self::new("payment_posted", json!({ "key": initiator })).about(txid)
+            }
             Fact::Synced { .. } | Fact::Confirmed | Fact::Shown(_) => return None,
         })
     }

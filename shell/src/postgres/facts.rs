@@ -1,11 +1,15 @@
 //! What each fact means for the record. Every statement here may run again, by another node or after a journal was put
 //! back, and then changes nothing.
 
+use bitcoin::hex::DisplayHex as _;
 use deadpool_postgres::Transaction;
 use mpc_wallet_core::{
     Timestamp,
     record::{Fact, UsedPresignature},
+    tx::SubStatus,
+    vote::SignedDecision,
 };
+use serde_json::json;
 use tokio_postgres::types::ToSql;
 
 use super::{Teller, fault::Fault, transactions::Move};
@@ -41,7 +45,12 @@ impl<'a> Scribe<'a> {
             Fact::Transition { txid, from, to, sub_status, cause } => {
                 self.moved(Move { txid: *txid, from: *from, to: *to, sub_status, cause, at }).await
             }
-            Fact::SubStatusChanged { txid, sub_status } => self.sub_status(*txid, sub_status, at).await,
+            Fact::SubStatusChanged { txid, sub_status } => {
+                if *sub_status == SubStatus::AwaitingApproval {
+                    self.round_waits_for_people(&txid.to_string()).await?;
+                }
+                self.sub_status(*txid, sub_status, at).await
+            }
             Fact::Signed(finished) => self.signed(&finished.0, at).await,
             Fact::Seen { txid, block, confirmations } => self.seen(*txid, *block, *confirmations, at).await,
             Fact::PresignaturesUsed { txid, presignatures, .. } => {
@@ -66,13 +75,15 @@ impl<'a> Scribe<'a> {
                 self.audit_once("key_activated", &proof.request.key.to_string()).await
             }
             Fact::KeygenFailed { key, .. } => self.audit_once("keygen_failed", &key.to_string()).await,
+            Fact::OperatorDecided(decision) => self.decided(decision).await,
             // Steps on the way and bookkeeping between nodes; each node's journal has them.
             Fact::Promised(_)
             | Fact::KeyShareSealed { .. }
             | Fact::Synced { .. }
             | Fact::Confirmed
             | Fact::Shown(_)
-            | Fact::PresigningFailed { .. } => Ok(()),
+            | Fact::PresigningFailed { .. }
+            | Fact::Initiated { .. } => Ok(()),
         }
     }
 
@@ -112,6 +123,43 @@ impl<'a> Scribe<'a> {
               WHERE txid = $4 AND scheme = 'taproot'
              ON CONFLICT DO NOTHING",
             &[&uuid(session), &session, &ms(at), &txid],
+        )
+        .await?;
+        Ok(())
+    }
+
+    /// A decision is a fact of the cluster: every node tells it, the first is written. The signature lets anyone check
+    /// that the member at which it was made said so.
+    async fn decided(&self, decision: &SignedDecision) -> Result<(), Fault> {
+        let body = &decision.body;
+        let details = json!({
+            "node": body.node.get(),
+            "operator": body.operator.as_deref().map(text),
+            "approve": body.approve,
+            "comment": body.comment.as_deref().map(text),
+            "decided_at_ms": ms(body.at),
+            "digest": body.digest.to_string(),
+            "signature": decision.signature.0.to_lower_hex_string(),
+        });
+        self.run(
+            "INSERT INTO audit_log (event_type, node_id, tx_id, txid, details)
+             SELECT 'operator_decision', $1::integer, (SELECT id FROM transactions WHERE txid = $2::text), $2::text,
+                    $3::jsonb
+              WHERE NOT EXISTS (SELECT 1 FROM audit_log
+                                 WHERE event_type = 'operator_decision' AND node_id = $1 AND txid = $2
+                                   AND details ->> 'digest' = $3::jsonb ->> 'digest')",
+            &[&i32::from(body.node.get()), &body.txid.to_string(), &details],
+        )
+        .await?;
+        Ok(())
+    }
+
+    /// A round that waits for people may last as long as its proposal.
+    async fn round_waits_for_people(&self, txid: &str) -> Result<(), Fault> {
+        self.run(
+            "UPDATE voting_rounds SET timeout_at = expires_at FROM transactions
+              WHERE transactions.id = tx_id AND txid = $1 AND timeout_at < expires_at AND NOT completed",
+            &[&txid],
         )
         .await?;
         Ok(())

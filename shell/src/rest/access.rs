@@ -1,8 +1,10 @@
 //! Who may send a request: roles by route, and refusals that say what is missing.
 
+use std::convert::Infallible;
+
 use axum::{
-    extract::{MatchedPath, Request, State},
-    http::{HeaderValue, Method, StatusCode, header},
+    extract::{FromRequestParts, MatchedPath, Request, State},
+    http::{HeaderValue, Method, StatusCode, header, request::Parts},
     middleware::Next,
     response::{IntoResponse, Response},
 };
@@ -27,7 +29,7 @@ pub(super) fn required(method: &Method, route: &str) -> Option<Role> {
 }
 
 /// Lets a request through to its handler, or refuses it before anything of it is read.
-pub(super) async fn guard(State(state): State<ApiState>, request: Request, next: Next) -> Response {
+pub(super) async fn guard(State(state): State<ApiState>, mut request: Request, next: Next) -> Response {
     let Some(keyring) = &state.options().keyring else {
         return next.run(request).await;
     };
@@ -46,7 +48,20 @@ pub(super) async fn guard(State(state): State<ApiState>, request: Request, next:
         return forbidden(&grant.name, grant.role, role).into_response();
     }
     tracing::Span::current().record("key", grant.name.as_str());
+    request.extensions_mut().insert(Caller(Some(grant.name)));
     next.run(request).await
+}
+
+/// Who sends a request, by the name of his key; nobody where the API asks for no keys.
+#[derive(Clone, Default)]
+pub(super) struct Caller(pub(super) Option<String>);
+
+impl<S: Send + Sync> FromRequestParts<S> for Caller {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        Ok(parts.extensions.get::<Self>().cloned().unwrap_or_default())
+    }
 }
 
 fn unknown(denied: Denied) -> Response {

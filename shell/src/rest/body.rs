@@ -29,8 +29,21 @@ impl Fields {
     /// 415 for another content type, 413 beyond `limit` bytes, 400 for anything but one JSON object.
     pub(super) async fn read(headers: &HeaderMap, body: Body, limit: usize) -> Result<Self, Problem> {
         let bytes = read_bounded(body, limit).await?;
+        Self::parse(headers, &bytes)
+    }
+
+    /// The same for a request that needs no body: none at all has no fields.
+    ///
+    /// # Errors
+    /// As [`Fields::read`].
+    pub(super) async fn read_if_any(headers: &HeaderMap, body: Body, limit: usize) -> Result<Self, Problem> {
+        let bytes = read_bounded(body, limit).await?;
+        if bytes.is_empty() { Ok(Self(Vec::new())) } else { Self::parse(headers, &bytes) }
+    }
+
+    fn parse(headers: &HeaderMap, bytes: &[u8]) -> Result<Self, Problem> {
         check_content_type(headers)?;
-        let fields: Self = serde_json::from_slice(&bytes).map_err(|error| malformed(&error))?;
+        let fields: Self = serde_json::from_slice(bytes).map_err(|error| malformed(&error))?;
         let mut seen = std::collections::BTreeSet::new();
         let twice = fields.0.iter().find(|(name, _)| !seen.insert(name));
         match twice {

@@ -106,7 +106,9 @@ pub(super) async fn start(
             Ok((StatusCode::ACCEPTED, location, Json(document)).into_response())
         }
         Outcome::Refused(refusal) => Err(refusal.into()),
-        Outcome::Proposed { .. } | Outcome::PresigningOrdered { .. } => Err(Problem::internal()),
+        Outcome::Proposed { .. } | Outcome::PresigningOrdered { .. } | Outcome::Decided { .. } => {
+            Err(Problem::internal())
+        }
     }
 }
 

@@ -6,6 +6,7 @@
 
 mod access;
 mod address;
+mod approval;
 mod audit;
 mod body;
 mod cluster;
@@ -77,8 +78,8 @@ fn documented() -> OpenApiRouter<ApiState> {
         .routes(routes!(receive::qr))
         .routes(routes!(transactions::list, transactions::create))
         .routes(routes!(transactions::one))
-        .routes(routes!(transactions::approve))
-        .routes(routes!(transactions::reject))
+        .routes(routes!(approval::approve))
+        .routes(routes!(approval::reject))
         .routes(routes!(dkg::follow, dkg::start))
         .routes(routes!(presignatures::status, presignatures::order))
         .routes(routes!(violations::list))

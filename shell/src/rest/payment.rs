@@ -99,7 +99,17 @@ pub(super) async fn read(
             Some(scheme),
             Some(fee_rate),
         ) => {
-            Ok(PaymentRequest { scheme, recipient, amount, fee_rate, metadata, external_id, idempotency_key })
+            let initiator = None;
+            Ok(PaymentRequest {
+                scheme,
+                recipient,
+                amount,
+                fee_rate,
+                metadata,
+                external_id,
+                idempotency_key,
+                initiator,
+            })
         }
         (problem, ..) => Err(problem.unwrap_or_else(Problem::internal)),
     }

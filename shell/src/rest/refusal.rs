@@ -67,6 +67,16 @@ impl From<Refusal> for Problem {
             }
             Refusal::Confirming { .. } => problem(StatusCode::SERVICE_UNAVAILABLE, Some(SOON)),
             Refusal::Quarantined => problem(StatusCode::SERVICE_UNAVAILABLE, Some(LATER)),
+            Refusal::UnknownTransaction(_) => problem(StatusCode::NOT_FOUND, None),
+            Refusal::ApprovalNotRequired { state } | Refusal::NotVoting { state } => {
+                problem(StatusCode::CONFLICT, None).with("state", state.name())
+            }
+            Refusal::AlreadyDecided { operator, approve } => problem(StatusCode::CONFLICT, None)
+                .with("operator", operator.clone())
+                .with("approve", *approve),
+            Refusal::OwnPayment { .. } => problem(StatusCode::FORBIDDEN, None),
+            Refusal::MayHaveDecided => problem(StatusCode::CONFLICT, None),
+            Refusal::UnfitDecision(_) => problem(StatusCode::UNPROCESSABLE_ENTITY, None).at("/comment"),
             Refusal::Internal(what) => {
                 tracing::error!(what, "the core found an inconsistency");
                 Self::internal()

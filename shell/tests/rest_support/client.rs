@@ -5,7 +5,11 @@ use axum::{
     http::{HeaderMap, Request, StatusCode},
 };
 use bitcoin::Txid;
-use mpc_wallet_core::{refusal::Refusal, step::Outcome, tx::State};
+use mpc_wallet_core::{
+    refusal::Refusal,
+    step::{Command, Outcome},
+    tx::State,
+};
 use mpc_wallet_shell::rest::router;
 use serde_json::{Value, json};
 use tower::ServiceExt as _;
@@ -49,10 +53,23 @@ pub fn txid(number: u8) -> Txid {
     txid_of(number).parse().unwrap()
 }
 
-/// A healthy node that proposes whatever it is asked to, as transaction 1.
+/// A healthy node that proposes whatever it is asked to, as transaction 1, and asks nobody about it.
 pub fn accepting() -> ScriptedNode {
     let past = Past { rows: vec![row(1, State::Voting)], ..Past::default() };
-    scripted(healthy(), past, Box::new(|_| Some(Outcome::Proposed { txid: txid(1), replayed: false })))
+    scripted(healthy(), past, Box::new(|command| Some(proposed(&command))))
+}
+
+/// How such a node answers.
+pub fn proposed(command: &Command) -> Outcome {
+    match command {
+        Command::Decide(decision) if decision.txid == txid(1) => {
+            Outcome::Refused(Refusal::ApprovalNotRequired { state: State::Voting })
+        }
+        Command::Decide(decision) => Outcome::Refused(Refusal::UnknownTransaction(decision.txid)),
+        Command::Pay(_) | Command::GenerateKey(_) | Command::Presign { .. } => {
+            Outcome::Proposed { txid: txid(1), replayed: false }
+        }
+    }
 }
 
 pub fn refusing(refusal: Refusal) -> ScriptedNode {

@@ -29,8 +29,8 @@ use mpc_wallet_shell::{
     access::Keyring,
     handle::{NodeHandle, Request},
     read::{
-        AuditRow, Filter, PresignatureRow, Queries, ReadError, TransactionDetail, TransactionRow,
-        TransitionRow, ViolationRow, VoteRow,
+        AuditRow, DecisionRow, Filter, PresignatureRow, Queries, ReadError, TransactionDetail,
+        TransactionRow, TransitionRow, ViolationRow, VoteRow,
     },
     rest::{ApiOptions, ApiState},
 };
@@ -116,6 +116,7 @@ pub fn healthy() -> Overview {
         coordinator: Some(NodeId::new(1)),
         lease: None,
         policy: PolicyVersion::from_bytes([7; 32]),
+        approval: None,
         boot: BootId(1),
         position: LogIndex(42),
         standing: StandingView::Sound,
@@ -184,6 +185,7 @@ pub fn row(number: u8, state: State) -> TransactionRow {
         origin: NodeId::new(1),
         digest: "00".repeat(32),
         unsigned_tx: Vec::new(),
+        prevouts: Vec::new(),
         signed_tx: None,
         confirmations: 0,
         block_height: None,
@@ -191,6 +193,7 @@ pub fn row(number: u8, state: State) -> TransactionRow {
         created_at: Timestamp(1_700_000_000_000),
         updated_at: Timestamp(1_700_000_000_500),
         expires_at: Timestamp(1_700_086_400_000),
+        initiator: None,
     }
 }
 
@@ -201,6 +204,8 @@ pub struct Past {
     pub violations: Vec<ViolationRow>,
     /// Of every transaction.
     pub presignatures: Vec<PresignatureRow>,
+    /// On every transaction.
+    pub decisions: Vec<DecisionRow>,
     pub broken: bool,
 }
 
@@ -234,6 +239,7 @@ impl Queries for Memory {
                 at: row.created_at,
             }],
             presignatures: past.presignatures.clone(),
+            decisions: past.decisions.clone(),
             row,
         }))
     }
@@ -242,6 +248,7 @@ impl Queries for Memory {
         let past = self.past()?;
         let wanted = past.rows.iter().rev().filter(|row| {
             (filter.states.is_empty() || filter.states.contains(&row.state))
+                && (!filter.awaiting_approval || row.sub_status == "awaiting_approval")
                 && filter.scheme.is_none_or(|scheme| row.scheme == scheme.name())
                 && filter.external_id.as_ref().is_none_or(|id| row.external_id.as_ref() == Some(id))
                 && filter.before.is_none_or(|before| row.sequence < before)

@@ -4,7 +4,7 @@ use mpc_wallet_core::{
     NodeId, Timestamp,
     identity::Signed,
     message::{Message, MpcMessage},
-    vote::{Ballot, Evidence, Promise},
+    vote::{Ballot, Evidence, OperatorDecision, Promise},
 };
 
 use crate::{Actor, Deviant, Speech, Words, plain};
@@ -38,6 +38,10 @@ impl Impersonator {
         if let Message::Promise(promise) = message {
             return Some(Message::Promise(self.actor.sign(Promise { node: name, ..promise.body.clone() })));
         }
+        if let Message::OperatorDecision(decision) = message {
+            let body = OperatorDecision { node: name, ..decision.body.clone() };
+            return Some(Message::OperatorDecision(self.actor.sign(body)));
+        }
         if let Message::VoteRequest(proposal) = message {
             let mut body = proposal.body.clone();
             body.origin = name;
@@ -52,6 +56,9 @@ impl Impersonator {
             let mut bundle = bundle.clone();
             for vote in &mut bundle.votes {
                 *vote = self.actor.sign(Ballot { voter: name, ..vote.body.clone() });
+            }
+            for decision in &mut bundle.decisions {
+                *decision = self.actor.sign(OperatorDecision { node: name, ..decision.body.clone() });
             }
             return Some(Message::Bundle(bundle));
         }

@@ -13,7 +13,11 @@ use super::{
 };
 use crate::{
     oracle::Observed,
-    parts::client::{Client, ClientState, PATIENCE, PAUSE, Reaction, lose_answers_of},
+    parts::{
+        client::{Client, ClientState, PATIENCE, PAUSE, Reaction, lose_answers_of},
+        people::decisions,
+    },
+    plan::Visit,
 };
 
 /// A question that a node has taken and not answered.
@@ -74,6 +78,22 @@ impl Hosted {
         let Some(client) = self.clients.get_mut(index) else { return };
         if client.give_up(request) {
             self.queue.after(PAUSE, Event::Submit { client: index });
+        }
+    }
+
+    /// Somebody looks at a node, and decides what is to be decided there.
+    pub(super) fn visit(&mut self, visit: Visit) {
+        let node = NodeId::new(visit.node);
+        let commands = {
+            let stage = locked(&self.stage);
+            let Some(machine) = stage.machines.get(&node) else { return };
+            decisions(visit, &machine.shadow)
+        };
+        for command in commands {
+            let words = format!("hears {command:?}");
+            if self.ask(node, command, None).is_some() {
+                self.note(node, format_args!("{words}"));
+            }
         }
     }
 

@@ -61,7 +61,7 @@ use crate::{
         phase::Phase,
         verdict::Scripts,
     },
-    plan::{Crash, DiskFault, FaultPlan, Lease, Span, Stop},
+    plan::{Crash, DiskFault, FaultPlan, Lease, Span, Stop, Visit},
     profile::CALM_NETWORK,
     rng::Stream,
     trace::{Log, Trace, short_hash},
@@ -93,6 +93,7 @@ enum Event {
     Disk(DiskFault),
     Upset(Upset),
     Alter { client: usize, node: NodeId },
+    Visit(Visit),
     Cut(usize),
     Mend(usize),
     Prepare,
@@ -147,7 +148,7 @@ impl Hosted {
         let clients = client::all(&plan);
         let payments = client::wanted(&clients);
         let honest = honest(&plan);
-        let oracles = Oracles::new(&cluster, payments, &honest);
+        let oracles = Oracles::new(&cluster, payments, &honest, plan.people.as_ref());
         let machines: BTreeMap<NodeId, Machine> = identities
             .into_iter()
             .map(|(node, identity)| {
@@ -255,6 +256,10 @@ impl Hosted {
             }
             Event::Alter { client, node } => {
                 self.alter(client, node);
+                Ok(())
+            }
+            Event::Visit(visit) => {
+                self.visit(visit);
                 Ok(())
             }
             Event::Tell(lease) => {

@@ -117,6 +117,9 @@ impl Hosted {
         for lease in &self.plan.leases {
             self.queue.at(at(lease.at), Event::Tell(*lease));
         }
+        for visit in self.plan.visits() {
+            self.queue.at(at(visit.at), Event::Visit(*visit));
+        }
         self.queue.at(at(self.plan.heal_at), Event::Heal);
     }
 }

@@ -8,7 +8,7 @@ use crate::{
     FaultPlan, Profile,
     plan::{
         ChainPlan, ClockFault, Crash, CrashPoint, Deviation, DiskFault, DiskTrouble, Filter, Jump, Lease,
-        NetworkProfile, Payment, Reorg, Span, Stop, Traitor, Unsynced,
+        NetworkProfile, Payment, People, Reorg, Span, Stop, Traitor, Unsynced, Visit,
     },
     profile::{self, CALM_NETWORK},
 };
@@ -57,6 +57,8 @@ pub enum Field {
     SecondWallet,
     /// A node alone uses a presignature, and its machine is replaced by one from a time when it had it.
     OldStock,
+    /// One person approves everything, thinks better of it too late, and another refuses everything.
+    People,
     /// One member lies in this way.
     Traitor(Deviation),
 }
@@ -79,6 +81,7 @@ impl Field {
             Self::SlowSeals => String::from("slow seals"),
             Self::SecondWallet => String::from("second wallet"),
             Self::OldStock => String::from("second wallet, old stock"),
+            Self::People => String::from("people"),
             Self::Traitor(deviation) => format!("traitor: {deviation:?}"),
         }
     }
@@ -195,6 +198,7 @@ impl Field {
             Self::SlowSeals => FaultPlan { fsync: Span { least: 1, most: 1_500 }, ..quiet },
             Self::SecondWallet => FaultPlan { payments: from_segwit(0..8), ..second_wallet(quiet) },
             Self::OldStock => old_stock(second_wallet(quiet)),
+            Self::People => FaultPlan { payments: busy(4), people: Some(of_two_minds()), ..quiet },
             Self::Traitor(deviation) => FaultPlan {
                 payments: busy(4),
                 traitors: vec![Traitor { node: 2, deviation, from: 0 }],
@@ -206,6 +210,12 @@ impl Field {
 
 fn two_holders() -> Vec<Lease> {
     (1..=5).map(|node| Lease { at: 1_000, node, holder: Some(if node <= 2 { 1 } else { 5 }) }).collect()
+}
+
+fn of_two_minds() -> People {
+    let visit = |at, node, approve| Visit { at, node, approve };
+    let visits = vec![visit(7_000, 1, true), visit(8_000, 1, false), visit(9_000, 3, false)];
+    People { above: 100_000, operators: 2, wait: 20_000, visits }
 }
 
 /// The same cluster with a SegWit wallet.
@@ -285,6 +295,9 @@ pub const fn hunt(mutant: Mutant) -> Hunt {
         Mutant::KeyProvenTooSoon => ("key ceremony", Field::SlowSeals, 50, &["one_key"]),
         Mutant::PresignatureReused => ("I4", Field::SecondWallet, 20, &["presignature_once"]),
         Mutant::PresignatureBurntLate => ("I4", Field::SecondWallet, 5, &["presignature_once"]),
+        Mutant::OperatorsNotAsked => ("approval", Field::People, 5, &["human_approval"]),
+        Mutant::OperatorRefusalIgnored => ("approval", Field::People, 5, &["human_approval"]),
+        Mutant::OperatorDecidesTwice => ("approval", Field::People, 5, &["human_approval"]),
         Mutant::RollbackIgnored => ("I4, I7", Field::OldStock, 30, &["presignature_once"]),
     };
     let twice = matches!(mutant, Mutant::HashOrderLeaks);

@@ -16,6 +16,7 @@
 //! | `dead_stays_dead` | I6: who is bound never to sign gives no share; coins are free only when enough are bound |
 //! | `within_limits` | what is approved and broadcast stays within policy, time and the network's limits |
 //! | `liars_accused` | I5: whoever contradicts himself before honest nodes is shut out by all of them |
+//! | `human_approval` | nobody votes for what people were to be asked about before enough of them have approved, or after one has refused; one decision a node |
 //! | `durable_before_sent` | write-ahead: nothing leaves before its records are on disk |
 //! | `replay_equals_live` | a restarted node is the node that crashed |
 //! | `lifecycle` | transactions move as the specification says |
@@ -39,6 +40,7 @@ mod lifecycle;
 mod limits;
 mod once;
 mod paid;
+mod people;
 mod presignatures;
 mod promises;
 mod replay;
@@ -53,6 +55,8 @@ use std::collections::BTreeSet;
 use bitcoin::{Transaction, Txid};
 use mpc_wallet_core::{Cluster, LogIndex, NodeId, message::Message, record::Record, vote::Violation};
 
+use crate::plan::People;
+
 pub use self::{
     accusation::NoFalseAccusation,
     coins::OneCoinOneFamily,
@@ -66,6 +70,7 @@ pub use self::{
     limits::WithinLimits,
     once::Once,
     paid::{PaidOnce, Payments},
+    people::HumanApproval,
     presignatures::PresignatureOnce,
     promises::DeadStaysDead,
     replay::ReplayEqualsLive,
@@ -210,10 +215,11 @@ pub struct Oracles {
 }
 
 impl Oracles {
-    /// The oracles for a cluster, the payments its clients will ask for, and who of its members is honest.
+    /// The oracles for a cluster, the payments its clients will ask for, who of its members is honest, and whom its policy
+    /// asks.
     #[must_use]
-    pub fn new(cluster: &Cluster, payments: Payments, honest: &Honest) -> Self {
-        Self {
+    pub fn new(cluster: &Cluster, payments: Payments, honest: &Honest, people: Option<&People>) -> Self {
+        let mut oracles = Self {
             watching: vec![
                 OfHonest::boxed(honest, DurableBeforeSent::default()),
                 OfHonest::boxed(honest, ReplayEqualsLive),
@@ -233,7 +239,12 @@ impl Oracles {
             ],
             watch: Watch::All,
             objections: vec![],
+        };
+        if let Some(people) = people {
+            let (above, operators) = (people.above, usize::from(people.operators));
+            oracles.watching.push(Box::new(HumanApproval::new(cluster, honest.clone(), above, operators)));
         }
+        oracles
     }
 
     /// What must still happen before the run may end.

@@ -8,7 +8,7 @@ use mpc_wallet_core::{
     identity::{Signed, Statement},
     message::{Bundle, FinalTransaction, Message},
     tx::SignedProposal,
-    vote::{Evidence, SignedPromise, Vote},
+    vote::{Evidence, SignedDecision, SignedPromise, Vote},
 };
 
 /// Bundles of a message, if it is one that carries any.
@@ -41,6 +41,15 @@ pub(super) fn promises(message: &Message) -> Vec<&SignedPromise> {
         promises.push(promise);
     }
     promises
+}
+
+/// All decisions of operators in a message.
+pub(super) fn decisions(message: &Message) -> Vec<&SignedDecision> {
+    let mut decisions: Vec<_> = bundles(message).iter().flat_map(|bundle| &bundle.decisions).collect();
+    if let Message::OperatorDecision(decision) = message {
+        decisions.push(decision);
+    }
+    decisions
 }
 
 /// All proposals in a message.

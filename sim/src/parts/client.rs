@@ -102,6 +102,7 @@ impl Client {
             metadata: Some(self.label.clone()),
             external_id: None,
             idempotency_key: self.payment.idempotency_key.clone(),
+            initiator: None,
         }
     }
 
@@ -163,7 +164,7 @@ impl Client {
                 return Reaction::AskAgain;
             }
             Outcome::Proposed { txid, .. } => self.state = ClientState::Accepted { txid: *txid },
-            Outcome::KeygenStarted { .. } | Outcome::PresigningOrdered { .. } => {}
+            Outcome::KeygenStarted { .. } | Outcome::PresigningOrdered { .. } | Outcome::Decided { .. } => {}
         }
         if self.altered_request().is_some() { Reaction::Alter } else { Reaction::None }
     }

@@ -2,8 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use bitcoin::Network;
-use mpc_wallet_core::{Cluster, Config, Limits, Millis, NodeId, Timing, VoteKey, mpc, policy::Policy};
+use bitcoin::{Amount, Network};
+use mpc_wallet_core::{
+    Cluster, Config, Limits, Millis, NodeId, Timing, VoteKey, mpc,
+    policy::{Approval, Policy},
+};
 use rand_core::RngCore;
 
 use crate::{
@@ -58,15 +61,23 @@ fn limits(plan: &FaultPlan) -> Limits {
 
 /// The jobs of a mock take milliseconds where production's take seconds, and so do presignings and ceremonies.
 fn timing(plan: &FaultPlan) -> Timing {
+    let patient = Timing::default();
+    let approval_wait = plan.people.as_ref().map_or(patient.approval_wait, |people| Millis(people.wait));
+    let timing = Timing { approval_wait, ..patient };
     if plan.has_segwit() {
-        Timing {
-            presigning: Millis(20_000),
-            ecdsa_key_generation: Timing::default().key_generation,
-            ..Timing::default()
-        }
+        let ecdsa_key_generation = timing.key_generation;
+        Timing { presigning: Millis(20_000), ecdsa_key_generation, ..timing }
     } else {
-        Timing::default()
+        timing
     }
+}
+
+fn policy(plan: &FaultPlan) -> Policy {
+    let approval = plan
+        .people
+        .as_ref()
+        .map(|people| Approval { above: Amount::from_sat(people.above), operators: people.operators });
+    Policy { approval, ..Policy::default() }
 }
 
 /// A member's configuration.
@@ -74,7 +85,7 @@ pub(crate) fn config(plan: &FaultPlan, cluster: &Cluster, me: NodeId) -> Config 
     Config {
         me,
         cluster: cluster.clone(),
-        policy: Policy::default(),
+        policy: policy(plan),
         timing: timing(plan),
         limits: limits(plan),
         confirmations_required: CONFIRMATIONS,

@@ -10,6 +10,7 @@ pub(crate) mod exempt;
 pub(crate) mod hardware;
 pub(crate) mod members;
 pub(crate) mod outcome;
+pub(crate) mod people;
 pub(crate) mod phase;
 pub(crate) mod purse;
 pub(crate) mod verdict;

@@ -10,6 +10,7 @@
 
 mod arbitrary;
 mod faults;
+mod people;
 
 use mpc_wallet_core::Scheme;
 use serde::{Deserialize, Serialize};
@@ -18,6 +19,7 @@ pub use self::faults::{
     ClockFault, Crash, CrashPoint, Deviation, Direction, DiskFault, DiskTrouble, Eviction, FeeSpike, Filter,
     Jump, Lease, Outage, Partition, Reorg, StaleTip, Stop, Theft, Traitor, Unsynced,
 };
+pub use self::people::{People, Visit};
 use crate::profile::{self, Profile};
 
 /// Format of [`FaultPlan`]; a change of meaning must change it.
@@ -94,6 +96,9 @@ pub struct FaultPlan {
     pub traitors: Vec<Traitor>,
     /// What clients want.
     pub payments: Vec<Payment>,
+    /// Whom the policy asks; without them it asks nobody.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub people: Option<People>,
     /// Whether trouble begins with the first boot, so that the key is made in it; else all is calm until the wallet holds
     /// its funds.
     #[serde(default, skip_serializing_if = "is_default")]
@@ -361,6 +366,7 @@ impl FaultPlan {
             lost_jobs: 0,
             traitors: vec![],
             payments: vec![],
+            people: None,
             ceremony_in_trouble: false,
             heal_at: profile::TROUBLE,
             until: profile::TROUBLE + profile::RECOVERY,
@@ -400,6 +406,12 @@ impl FaultPlan {
             ..quiet
         };
         same == *self
+    }
+
+    /// When somebody looks at what waits for people.
+    #[must_use]
+    pub fn visits(&self) -> &[Visit] {
+        self.people.as_ref().map_or(&[], |people| &people.visits)
     }
 
     /// Whether the cluster has a SegWit wallet.
@@ -461,6 +473,7 @@ impl FaultPlan {
             ("evictions", self.chain.evictions.len()),
             ("thefts", self.chain.thefts.len()),
             ("fee spikes", self.chain.fee_spikes.len()),
+            ("visits", self.visits().len()),
             ("coins", self.chain.funds.len()),
             ("coins of the SegWit wallet", self.chain.segwit_funds.len()),
         ] {
@@ -483,7 +496,9 @@ impl FaultPlan {
                 self.leases.iter().flat_map(|lease| [Some(lease.node), lease.holder].into_iter().flatten()),
             )
             .chain(self.chain.stale.iter().map(|stale| stale.node))
-            .chain(self.traitors.iter().map(|traitor| traitor.node));
+            .chain(self.traitors.iter().map(|traitor| traitor.node))
+            .chain(self.visits().iter().map(|visit| visit.node))
+            .chain(self.people.iter().map(|people| people.operators));
         for node in named {
             if !(1..=nodes).contains(&node) {
                 return Err(PlanError::UnknownNode(node, nodes));

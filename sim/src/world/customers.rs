@@ -8,7 +8,11 @@ use mpc_wallet_core::{
 use super::{Event, Host, Outcome, World};
 use crate::{
     oracle::Observed,
-    parts::client::{ClientState, PATIENCE, PAUSE, Reaction, lose_answers_of},
+    parts::{
+        client::{ClientState, PATIENCE, PAUSE, Reaction, lose_answers_of},
+        people::decisions,
+    },
+    plan::Visit,
 };
 
 impl World {
@@ -59,6 +63,20 @@ impl World {
         let request = RequestId(self.last_request);
         self.note(node, format_args!("{what}"));
         self.input(node, Input::Client { request, command: Command::Pay(wanted) })
+    }
+
+    /// Somebody looks at a node, and decides what is to be decided there.
+    pub(super) fn visit(&mut self, visit: Visit) -> Outcome {
+        let node = NodeId::new(visit.node);
+        let live = self.hosts.get(&node).and_then(|host| host.live.as_ref());
+        let Some(commands) = live.map(|live| decisions(visit, live.node.state())) else { return Ok(()) };
+        for command in commands {
+            self.last_request += 1;
+            let request = RequestId(self.last_request);
+            self.note(node, format_args!("hears {command:?}"));
+            self.input(node, Input::Client { request, command })?;
+        }
+        Ok(())
     }
 
     /// Requests on their way to a node that died.

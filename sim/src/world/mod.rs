@@ -51,7 +51,7 @@ use crate::{
         phase::Phase,
         verdict::Scripts,
     },
-    plan::{Crash, CrashPoint, DiskFault, FaultPlan, Lease, Span, Stop},
+    plan::{Crash, CrashPoint, DiskFault, FaultPlan, Lease, Span, Stop, Visit},
     profile::CALM_NETWORK,
     rng::Stream,
     trace::{Log, Trace, TraceHash},
@@ -93,6 +93,8 @@ enum Event {
     Submit { client: usize },
     /// A client has waited long enough.
     Impatient { client: usize, request: RequestId },
+    /// Somebody looks at what waits for people.
+    Visit(Visit),
     /// A client asks for something else under the key it has used.
     Alter { client: usize, node: NodeId },
     /// A crash's time has come.
@@ -279,7 +281,7 @@ impl World {
             phase: Phase::Calm,
             origin: 0,
             queue: Scheduler::new(Stream::new(seed, "schedule")),
-            oracles: Oracles::new(&cluster, payments, &honest),
+            oracles: Oracles::new(&cluster, payments, &honest, plan.people.as_ref()),
             honest,
             traitors: BTreeMap::new(),
             bans: BTreeSet::new(),
@@ -381,6 +383,7 @@ impl World {
                 self.impatient(client, request);
                 Ok(())
             }
+            Event::Visit(visit) => self.visit(visit),
             Event::Alter { client, node } => self.alter(client, node),
             Event::Crash(crash) => self.crash_is_due(crash),
             Event::Stop(stop) => self.stop_is_due(stop),

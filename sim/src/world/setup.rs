@@ -119,6 +119,9 @@ impl World {
         for lease in &self.plan.leases {
             self.queue.at(at(lease.at), Event::Tell(*lease));
         }
+        for visit in self.plan.visits() {
+            self.queue.at(at(visit.at), Event::Visit(*visit));
+        }
         for (node, host) in &mut self.hosts {
             host.clock.begin(self.origin);
             if host.clock.spurious() > 0 {

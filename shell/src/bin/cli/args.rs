@@ -124,30 +124,42 @@ pub(crate) enum TxCommand {
         txid: String,
     },
     /// List payments, newest first
-    List {
-        /// Only these states, comma-separated
-        #[arg(long)]
-        state: Option<String>,
-        /// Only from this wallet: taproot or segwit
-        #[arg(long = "type", value_name = "TYPE")]
-        wallet_type: Option<String>,
-        /// At most so many
-        #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..=200))]
-        limit: u16,
-        /// Continue where an earlier list ended
-        #[arg(long)]
-        cursor: Option<String>,
-    },
-    /// Approve a payment that waits for a person
-    Approve {
-        /// Transaction id
-        txid: String,
-    },
-    /// Reject a payment that waits for a person
-    Reject {
-        /// Transaction id
-        txid: String,
-    },
+    List(ListArguments),
+    /// Approve a payment that waits for people, in the name of your API key
+    Approve(DecisionArguments),
+    /// Reject a payment that waits for people, in the name of your API key; one rejection is enough
+    Reject(DecisionArguments),
+}
+
+#[derive(Args)]
+pub(crate) struct ListArguments {
+    /// Only these states, comma-separated
+    #[arg(long)]
+    pub(crate) state: Option<String>,
+    /// Only those that wait for people at this node
+    #[arg(long, conflicts_with = "state")]
+    pub(crate) awaiting_approval: bool,
+    /// Only from this wallet: taproot or segwit
+    #[arg(long = "type", value_name = "TYPE")]
+    pub(crate) wallet_type: Option<String>,
+    /// At most so many
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..=200))]
+    pub(crate) limit: u16,
+    /// Continue where an earlier list ended
+    #[arg(long)]
+    pub(crate) cursor: Option<String>,
+}
+
+#[derive(Args)]
+pub(crate) struct DecisionArguments {
+    /// Transaction id
+    pub(crate) txid: String,
+    /// Why, for the audit trail: at most 256 bytes
+    #[arg(long)]
+    pub(crate) comment: Option<String>,
+    /// Do not ask
+    #[arg(long, short)]
+    pub(crate) yes: bool,
 }
 
 #[derive(Args)]

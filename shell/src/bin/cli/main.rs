@@ -8,6 +8,7 @@ mod audit;
 mod cert;
 mod client;
 mod cluster;
+mod confirm;
 mod dkg;
 mod evidence;
 mod failure;
@@ -55,12 +56,9 @@ fn run(arguments: Arguments) -> Result<(), Failure> {
         }
         Command::Tx(TxCommand::Send(send)) => send::run(&node()?, &send, output),
         Command::Tx(TxCommand::Status { txid }) => tx::status(&node()?, &txid, output),
-        Command::Tx(TxCommand::List { state, wallet_type, limit, cursor }) => {
-            let (state, wallet_type) = (state.as_deref(), wallet_type.as_deref());
-            tx::list(&node()?, state, wallet_type, limit, cursor.as_deref(), output)
-        }
-        Command::Tx(TxCommand::Approve { txid }) => tx::decide(&node()?, &txid, "approve", output),
-        Command::Tx(TxCommand::Reject { txid }) => tx::decide(&node()?, &txid, "reject", output),
+        Command::Tx(TxCommand::List(list)) => tx::list(&node()?, &list, output),
+        Command::Tx(TxCommand::Approve(decision)) => tx::decide(&node()?, &decision, "approve", output),
+        Command::Tx(TxCommand::Reject(decision)) => tx::decide(&node()?, &decision, "reject", output),
         Command::Cluster(ClusterCommand::Status) => cluster::status(&node()?, output),
         Command::Cluster(ClusterCommand::Nodes) => cluster::nodes(&node()?, output),
         Command::Cluster(ClusterCommand::Init(init)) => local::init(&init, output),

@@ -4,8 +4,9 @@ use serde_json::{Value, json};
 
 use crate::{
     amount::{in_fours, show_amount},
-    args::Output,
+    args::{DecisionArguments, ListArguments, Output},
     client::Node,
+    confirm::confirm,
     failure::Failure,
     output::{items, note, number, pairs, print, rows, text},
 };
@@ -15,16 +16,15 @@ pub(crate) fn status(node: &Node, txid: &str, output: Output) -> Result<(), Fail
     print(&document, output, describe)
 }
 
-pub(crate) fn list(
-    node: &Node,
-    state: Option<&str>,
-    wallet_type: Option<&str>,
-    limit: u16,
-    cursor: Option<&str>,
-    output: Output,
-) -> Result<(), Failure> {
-    let mut path = format!("/api/v1/transactions?limit={limit}");
-    for (name, value) in [("state", state), ("type", wallet_type), ("cursor", cursor)] {
+pub(crate) fn list(node: &Node, list: &ListArguments, output: Output) -> Result<(), Failure> {
+    let mut path = format!("/api/v1/transactions?limit={}", list.limit);
+    let awaiting = list.awaiting_approval.then(|| "approval".to_owned());
+    for (name, value) in [
+        ("state", &list.state),
+        ("awaiting", &awaiting),
+        ("type", &list.wallet_type),
+        ("cursor", &list.cursor),
+    ] {
         if let Some(value) = value {
             path.push_str(&format!("&{name}={}", query_value(value)));
         }
@@ -45,8 +45,22 @@ pub(crate) fn list(
     Ok(())
 }
 
-pub(crate) fn decide(node: &Node, txid: &str, decision: &str, output: Output) -> Result<(), Failure> {
-    let posted = node.post(&format!("{}/{decision}", path_of(txid)), &json!({}), &[])?;
+/// `verb` is `approve` or `reject`. Nobody decides about what he has not seen, as this node decodes it.
+pub(crate) fn decide(
+    node: &Node,
+    decision: &DecisionArguments,
+    verb: &str,
+    output: Output,
+) -> Result<(), Failure> {
+    let path = path_of(&decision.txid);
+    if !decision.yes {
+        note(&describe(&node.get(&path)?));
+        let mut question = verb.to_owned();
+        question.get_mut(..1).map(str::make_ascii_uppercase);
+        confirm(&format!("{question} this transaction?"), "nothing was decided")?;
+    }
+    let body = decision.comment.as_ref().map_or_else(|| json!({}), |comment| json!({ "comment": comment }));
+    let posted = node.post(&format!("{path}/{verb}"), &body, &[])?;
     print(&posted.document, output, describe)
 }
 
@@ -84,6 +98,8 @@ pub(crate) fn describe(document: &Value) -> String {
         ("confirmations", confirmations),
         ("created", text(document, "/created_at")),
     ])];
+    parts.extend(decoded(document));
+    parts.extend(approval(document));
     let votes = items(document, "/votes");
     if !votes.is_empty() {
         parts.push(rows(
@@ -119,4 +135,54 @@ pub(crate) fn describe(document: &Value) -> String {
         ));
     }
     parts.join("\n\n")
+}
+
+/// What the transaction spends and pays, as the node reads it from its bytes.
+fn decoded(document: &Value) -> Option<String> {
+    let side = |list: &str, name: &str, kind: &str| -> Vec<[String; 4]> {
+        let describe = |item: &Value| {
+            let what = item.get(kind).and_then(Value::as_str).unwrap_or(name).to_owned();
+            let amount = number(item, "/amount_sats").map_or_else(|| "-".to_owned(), show_amount);
+            [what, amount, in_fours(&text(item, "/address")), text(item, "/outpoint")]
+        };
+        items(document, list).iter().map(describe).collect()
+    };
+    let mut sides = side("/inputs", "spends", "");
+    sides.extend(side("/outputs", "pays", "kind"));
+    if sides.is_empty() {
+        return None;
+    }
+    let size = pairs([
+        ("size", format!("{} vB", text(document, "/vsize"))),
+        ("fee rate", format!("{} sat/vB", text(document, "/fee_rate_sat_vb"))),
+    ]);
+    Some(format!("{}\n\n{size}", rows(["coin", "amount", "address", "outpoint"], sides)))
+}
+
+/// What people were asked, and said.
+fn approval(document: &Value) -> Option<String> {
+    let decisions = items(document, "/approval/decisions");
+    let asked = document.pointer("/approval/required") == Some(&Value::Bool(true));
+    if !asked && decisions.is_empty() {
+        return None;
+    }
+    let asks = pairs([
+        ("approvals needed", text(document, "/approval/operators_required")),
+        ("approvals missing", text(document, "/approval/missing")),
+    ]);
+    let said = rows(
+        ["node", "operator", "decision", "comment", "at"],
+        decisions.iter().map(|decision| {
+            let approves = decision.get("approve") == Some(&Value::Bool(true));
+            let verb = if approves { "approve" } else { "reject" };
+            [
+                text(decision, "/node_id"),
+                text(decision, "/operator"),
+                verb.to_owned(),
+                text(decision, "/comment"),
+                text(decision, "/at"),
+            ]
+        }),
+    );
+    Some(if decisions.is_empty() { asks } else { format!("{asks}\n\n{said}") })
 }

@@ -1,7 +1,7 @@
 //! A payment as the API shows it.
 
-use bitcoin::{Script, Transaction, consensus, hex::DisplayHex};
-use mpc_wallet_core::NodeId;
+use bitcoin::{Script, Transaction, TxOut, consensus, hex::DisplayHex};
+use mpc_wallet_core::{Scheme, overview::Overview, wallet::signed_vsize};
 use serde::Serialize;
 use serde_json::Number;
 use utoipa::ToSchema;
@@ -10,6 +10,7 @@ use crate::{
     read::{PresignatureRow, TransactionDetail, TransactionRow, TransitionRow, VoteRow},
     rest::{
         address,
+        approval::Approval,
         schema::{Links, StateName, WalletType},
         state::ApiOptions,
     },
@@ -44,6 +45,9 @@ pub(in crate::rest) struct Summary {
     external_id: Option<String>,
     /// The node that proposed it.
     proposed_by: u16,
+    /// Name of the API key with which it was posted; of this node only, and `null` where none was asked for.
+    #[schema(required)]
+    initiated_by: Option<String>,
     /// What the members vote on.
     #[schema(pattern = "^[0-9a-f]{64}$")]
     digest: String,
@@ -85,6 +89,7 @@ pub(in crate::rest) struct Detail {
     summary: Summary,
     votes: Vec<Vote>,
     vote_count: VoteCount,
+    approval: Approval,
     /// States it passed, in order.
     timeline: Vec<Transition>,
     /// One-time values that this node has used for it, the first used first.
@@ -94,10 +99,10 @@ pub(in crate::rest) struct Detail {
     /// Consensus encoding with witnesses, as soon as it is signed.
     #[schema(required)]
     signed_tx: Option<String>,
-    /// Virtual bytes, as soon as it is signed.
+    /// Virtual bytes; before it is signed, what it will measure at most.
     #[serde(skip_serializing_if = "Option::is_none")]
     vsize: Option<u64>,
-    /// Satoshis for each virtual byte, as soon as it is signed.
+    /// Satoshis for each of these virtual bytes.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<f64>)]
     fee_rate_sat_vb: Option<Number>,
@@ -165,6 +170,11 @@ struct Presignature {
 struct Input {
     /// `txid:index`
     outpoint: String,
+    /// Whose coin it is, as every voter has checked.
+    #[schema(required)]
+    address: Option<String>,
+    #[schema(required)]
+    amount_sats: Option<u64>,
 }
 
 /// A coin that is made.
@@ -191,6 +201,7 @@ impl Summary {
             metadata: row.metadata.clone(),
             external_id: row.external_id.clone(),
             proposed_by: row.origin.get(),
+            initiated_by: row.initiator.clone(),
             digest: row.digest.clone(),
             confirmations: row.confirmations,
             confirmations_required: options.confirmations_required,
@@ -206,29 +217,26 @@ impl Summary {
 }
 
 impl Detail {
-    pub(super) fn of(
-        detail: &TransactionDetail,
-        members: &[NodeId],
-        threshold: u16,
-        options: &ApiOptions,
-    ) -> Self {
+    pub(super) fn of(detail: &TransactionDetail, overview: &Overview, options: &ApiOptions) -> Self {
         let row = &detail.row;
         let signed = row.signed_tx.as_deref().and_then(decode);
-        let vsize = signed.as_ref().map(|tx| u64::try_from(tx.vsize()).unwrap_or(u64::MAX));
-        let fee_rate_sat_vb = vsize.and_then(|vsize| fee_rate(row.fee_sats, vsize));
+        let measured = signed.as_ref().map(|tx| u64::try_from(tx.vsize()).unwrap_or(u64::MAX));
         // Read from its own bytes, not from what was said about it.
         let decoded = signed.or_else(|| decode(&row.unsigned_tx));
+        let vsize = measured.or_else(|| size_to_be(row, decoded.as_ref()?));
+        let fee_rate_sat_vb = vsize.and_then(|vsize| fee_rate(row.fee_sats, vsize));
         Self {
             summary: Summary::of(row, options),
             votes: detail.votes.iter().map(vote).collect(),
-            vote_count: vote_count(&detail.votes, members, threshold),
+            vote_count: vote_count(&detail.votes, overview),
+            approval: Approval::of(detail, overview.approval.as_ref()),
             timeline: detail.timeline.iter().map(transition).collect(),
             presignatures: detail.presignatures.iter().map(presignature).collect(),
             unsigned_tx: row.unsigned_tx.to_lower_hex_string(),
             signed_tx: row.signed_tx.as_ref().map(|bytes| bytes.to_lower_hex_string()),
             vsize,
             fee_rate_sat_vb,
-            inputs: decoded.as_ref().map(inputs),
+            inputs: decoded.as_ref().map(|tx| inputs(tx, row, options)),
             outputs: decoded.as_ref().map(|tx| outputs(tx, row, options)),
         }
     }
@@ -251,8 +259,24 @@ fn fee_rate(fee_sats: u64, vsize: u64) -> Option<Number> {
     fee_rate_to_decimal(fee_sats.saturating_mul(1_000).checked_div(vsize)?).parse().ok()
 }
 
-fn inputs(tx: &Transaction) -> Vec<Input> {
-    tx.input.iter().map(|input| Input { outpoint: input.previous_output.to_string() }).collect()
+/// What an unsigned transaction will measure once it is signed; for P2WPKH, at most.
+fn size_to_be(row: &TransactionRow, tx: &Transaction) -> Option<u64> {
+    let scheme = Scheme::ALL.into_iter().find(|scheme| scheme.name() == row.scheme)?;
+    Some(signed_vsize(scheme, tx))
+}
+
+/// The inputs with what each spends: the outputs that every voter has checked against their transactions.
+fn inputs(tx: &Transaction, row: &TransactionRow, options: &ApiOptions) -> Vec<Input> {
+    let spent: Vec<TxOut> = consensus::deserialize(&row.prevouts).unwrap_or_default();
+    let input = |(index, input): (usize, &bitcoin::TxIn)| {
+        let output = spent.get(index);
+        Input {
+            outpoint: input.previous_output.to_string(),
+            address: output.map(|output| address::show(&output.script_pubkey, options.network)),
+            amount_sats: output.map(|output| output.value.to_sat()),
+        }
+    };
+    tx.input.iter().enumerate().map(input).collect()
 }
 
 fn outputs(tx: &Transaction, row: &TransactionRow, options: &ApiOptions) -> Vec<Output> {
@@ -268,15 +292,16 @@ fn outputs(tx: &Transaction, row: &TransactionRow, options: &ApiOptions) -> Vec<
     tx.output.iter().map(output).collect()
 }
 
-fn vote_count(votes: &[VoteRow], members: &[NodeId], required: u16) -> VoteCount {
+fn vote_count(votes: &[VoteRow], overview: &Overview) -> VoteCount {
     let approved = votes.iter().filter(|vote| vote.approve).count();
-    let voted = |node: &NodeId| votes.iter().any(|vote| vote.node == *node);
+    let members = overview.members.iter().map(|member| member.node);
+    let missing = members.filter(|node| !votes.iter().any(|vote| vote.node == *node));
     VoteCount {
-        required,
-        total: members.len(),
+        required: overview.threshold,
+        total: overview.members.len(),
         approved,
         rejected: votes.len() - approved,
-        missing: members.iter().filter(|node| !voted(node)).map(|node| node.get()).collect(),
+        missing: missing.map(|node| node.get()).collect(),
     }
 }
 

@@ -18,6 +18,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::{
+    access::Caller,
     address,
     payment::{self, NewPayment},
     problem::Problem,
@@ -41,6 +42,26 @@ enum Created {
     Proposed(Box<Summary>),
     /// As much as is known of a payment that stands but could not be read back.
     Unread(Unread),
+}
+
+/// What a deed about a payment is answered with.
+#[derive(Serialize, ToSchema)]
+#[serde(untagged)]
+#[schema(as = TransactionShown)]
+pub(super) enum Shown {
+    /// The payment with its story.
+    Whole(Box<Detail>),
+    /// As much as is known where it could not be read back.
+    Named(Named),
+}
+
+#[derive(Serialize, ToSchema)]
+#[schema(as = NamedTransaction)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Named {
+    #[schema(pattern = "^[0-9a-f]{64}$")]
+    txid: String,
+    links: Links,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -85,14 +106,18 @@ struct Unread {
 )]
 pub(super) async fn create(
     State(state): State<ApiState>,
+    Caller(initiator): Caller,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
-    let payment = payment::read(&headers, body, state.options()).await?;
+    let asked = payment::read(&headers, body, state.options()).await?;
+    let payment = PaymentRequest { initiator, ..asked };
     match state.node().command(Command::Pay(payment.clone())).await? {
         Outcome::Proposed { txid, replayed } => created(&state, txid, replayed, &payment).await,
         Outcome::Refused(refusal) => Err(refusal.into()),
-        Outcome::KeygenStarted { .. } | Outcome::PresigningOrdered { .. } => Err(Problem::internal()),
+        Outcome::KeygenStarted { .. } | Outcome::PresigningOrdered { .. } | Outcome::Decided { .. } => {
+            Err(Problem::internal())
+        }
     }
 }
 
@@ -147,6 +172,7 @@ fn unread(state: &ApiState, txid: &str, payment: &PaymentRequest) -> Unread {
         ("state" = Option<Vec<StateName>>, Query, explode = false, min_items = 1, description = "Only payments in one of these states, separated by commas."),
         ("type" = Option<WalletType>, Query, description = "Only payments of this wallet."),
         ("external_id" = Option<String>, Query, min_length = 1, max_length = 64, pattern = "^[!-~]+$", description = "Only the payment of this name."),
+        ("awaiting" = Option<String>, Query, pattern = "^approval$", description = "Only payments that wait for people at this node; without `state`."),
     ),
     responses((status = 200, description = "One page.", body = Page<Summary>)),
 )]
@@ -164,12 +190,29 @@ pub(super) async fn list(
     if external_id.as_deref().is_some_and(|id| !payment::is_external_id(id)) {
         return Err(Problem::bad_parameter("external_id", "is not one that a payment can have"));
     }
+    let awaiting_approval = awaits_approval(&mut parameters)?;
     parameters.finish()?;
-    let filter = Filter { states, scheme, external_id, before: page.before, limit: page.probe() };
+    if awaiting_approval && !states.is_empty() {
+        return Err(Problem::bad_parameter(
+            "awaiting",
+            "means transactions in voting; give no state with it",
+        ));
+    }
+    let filter =
+        Filter { states, scheme, external_id, awaiting_approval, before: page.before, limit: page.probe() };
     let mut rows = state.read(move |queries| queries.transactions(&filter)).await?;
     let next_cursor = page.cut(&mut rows, |row| row.sequence);
     let items = rows.iter().map(|row| Summary::of(row, state.options())).collect();
     Ok(Json(Page { items, next_cursor }))
+}
+
+/// `awaiting`, which knows one thing to wait for.
+fn awaits_approval(parameters: &mut Parameters) -> Result<bool, Problem> {
+    match parameters.take("awaiting")?.as_deref() {
+        None => Ok(false),
+        Some("approval") => Ok(true),
+        Some(_) => Err(Problem::bad_parameter("awaiting", "must be approval")),
+    }
 }
 
 fn parse_state(name: &str) -> Result<TxState, Problem> {
@@ -198,58 +241,18 @@ pub(super) async fn one(
     parameters.finish()?;
     let detail = find(&state, &txid).await?;
     let (overview, _) = state.present();
-    let members: Vec<_> = overview.members.iter().map(|member| member.node).collect();
-    Ok(Json(Detail::of(&detail, &members, overview.threshold, state.options())))
+    Ok(Json(Detail::of(&detail, &overview, state.options())))
 }
 
-/// Approves a payment that waits for a person
-#[utoipa::path(
-    post,
-    path = "/api/v1/transactions/{txid}/approve",
-    tag = "transactions",
-    params(("txid" = String, Path, pattern = "^[0-9a-fA-F]{64}$")),
-    responses(
-        (status = 404, description = "No payment of this cluster, as far as this node knows."),
-        (status = 409, description = "No person is asked."),
-    ),
-)]
-pub(super) async fn approve(
-    State(state): State<ApiState>,
-    Path(txid): Path<String>,
-) -> Result<Json<Detail>, Problem> {
-    decide(&state, &txid).await
-}
-
-/// Rejects a payment that waits for a person
-#[utoipa::path(
-    post,
-    path = "/api/v1/transactions/{txid}/reject",
-    tag = "transactions",
-    params(("txid" = String, Path, pattern = "^[0-9a-fA-F]{64}$")),
-    responses(
-        (status = 404, description = "No payment of this cluster, as far as this node knows."),
-        (status = 409, description = "No person is asked."),
-    ),
-)]
-pub(super) async fn reject(
-    State(state): State<ApiState>,
-    Path(txid): Path<String>,
-) -> Result<Json<Detail>, Problem> {
-    decide(&state, &txid).await
-}
-
-/// The members' policies decide alone, so there is no decision for a person to make.
-async fn decide(state: &ApiState, txid: &str) -> Result<Json<Detail>, Problem> {
-    let detail = find(state, txid).await?;
-    Err(Problem::new(
-        StatusCode::CONFLICT,
-        "approval_not_required",
-        format!(
-            "This cluster's policy asks no person: every node votes by its own rules. The transaction is {}.",
-            detail.row.state
-        ),
-    )
-    .with("state", detail.row.state.name()))
+/// A transaction about which something was just done: that stands whether or not its row can be read.
+pub(super) async fn show_or_name(state: &ApiState, txid: String) -> Shown {
+    let asked = txid.clone();
+    let detail = state.read(move |queries| queries.transaction(&asked)).await.ok().flatten();
+    let (overview, _) = state.present();
+    match detail {
+        Some(detail) => Shown::Whole(Box::new(Detail::of(&detail, &overview, state.options()))),
+        None => Shown::Named(Named { links: links(&txid), txid }),
+    }
 }
 
 async fn find(state: &ApiState, txid: &str) -> Result<TransactionDetail, Problem> {

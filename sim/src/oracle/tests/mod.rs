@@ -15,7 +15,9 @@ use mpc_wallet_core::{
     message::{FinalTransaction, Message, MpcMessage, SignRequest, SigningSession, Subject},
     record::{Fact, Record},
     tx::{Prevout, Proposal, SignedProposal, State, SubStatus},
-    vote::{Ballot, Decision, Evidence, Promise, RejectReason, Violation, Vote},
+    vote::{
+        Ballot, Decision, Evidence, OperatorDecision, Promise, RejectReason, SignedDecision, Violation, Vote,
+    },
 };
 
 mod accusation;
@@ -25,6 +27,7 @@ mod durable;
 mod ends;
 mod honest;
 mod keys;
+mod people;
 mod presignatures;
 mod secrets;
 mod threshold;
