@@ -7,7 +7,7 @@ use bitcoin::{Amount, ScriptBuf, Txid};
 use crate::{
     chain::{ChainAnswer, ChainQuery},
     ids::{JobId, KeyId, Lease, LogIndex, NodeId, QueryId, RequestId, Scheme, SessionId},
-    message::Message,
+    message::{GrantedCoin, Message},
     mpc::{Advance, KeyShare, Machine, RefusedParams, Slot, Suite, ecdsa::Primes},
     record::Record,
     refusal::Refusal,
@@ -82,6 +82,8 @@ pub enum Command {
         /// How many.
         count: u16,
     },
+    /// Say what a payment would be at this moment; nothing is reserved, sent or recorded.
+    Quote(PaymentRequest),
 }
 
 /// A payment as a client asks for it; the address is already a script of the right network.
@@ -123,6 +125,31 @@ pub enum Outcome {
     },
     /// No, and why. Nothing was changed.
     Refused(Refusal),
+    /// What the payment would be.
+    Quoted(Quote),
+}
+
+/// The transaction that a payment would make if it were asked for at this moment. Other payments may take its coins.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Quote {
+    /// The key that would sign.
+    pub key: KeyId,
+    /// Coins it would spend.
+    pub inputs: Vec<GrantedCoin>,
+    /// What the miners would get.
+    pub fee: Amount,
+    /// Its size once signed, in vB.
+    pub vsize: u64,
+    /// What would return to the wallet; zero for no change output.
+    pub change: Amount,
+}
+
+impl Quote {
+    /// Fee rate on the signed size, in sat/kvB, rounded down.
+    #[must_use]
+    pub fn fee_rate(&self) -> u64 {
+        self.fee.to_sat().saturating_mul(1_000).checked_div(self.vsize).unwrap_or_default()
+    }
 }
 
 /// Something to be done outside. Effects are lost in a crash; whatever matters is asked for again by the timers of

@@ -292,7 +292,7 @@ async fn segwit_node(phase: KeygenPhase, stage: Option<Stage>, script: Script) -
 async fn presignatures_are_ordered_and_the_stock_is_shown() {
     let script: Script = Box::new(|command| match command {
         Command::Presign { count } => Some(Outcome::PresigningOrdered { count }),
-        Command::Pay(_) | Command::GenerateKey(_) => None,
+        Command::Pay(_) | Command::GenerateKey(_) | Command::Quote(_) => None,
     });
     let (node, address) = segwit_node(KeygenPhase::Active, None, script).await;
     let output = run(address, &["presig", "generate", "--count", "12"]).await;
@@ -338,7 +338,7 @@ async fn a_key_generation_shows_what_it_does_and_whom_it_waits_for() {
     ] {
         let started: Script = Box::new(|command| match command {
             Command::GenerateKey(scheme) => Some(Outcome::KeygenStarted { key: KeyId { scheme, epoch: 1 } }),
-            Command::Pay(_) | Command::Presign { .. } => None,
+            Command::Pay(_) | Command::Presign { .. } | Command::Quote(_) => None,
         });
         let (node, address) = segwit_node(phase.clone(), stage, started).await;
         let output = run(address, &["dkg", "status"]).await;

@@ -39,7 +39,9 @@ pub(super) async fn start(
             Ok((StatusCode::ACCEPTED, location, Json(document)).into_response())
         }
         Outcome::Refused(refusal) => Err(refusal.into()),
-        Outcome::Proposed { .. } | Outcome::PresigningOrdered { .. } => Err(Problem::internal()),
+        Outcome::Proposed { .. } | Outcome::PresigningOrdered { .. } | Outcome::Quoted(_) => {
+            Err(Problem::internal())
+        }
     }
 }
 

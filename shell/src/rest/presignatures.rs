@@ -78,7 +78,9 @@ pub(super) async fn order(
             Ok((StatusCode::ACCEPTED, location, Json(document)).into_response())
         }
         Outcome::Refused(refusal) => Err(refusal.into()),
-        Outcome::Proposed { .. } | Outcome::KeygenStarted { .. } => Err(Problem::internal()),
+        Outcome::Proposed { .. } | Outcome::KeygenStarted { .. } | Outcome::Quoted(_) => {
+            Err(Problem::internal())
+        }
     }
 }
 
