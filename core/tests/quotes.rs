@@ -66,7 +66,8 @@ fn a_quote_is_refused_for_what_the_payment_is_refused_for() {
         matches!(outcome, Outcome::Refused(Refusal::InsufficientFunds { spendable: 10_000_000, .. }))
     };
     type Same = fn(&Outcome) -> bool;
-    let breach: Same = |outcome| matches!(outcome, Outcome::Refused(Refusal::Policy(PolicyBreach::Dust { .. })));
+    let breach: Same =
+        |outcome| matches!(outcome, Outcome::Refused(Refusal::Policy(PolicyBreach::Dust { .. })));
     for (asked, expected) in [
         (request(5), breach),
         (PaymentRequest { scheme: Scheme::Segwit, ..request(50_000) }, |outcome| {

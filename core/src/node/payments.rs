@@ -129,7 +129,11 @@ impl Node {
     }
 
     /// The same idempotency key names the same payment at every node of the cluster.
-    pub(super) fn name_payment(&self, request: &PaymentRequest, entropy: &mut dyn CryptoRngCore) -> PaymentId {
+    pub(super) fn name_payment(
+        &self,
+        request: &PaymentRequest,
+        entropy: &mut dyn CryptoRngCore,
+    ) -> PaymentId {
         let cluster = self.config.cluster.id();
         PaymentId::from_bytes(match &request.idempotency_key {
             Some(key) if !mutant!(IdempotencyKeyIgnored) => {

@@ -7,9 +7,7 @@
 use rand_core::CryptoRngCore;
 
 use super::{Node, granting::Shortage, payments::coin_request};
-use crate::{
-    step::{Outcome, PaymentRequest, Quote},
-};
+use crate::step::{Outcome, PaymentRequest, Quote};
 
 impl Node {
     /// Answers as the payment itself would be answered: an idempotency key that made a payment is told that payment.

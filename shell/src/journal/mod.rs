@@ -23,6 +23,7 @@ use tokio::sync::oneshot;
 
 use crate::ports::{Journal, JournalFailure};
 
+mod copy;
 mod outbox;
 mod projection;
 mod read_model;
@@ -30,6 +31,7 @@ mod rows;
 mod schema;
 mod writer;
 
+pub use copy::{examine, snapshot};
 pub use outbox::{Outbox, OutboxEntry};
 pub use projection::ProjectionError;
 pub use read_model::ReadModel;
@@ -162,6 +164,14 @@ pub enum OpenError {
         position: LogIndex,
         /// Why.
         source: ProjectionError,
+    },
+    /// SQLite finds the file damaged.
+    #[error("{path} is damaged: {finding}; let the disk be checked, then use another copy", path = path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// The first thing found.
+        finding: String,
     },
     /// SQLite failed.
     #[error("{path}: {source}; check the disk", path = path.display())]

@@ -145,7 +145,19 @@ fn node(member: &MemberView, overview: &Overview, now: Timestamp, certificate_en
         "tip_height": member.tip_height,
         "policy_version": member.policy.map(|policy| policy.to_string()),
         "certificate_expires_at": certificate_end.map(rfc3339_of_unix),
+        "clock_ahead_ms": clock_ahead(member, overview),
     })
+}
+
+/// How far its clock is ahead of this node's, in ms, as its last heartbeat showed; the way of the heartbeat, usually a few
+/// ms, counts as behind.
+fn clock_ahead(member: &MemberView, overview: &Overview) -> Option<i64> {
+    if member.node == overview.me {
+        return Some(0);
+    }
+    let millis = |moment: Timestamp| i64::try_from(moment.0).unwrap_or(i64::MAX);
+    let (clock, heard) = member.clock.zip(member.last_heartbeat)?;
+    Some(millis(clock).saturating_sub(millis(heard)))
 }
 
 /// The best block, and what the backend thinks a transaction must pay: target in blocks → sat/vB. It may have gaps, or

@@ -18,6 +18,7 @@ mod payment;
 mod presignatures;
 mod problem;
 mod query;
+mod quote;
 mod receive;
 mod refusal;
 mod state;

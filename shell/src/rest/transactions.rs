@@ -19,6 +19,7 @@ use super::{
     address, payment,
     problem::Problem,
     query::{Parameters, parse_txid},
+    quote,
     state::{ApiOptions, ApiState},
 };
 use crate::{
@@ -28,15 +29,29 @@ use crate::{
 
 const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 
-/// `POST /api/v1/transactions`
+/// `POST /api/v1/transactions`; with `?dry_run=true` it is told what the payment would be, and 200 with the earlier payment
+/// if there is one under the idempotency key.
 pub(super) async fn create(
     State(state): State<ApiState>,
+    mut parameters: Parameters,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
+    let dry_run = parameters.flag("dry_run")?;
+    parameters.finish()?;
     let payment = payment::read(&headers, body, state.options()).await?;
-    match state.node().command(Command::Pay(payment.clone())).await? {
-        Outcome::Proposed { txid, replayed } => created(&state, txid, replayed, &payment).await,
+    let command = if dry_run { Command::Quote } else { Command::Pay };
+    match state.node().command(command(payment.clone())).await? {
+        Outcome::Proposed { txid, replayed } => {
+            let mut response = created(&state, txid, replayed, &payment).await?;
+            if dry_run {
+                *response.status_mut() = StatusCode::OK;
+            }
+            Ok(response)
+        }
+        Outcome::Quoted(quote) => {
+            Ok(Json(quote::document(&quote, &payment, state.options().network)).into_response())
+        }
         Outcome::Refused(refusal) => Err(refusal.into()),
         Outcome::KeygenStarted { .. } | Outcome::PresigningOrdered { .. } => Err(Problem::internal()),
     }
