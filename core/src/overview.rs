@@ -152,6 +152,8 @@ pub struct MemberView {
     pub total_violations: u64,
     /// End of its ban.
     pub banned_until: Option<Timestamp>,
+    /// What its own clock said when it sent its last heartbeat.
+    pub clock: Option<Timestamp>,
 }
 
 /// One wallet.

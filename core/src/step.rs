@@ -7,7 +7,7 @@ use bitcoin::{Amount, ScriptBuf, Txid};
 use crate::{
     chain::{ChainAnswer, ChainQuery},
     ids::{JobId, KeyId, Lease, LogIndex, NodeId, QueryId, RequestId, Scheme, SessionId},
-    message::Message,
+    message::{GrantedCoin, Message},
     mpc::{Advance, KeyShare, Machine, RefusedParams, Slot, Suite, ecdsa::Primes},
     record::Record,
     refusal::Refusal,
@@ -84,6 +84,8 @@ pub enum Command {
     },
     /// Approve or reject a payment that waits for people.
     Decide(DecisionRequest),
+    /// Say what a payment would be at this moment; nothing is reserved, sent or recorded.
+    Quote(PaymentRequest),
 }
 
 /// An operator's decision as his node's API hears it.
@@ -148,6 +150,31 @@ pub enum Outcome {
         /// About this transaction.
         txid: Txid,
     },
+    /// What the payment would be.
+    Quoted(Quote),
+}
+
+/// The transaction that a payment would make if it were asked for at this moment. Other payments may take its coins.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Quote {
+    /// The key that would sign.
+    pub key: KeyId,
+    /// Coins it would spend.
+    pub inputs: Vec<GrantedCoin>,
+    /// What the miners would get.
+    pub fee: Amount,
+    /// Its size once signed, in vB.
+    pub vsize: u64,
+    /// What would return to the wallet; zero for no change output.
+    pub change: Amount,
+}
+
+impl Quote {
+    /// Fee rate on the signed size, in sat/kvB, rounded down.
+    #[must_use]
+    pub fn fee_rate(&self) -> u64 {
+        self.fee.to_sat().saturating_mul(1_000).checked_div(self.vsize).unwrap_or_default()
+    }
 }
 
 /// Something to be done outside. Effects are lost in a crash; whatever matters is asked for again by the timers of

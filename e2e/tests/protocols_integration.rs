@@ -11,7 +11,10 @@ use std::process::Command;
 use std::time::Duration;
 
 use mpc_wallet_e2e::between::Between;
-use mpc_wallet_e2e::cluster::{Cluster, ClusterOptions, Kind, NodeProcess, TransactionView, wait_for};
+use mpc_wallet_e2e::cluster::{
+    Cluster, ClusterOptions, Kind, NodeProcess, TransactionView, cli_binary, repository, wait_for,
+};
+use mpc_wallet_e2e::documented::{Step, steps};
 use mpc_wallet_e2e::suite::{mining_options, payee};
 use serde_json::Value;
 
@@ -183,6 +186,24 @@ fn restore_a_node(cluster: &Cluster) {
     confirmed(cluster, 2, &txid);
 }
 
+/// What docs/cli.md shows of this wallet; the suite `cli_documented` types the rest.
+fn type_the_documents_examples(cluster: &Cluster) {
+    let document = std::fs::read_to_string(repository().join("docs/cli.md")).unwrap();
+    let programs = cli_binary().unwrap().parent().unwrap().to_owned();
+    let node = [("MPC_WALLET_NODE".to_owned(), cluster.node(1).unwrap().url().to_owned())];
+    let examples: Vec<_> = steps(&document, "console segwit")
+        .into_iter()
+        .filter_map(|step| match step {
+            Step::Run(example) => Some(example),
+            Step::Prepare(_) => None,
+        })
+        .collect();
+    assert!(examples.len() >= 2, "{examples:?}");
+    for example in examples {
+        example.run(cluster.folder(), &programs, &node).unwrap();
+    }
+}
+
 #[test]
 fn the_segwit_wallet_from_its_key_to_a_restored_node() {
     let cluster = cluster();
@@ -191,6 +212,7 @@ fn the_segwit_wallet_from_its_key_to_a_restored_node() {
     kill_nodes_at_work(&cluster);
     compare_records_with_traffic(&cluster);
     restore_a_node(&cluster);
+    type_the_documents_examples(&cluster);
     for kind in [Kind::Taproot, Kind::Segwit] {
         let script = cluster.address_of(kind).unwrap().script_pubkey();
         let held = cluster.chain().balance(&script).unwrap().to_sat();

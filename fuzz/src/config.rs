@@ -264,6 +264,7 @@ fn shown(settings: &Settings) -> String {
     let Settings {
         core,
         identity,
+        manifest: _,
         peers,
         data_dir,
         secret_key_file,
@@ -276,7 +277,8 @@ fn shown(settings: &Settings) -> String {
         primes,
         postgres,
     } = settings;
-    // Without the password, which can be written back to neither place.
+    // Without the manifest's path, which a file that is written back elsewhere names otherwise; and without the password,
+    // which can be written back to neither place.
     let postgres = postgres.as_ref().map(|postgres| {
         let PostgresSettings { url, password: _, ca, pool_size, batch_size } = postgres;
         (url, ca, pool_size, batch_size)

@@ -86,7 +86,7 @@ impl Service {
         runtime.spawn(async move {
             while let Some(request) = inbox.recv().await {
                 let outcome = match &request.command {
-                    Command::Pay(_) => {
+                    Command::Pay(_) | Command::Quote(_) => {
                         Outcome::Proposed { txid: Txid::from_byte_array(TXID), replayed: false }
                     }
                     Command::GenerateKey(scheme) => {
@@ -168,7 +168,7 @@ pub fn target(bytes: &[u8]) {
         assert!(body.len() <= BODY_LIMIT, "more was read than is allowed");
         let fields = fields(body);
         match command {
-            Command::Pay(payment) => check_payment(&payment, &fields, key),
+            Command::Pay(payment) | Command::Quote(payment) => check_payment(&payment, &fields, key),
             Command::GenerateKey(scheme) => {
                 assert_eq!(named(&fields), Some(scheme));
                 assert!(fields.keys().all(|name| name == "type"), "an unknown field passed: {fields:?}");

@@ -38,6 +38,12 @@ mod shares;
 /// Directory of the sealed secrets in the data directory.
 pub const SECRETS_DIRECTORY: &str = "secrets";
 
+/// Whether a file of that directory is a sealed share, by its name.
+#[must_use]
+pub fn is_share(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == shares::EXTENSION)
+}
+
 /// Digits of a key file, which may end in a line break.
 const KEY_DIGITS: usize = 64;
 
@@ -204,7 +210,7 @@ impl SealedSecrets {
         let mut paths = Vec::new();
         for entry in fs::read_dir(&vault.directory).map_err(at(&vault.directory))? {
             let path = entry.map_err(at(&vault.directory))?.path();
-            if path.extension().is_some_and(|extension| extension == shares::EXTENSION) {
+            if is_share(&path) {
                 paths.push(path);
             }
         }

@@ -1,6 +1,6 @@
 //! A node in production: every adapter behind its port, one driver loop, one HTTP face, one orderly end.
 
-use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{net::SocketAddr, os::unix::fs::DirBuilderExt as _, path::PathBuf, sync::Arc, time::Duration};
 
 use mpc_wallet_core::{
     Node,
@@ -112,7 +112,10 @@ pub async fn run_behind<T: Transport>(
     let me = settings.core.me;
     let cluster = settings.core.cluster.id();
     let data_dir = settings.data_dir.clone();
-    std::fs::create_dir_all(&data_dir)
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(&data_dir)
         .map_err(|source| ServerError::DataDirectory { path: data_dir.clone(), source })?;
     let (journal, records) = Store::open(&data_dir, cluster, me)?;
     let read_model: Arc<dyn Queries> = Arc::new(journal.read_model()?);

@@ -19,14 +19,14 @@ use axum::{
 };
 use bitcoin::hex::DisplayHex as _;
 use mpc_wallet_core::{
-    BootId, KeyId, NodeId, Scheme, SessionId, Timestamp, VoteKey, codec,
+    BootId, KeyId, NodeId, PolicyVersion, Scheme, SessionId, Timestamp, VoteKey, codec,
     identity::Signed,
     message::MpcMessage,
     mpc::Stage,
-    overview::{KeygenPhase, KeygenView},
+    overview::{KeygenPhase, KeygenView, StandingView},
     policy::PolicyBreach,
     refusal::Refusal,
-    step::{Command, Outcome},
+    step::{Command, Outcome, PaymentRequest},
     tx::State,
     vote::Evidence,
 };
@@ -36,8 +36,9 @@ use mpc_wallet_shell::{
     rest::router,
 };
 use rest_support::{
-    Past, REGTEST, Script, ScriptedNode, client::proposed, guarded, healthy, row, scripted, txid_of,
-    with_pool,
+    Past, REGTEST, Script, ScriptedNode,
+    client::{ordered, proposed},
+    guarded, healthy, row, scripted, txid_of, with_pool,
 };
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -87,8 +88,18 @@ async fn node(state: State, script: Script) -> (ScriptedNode, SocketAddr) {
     (node, address)
 }
 
+/// Takes payments, and says what they would be.
 fn proposing() -> Script {
     Box::new(|command| Some(proposed(&command)))
+}
+
+/// The payments that the node was asked for; what it was only asked about does not count.
+fn payments(node: &ScriptedNode) -> Vec<PaymentRequest> {
+    let commands = node.commands.lock().unwrap();
+    commands
+        .iter()
+        .filter_map(|command| if let Command::Pay(request) = command { Some(request.clone()) } else { None })
+        .collect()
 }
 
 fn refusing(refusal: Refusal) -> Script {
@@ -128,11 +139,19 @@ async fn a_payment_is_shown_in_full_and_proposed_with_an_idempotency_key() {
     let document: Value = serde_json::from_str(&stdout(&output)).unwrap();
     assert_eq!(document["txid"], txid_of(1));
     let shown = stderr(&output);
-    for words in ["REGTEST", "bcrt 1qw5 08d6", "0.00050000 BTC (50,000 sat)", "1.5 sat/vB", "4 of 5 votes"] {
+    for words in [
+        "REGTEST",
+        "bcrt 1qw5 08d6",
+        "0.00050000 BTC (50,000 sat)",
+        "213 sat (1.5 sat/vB, 0.42 % of the amount)",
+        "49,787 sat",
+        "1 coin",
+        "4 of 5 votes",
+    ] {
         assert!(shown.contains(words), "{words} in {shown}");
     }
-    let commands = node.commands.lock().unwrap();
-    let [Command::Pay(asked)] = commands.as_slice() else { panic!("one payment") };
+    let payments = payments(&node);
+    let [asked] = payments.as_slice() else { panic!("one payment: {payments:?}") };
     assert_eq!((asked.amount.to_sat(), asked.fee_rate), (50_000, Some(1_500)));
     assert_eq!(asked.idempotency_key.as_ref().unwrap().len(), 36);
 }
@@ -145,8 +164,8 @@ async fn a_payment_comes_from_the_wallet_that_was_named() {
         let output = run(address, &[send.as_slice(), &arguments].concat()).await;
         assert_exit(&output, 0);
         assert!(stderr(&output).contains(&format!("{scheme} wallet")), "{}", stderr(&output));
-        let commands = node.commands.lock().unwrap();
-        let [Command::Pay(asked)] = commands.as_slice() else { panic!("one payment") };
+        let payments = payments(&node);
+        let [asked] = payments.as_slice() else { panic!("one payment: {payments:?}") };
         assert_eq!(asked.scheme, scheme);
     }
 }
@@ -157,12 +176,63 @@ async fn without_a_terminal_nothing_is_sent_unless_yes_is_said() {
     let output = run(address, &["tx", "send", REGTEST, "50000sat"]).await;
     assert_exit(&output, 2);
     assert!(stderr(&output).contains("--yes"), "{}", stderr(&output));
-    let output = run(address, &["tx", "send", REGTEST, "50000sat", "--dry-run"]).await;
+    assert!(stderr(&output).contains("213 sat"), "{}", stderr(&output));
+    assert!(payments(&node).is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dry_run_shows_what_the_node_would_do_and_proposes_nothing() {
+    let (node, address) = node(State::Voting, proposing()).await;
+    let dry_run = ["tx", "send", REGTEST, "50000sat", "--dry-run"];
+    let output = run(address, &dry_run).await;
     assert_exit(&output, 0);
-    assert!(stdout(&output).contains("nothing was proposed"));
-    let output = run(address, &["tx", "send", REGTEST, "80000sat", "--dry-run"]).await;
+    for words in ["nothing was proposed", "213 sat (1.5 sat/vB, 0.42 % of the amount)", "49,787 sat"] {
+        assert!(stdout(&output).contains(words), "{words} in {}", stdout(&output));
+    }
+    let output = run(address, &[dry_run.as_slice(), &["--output", "json"]].concat()).await;
+    assert_exit(&output, 0);
+    let document: Value = serde_json::from_str(&stdout(&output)).unwrap();
+    assert_eq!((&document["dry_run"], &document["fee_sats"]), (&json!(true), &json!(213)));
+    assert!(payments(&node).is_empty());
+
+    let no_money = Refusal::InsufficientFunds { needed: 9, spendable: 1, locked: 0, unconfirmed: 0 };
+    let (node, address) = self::node(State::Voting, refusing(no_money)).await;
+    let output = run(address, &dry_run).await;
     assert_exit(&output, 3);
-    assert!(node.commands.lock().unwrap().is_empty());
+    assert!(stderr(&output).contains("error[insufficient_funds]"), "{}", stderr(&output));
+    assert!(payments(&node).is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_is_asked_about_a_payment_that_would_be_refused() {
+    let dust = Refusal::Policy(PolicyBreach::Dust { amount: 5, limit: 546 });
+    let (node, address) = node(State::Voting, refusing(dust)).await;
+    let output = run(address, &["tx", "send", REGTEST, "5sat"]).await;
+    assert_exit(&output, 3);
+    assert!(stderr(&output).contains("error[amount_below_dust]"), "{}", stderr(&output));
+    assert!(payments(&node).is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_payment_that_is_confirmed_beforehand_may_wait_for_coins_that_are_not_there_yet() {
+    let no_money = Refusal::InsufficientFunds { needed: 9, spendable: 1, locked: 0, unconfirmed: 0 };
+    let script: Script = Box::new(move |command| {
+        let quote = matches!(command, Command::Quote(_));
+        Some(if quote { Outcome::Refused(no_money.clone()) } else { proposed(&command) })
+    });
+    let (node, address) = node(State::Voting, script).await;
+    let output = run(address, &["tx", "send", REGTEST, "50000sat", "--yes"]).await;
+    assert_exit(&output, 0);
+    assert_eq!(payments(&node).len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_state_of_a_payment_that_is_waited_for_is_told_once() {
+    let (_node, address) = node(State::Confirmed, proposing()).await;
+    let output = run(address, &["tx", "send", REGTEST, "50000sat", "--yes", "--wait"]).await;
+    assert_exit(&output, 0);
+    let told = stderr(&output).lines().filter(|line| line.ends_with("pending: awaiting_votes")).count();
+    assert_eq!(told, 1, "{}", stderr(&output));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -323,10 +393,7 @@ async fn segwit_node(phase: KeygenPhase, stage: Option<Stage>, script: Script) -
 
 #[tokio::test(flavor = "multi_thread")]
 async fn presignatures_are_ordered_and_the_stock_is_shown() {
-    let script: Script = Box::new(|command| match command {
-        Command::Presign { count } => Some(Outcome::PresigningOrdered { count }),
-        Command::Pay(_) | Command::GenerateKey(_) | Command::Decide(_) => None,
-    });
+    let script: Script = Box::new(|command| Some(ordered(&command)));
     let (node, address) = segwit_node(KeygenPhase::Active, None, script).await;
     let output = run(address, &["presig", "generate", "--count", "12"]).await;
     assert_exit(&output, 0);
@@ -369,9 +436,9 @@ async fn a_key_generation_shows_what_it_does_and_whom_it_waits_for() {
         (KeygenPhase::Running, Some(stage), "auxiliary information, round 2 of 3"),
         (KeygenPhase::Confirming, None, "confirming"),
     ] {
-        let started: Script = Box::new(|command| match command {
-            Command::GenerateKey(scheme) => Some(Outcome::KeygenStarted { key: KeyId { scheme, epoch: 1 } }),
-            Command::Pay(_) | Command::Presign { .. } | Command::Decide(_) => None,
+        let started: Script = Box::new(|command| {
+            let Command::GenerateKey(scheme) = command else { return None };
+            Some(Outcome::KeygenStarted { key: KeyId { scheme, epoch: 1 } })
         });
         let (node, address) = segwit_node(phase.clone(), stage, started).await;
         let output = run(address, &["dkg", "status"]).await;
@@ -539,4 +606,91 @@ fn evidence_is_verified_offline_from_digits_or_a_document_and_a_forgery_convicts
     assert_exit(&verify(digits(said(1, &liar))), 3);
     assert_exit(&verify("no digits".to_owned()), 2);
     assert_exit(&verify("00ff".to_owned()), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_lacks_nothing_is_waited_for_no_longer_and_one_that_does_says_what() {
+    let (node, address) = node(State::Voting, proposing()).await;
+    assert_exit(&run(address, &["cluster", "wait", "--online", "5", "--timeout", "0"]).await, 0);
+    let mut lacking = healthy();
+    lacking.online = 3;
+    lacking.standing = StandingView::Quarantined { told: 1, needed: 3 };
+    node.overview.send_replace(lacking.into());
+    let output = run(address, &["cluster", "wait", "--timeout", "1"]).await;
+    assert_exit(&output, 6);
+    for words in ["quarantined: 1 of 3 peers have told it", "3 of 5 nodes are online, 4 are wanted"] {
+        assert!(stderr(&output).contains(words), "{words} in {}", stderr(&output));
+    }
+    node.overview.send_replace(healthy().into());
+    assert_exit(&run(address, &["cluster", "wait", "--timeout", "5"]).await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_doctor_finds_what_is_broken_and_ends_with_1() {
+    let (node, address) = node(State::Voting, proposing()).await;
+    let output = run(address, &["doctor", "--output", "json"]).await;
+    assert_exit(&output, 0);
+    let report: Value = serde_json::from_str(&stdout(&output)).unwrap();
+    assert_eq!((&report["healthy"], &report["failures"]), (&json!(true), &json!(0)), "{report}");
+    let mut sick = healthy();
+    sick.online = 3;
+    sick.members[2].version = Some("0.0.1".to_owned());
+    sick.members[3].policy = Some(PolicyVersion::from_bytes([8; 32]));
+    sick.members[4].clock = Some(Timestamp(1_000));
+    node.overview.send_replace(sick.into());
+    let output = run(address, &["doctor", "--output", "json"]).await;
+    assert_exit(&output, 1);
+    let report: Value = serde_json::from_str(&stdout(&output)).unwrap();
+    let result = |check: &str| {
+        let checks = report["checks"].as_array().unwrap();
+        checks.iter().find(|found| found["check"] == check).unwrap()["result"].clone()
+    };
+    for (check, expected) in [
+        ("node", "ok"),
+        ("quorum", "fail"),
+        ("versions", "warn"),
+        ("policies", "fail"),
+        ("peers' clocks", "warn"),
+        ("keys", "ok"),
+    ] {
+        assert_eq!(result(check), expected, "{check}: {report}");
+    }
+    let gone = {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        listener.local_addr().unwrap()
+    };
+    assert_exit(&run(gone, &["doctor"]).await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn presignatures_are_waited_for_until_none_is_left_to_be_made() {
+    let script: Script = Box::new(|command| Some(ordered(&command)));
+    let (node, address) = segwit_node(KeygenPhase::Active, None, script).await;
+    let order = ["presig", "generate", "--count", "3", "--wait", "--timeout", "1"];
+    let output = run(address, &order).await;
+    assert_exit(&output, 7);
+    assert!(stderr(&output).contains("3 presignatures are not made after 1 s"), "{}", stderr(&output));
+    let mut made = with_pool();
+    made.presignatures.as_mut().unwrap().ordered = 0;
+    node.overview.send_replace(made.into());
+    assert_exit(&run(address, &order).await, 0);
+}
+
+#[test]
+fn the_manual_has_a_page_for_each_command_and_scripts_complete_them() {
+    let nowhere: SocketAddr = "127.0.0.1:1".parse().unwrap();
+    let dir = TempDir::new().unwrap();
+    let pages = dir.path().join("man1");
+    let output = cli(nowhere, &["man", pages.to_str().unwrap()]);
+    assert_exit(&output, 0);
+    for page in ["mpc-wallet-cli.1", "mpc-wallet-cli-tx-send.1", "mpc-wallet-cli-backup-restore.1"] {
+        assert!(stdout(&output).lines().any(|line| line.trim() == page), "{page} in {}", stdout(&output));
+    }
+    let page = fs::read_to_string(pages.join("mpc-wallet-cli-tx-send.1")).unwrap();
+    assert!(page.contains("Bitcoin address to pay"), "{page}");
+    for shell in ["bash", "zsh", "fish"] {
+        let output = cli(nowhere, &["completions", shell]);
+        assert_exit(&output, 0);
+        assert!(stdout(&output).contains("pool-status"), "{shell}");
+    }
 }

@@ -18,7 +18,7 @@ use mpc_wallet_core::{
 use rest_support::{
     Past, REGTEST,
     client::{accepting, ask, assert_problem, pay, payment, post, refusing, txid},
-    healthy, row, scripted, txid_of,
+    healthy, quoted, row, scripted, txid_of,
 };
 use serde_json::{Value, json};
 
@@ -44,6 +44,59 @@ async fn a_payment_is_answered_with_201_where_it_is_and_what_it_is() {
     assert_eq!(asked.amount.to_sat(), 50_000);
     assert_eq!(asked.metadata.as_deref(), Some("invoice 7"));
     assert_eq!(asked.idempotency_key, None);
+}
+
+#[tokio::test]
+async fn a_dry_run_tells_what_the_payment_would_be_and_asks_for_none() {
+    let node = scripted(healthy(), Past::default(), Box::new(|_| Some(quoted())));
+    let body = json!({ "recipient": REGTEST, "amount_sats": 50_000, "metadata": "invoice 7" });
+    let answer = post(&node, "/api/v1/transactions?dry_run=true", &body.to_string()).await;
+    assert_eq!(answer.status, StatusCode::OK, "{}", answer.text);
+    assert!(!answer.headers.contains_key("location"));
+    let expected = json!({
+        "dry_run": true,
+        "type": "taproot",
+        "key": "taproot-1",
+        "recipient": REGTEST,
+        "amount_sats": 50_000,
+        "fee_sats": 213,
+        "fee_rate_sat_vb": 1.5,
+        "vsize": 142,
+        "change_sats": 49_787,
+        "inputs": [{
+            "outpoint": format!("{}:4294967295", "00".repeat(32)),
+            "address": REGTEST,
+            "amount_sats": 100_000,
+        }],
+        "outputs": [
+            { "address": REGTEST, "amount_sats": 50_000, "kind": "recipient" },
+            { "address": REGTEST, "amount_sats": 49_787, "kind": "change" },
+        ],
+        "metadata": "invoice 7",
+        "external_id": null,
+    });
+    assert_eq!(answer.json, expected);
+    let commands = node.commands.lock().unwrap();
+    assert!(matches!(commands.as_slice(), [Command::Quote(asked)] if asked.amount.to_sat() == 50_000));
+}
+
+#[tokio::test]
+async fn a_dry_run_of_a_payment_that_was_made_shows_it_and_one_that_is_said_wrongly_is_no_payment() {
+    let past = Past { rows: vec![row(1, State::Voting)], ..Past::default() };
+    let script = |_| Some(Outcome::Proposed { txid: txid(1), replayed: true });
+    let node = scripted(healthy(), past, Box::new(script));
+    let body = payment().to_string();
+    let answer = post(&node, "/api/v1/transactions?dry_run=true", &body).await;
+    assert_eq!((answer.status, &answer.json["txid"]), (StatusCode::OK, &json!(txid_of(1))));
+    assert_eq!(answer.headers["idempotency-replayed"], "true");
+    for query in ["dry_run=yes", "dry_run", "dryrun=true", "dry_run=true&dry_run=false"] {
+        let answer = post(&node, &format!("/api/v1/transactions?{query}"), &body).await;
+        assert_problem(&answer, 400, "validation_failed");
+    }
+    let answer = post(&node, "/api/v1/transactions?dry_run=false", &body).await;
+    assert_eq!(answer.status, StatusCode::CREATED);
+    let commands = node.commands.lock().unwrap();
+    assert!(matches!(commands.as_slice(), [Command::Quote(_), Command::Pay(_)]), "{commands:?}");
 }
 
 #[tokio::test]

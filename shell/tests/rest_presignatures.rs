@@ -14,7 +14,7 @@ use mpc_wallet_core::{
 };
 use rest_support::{
     Past,
-    client::{assert_problem, get, post},
+    client::{assert_problem, get, ordered, post},
     healthy, scripted, with_pool,
 };
 use serde_json::{Value, json};
@@ -55,10 +55,7 @@ async fn without_a_key_that_uses_presignatures_there_is_no_stock_and_no_order() 
 
 #[tokio::test]
 async fn an_order_is_accepted_with_the_count_that_was_ordered() {
-    let script = |command: Command| match command {
-        Command::Presign { count } => Some(Outcome::PresigningOrdered { count }),
-        Command::Pay(_) | Command::GenerateKey(_) | Command::Decide(_) => None,
-    };
+    let script = |command: Command| Some(ordered(&command));
     let node = scripted(with_pool(), Past::default(), Box::new(script));
     for count in [1, 256] {
         let answer = post(&node, PATH, &json!({ "count": count }).to_string()).await;

@@ -253,7 +253,8 @@ impl Node {
         }
     }
 
-    fn choose_coins(&self, request: &CoinRequest) -> Result<CoinGrant, Shortage> {
+    /// Coins for a request, of those that are free at this moment; promises nothing.
+    pub(super) fn choose_coins(&self, request: &CoinRequest) -> Result<CoinGrant, Shortage> {
         let refuse = Shortage::Final;
         let wallet = self.wallet(request.scheme).ok_or_else(|| refuse(Refusal::NoKey(request.scheme)))?;
         let policy = &self.config.policy;

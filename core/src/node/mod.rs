@@ -2,7 +2,7 @@
 //!
 //! Each file is one duty: [`peers`] who is here and who coordinates, [`fencing`] what is
 //! believed about that from outside, [`payments`] from a client's wish to a proposal,
-//! [`granting`] the coordinator's coins,
+//! [`granting`] the coordinator's coins, [`quoting`] what a payment would be,
 //! [`voting`] from a proposal to consent, [`approving`] where people are asked, [`signing`] and [`leading`] from consent to a signature, [`settling`] from a signature to a
 //! confirmation, [`keygen`] making keys, [`stock`] and [`presigning`] what is made ahead and used once, [`sync`] catching up, [`standing`] whether this node may speak, [`conduct`] what
 //! members did wrong.
@@ -21,6 +21,7 @@ mod overview;
 mod payments;
 mod peers;
 mod presigning;
+mod quoting;
 mod settling;
 mod signing;
 mod spendable;

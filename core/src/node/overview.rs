@@ -82,6 +82,7 @@ impl Node {
             total_votes: record.votes,
             total_violations: record.violations,
             banned_until: record.banned_until,
+            clock: if me { Some(self.now) } else { last.map(|heartbeat| heartbeat.at) },
         }
     }
 

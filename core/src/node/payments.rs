@@ -67,6 +67,17 @@ enum Doubt {
     Unknown,
 }
 
+/// What is asked of whoever grants coins for a payment.
+pub(super) fn coin_request(payment: PaymentId, request: &PaymentRequest) -> CoinRequest {
+    CoinRequest {
+        payment,
+        scheme: request.scheme,
+        recipient: request.recipient.clone(),
+        amount: request.amount,
+        fee_rate: request.fee_rate,
+    }
+}
+
 impl Node {
     pub(super) fn on_command(
         &mut self,
@@ -97,6 +108,10 @@ impl Node {
                 };
                 self.reply(client, outcome);
             }
+            Command::Quote(request) => {
+                let outcome = self.quote(&request, entropy);
+                self.reply(client, outcome);
+            }
         }
     }
 
@@ -121,7 +136,11 @@ impl Node {
     }
 
     /// The same external id, or the same idempotency key, names the same payment at every node of the cluster.
-    fn name_payment(&self, request: &PaymentRequest, entropy: &mut dyn CryptoRngCore) -> PaymentId {
+    pub(super) fn name_payment(
+        &self,
+        request: &PaymentRequest,
+        entropy: &mut dyn CryptoRngCore,
+    ) -> PaymentId {
         let cluster = self.config.cluster.id();
         if let Some(id) = &request.external_id {
             return tx::named_payment(cluster, id);
@@ -139,7 +158,7 @@ impl Node {
     }
 
     /// What can be said before any coin is looked for.
-    fn admit(&self, payment: PaymentId, request: &PaymentRequest) -> Result<(), Outcome> {
+    pub(super) fn admit(&self, payment: PaymentId, request: &PaymentRequest) -> Result<(), Outcome> {
         let refuse = |refusal| Err(Outcome::Refused(refusal));
         if let Some(tx) = self.state.proposed_for(payment) {
             let (made, txid) = (&tx.proposal.body, tx.txid());
@@ -211,13 +230,7 @@ impl Node {
         let again = self.now.plus(ASK_AGAIN);
         let Some(asking) = self.payments.asking.get_mut(&payment) else { return };
         asking.asked = Some(granter);
-        let wish = CoinRequest {
-            payment,
-            scheme: asking.request.scheme,
-            recipient: asking.request.recipient.clone(),
-            amount: asking.request.amount,
-            fee_rate: asking.request.fee_rate,
-        };
+        let wish = coin_request(payment, &asking.request);
         let ring = again.min(asking.give_up);
         self.timers.set(Timer::Request(payment), ring);
         if granter == self.config.me {
@@ -371,9 +384,28 @@ impl Node {
         grant: CoinGrant,
         entropy: &mut dyn CryptoRngCore,
     ) -> Result<Txid, Refusal> {
+        let asking = self.payments.asking.get(&payment);
+        let asking = asking.ok_or_else(|| Refusal::Internal("nobody asked".to_owned()))?;
+        let (proposal, _) = self.draw_up(payment, &asking.request, grant, entropy)?;
+        let initiator = asking.request.initiator.clone();
+        let txid = proposal.txid();
+        let signed = Signed::new(proposal, &self.identity);
+        self.record(Fact::Proposed(Box::new(signed)));
+        if let Some(initiator) = initiator {
+            self.record(Fact::Initiated { txid, initiator });
+        }
+        Ok(txid)
+    }
+
+    /// The proposal that a grant makes of a request, and the size of its signed transaction in vB.
+    pub(super) fn draw_up(
+        &self,
+        payment: PaymentId,
+        request: &PaymentRequest,
+        grant: CoinGrant,
+        entropy: &mut dyn CryptoRngCore,
+    ) -> Result<(Proposal, u64), Refusal> {
         let inconsistent = |what: &str| Refusal::Internal(what.to_owned());
-        let asking = self.payments.asking.get(&payment).ok_or_else(|| inconsistent("nobody asked"))?;
-        let request = &asking.request;
         let wallet = self.wallet(request.scheme).ok_or(Refusal::NoKey(request.scheme))?;
         let mut unsigned_tx = wallet::build(wallet, &grant, &request.recipient, request.amount, entropy);
         // The same payment made again after an earlier one died could be the very same transaction, of which the
@@ -404,14 +436,7 @@ impl Node {
         })?;
         self.config.policy.check_proposal(&proposal, vsize).map_err(Refusal::Policy)?;
         self.check_granted_fee(&proposal, request.fee_rate, vsize).map_err(Refusal::Policy)?;
-        let txid = proposal.txid();
-        let initiator = request.initiator.clone();
-        let signed = Signed::new(proposal, &self.identity);
-        self.record(Fact::Proposed(Box::new(signed)));
-        if let Some(initiator) = initiator {
-            self.record(Fact::Initiated { txid, initiator });
-        }
-        Ok(txid)
+        Ok((proposal, vsize))
     }
 
     /// The coordinator chose the fee; it may not exceed what the client asked for, or twice this node's own estimate, by

@@ -63,6 +63,7 @@ fn proposal(number: u8) -> Proposal {
         },
         prevouts: vec![Prevout { value: amount + Amount::from_sat(100), script: ScriptBuf::new() }],
         metadata: Some("with a \0 that PostgreSQL cannot hold".to_owned()),
+        external_id: None,
         created_at: Timestamp(1_000),
         expires_at: Timestamp(253_402_300_799_000),
     }

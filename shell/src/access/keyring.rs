@@ -63,6 +63,12 @@ pub enum Denied {
 }
 
 impl Keyring {
+    /// The file.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Reads a file of keys, each of which may send so many requests a minute; a sixth of them may come at once.
     ///
     /// # Errors

@@ -34,6 +34,8 @@ pub struct Settings {
     pub core: Config,
     /// The node's vote key; it matches the manifest.
     pub identity: VoteKey,
+    /// The manifest's file.
+    pub manifest: PathBuf,
     /// The other members' QUIC addresses, `host:port`.
     pub peers: BTreeMap<NodeId, String>,
     /// Where journal and sealed shares live.
@@ -170,7 +172,7 @@ impl Settings {
         let password_in_file = password_in_file(&reader);
         reader.overlay(&SECTIONS, environment);
 
-        let (manifest, manifest_problems) = read_manifest(&mut reader);
+        let (manifest_file, (manifest, manifest_problems)) = read_manifest(&mut reader);
         let node = read_node(&mut reader);
         let quic = read_listen(&mut reader, "quic", |_| Some(()));
         let tls = read_tls(&mut reader);
@@ -206,6 +208,7 @@ impl Settings {
                     suites: Suites::PRODUCTION,
                 },
                 identity: node.identity,
+                manifest: manifest_file?,
                 peers: addresses,
                 data_dir: node.data_dir,
                 secret_key_file: secret_key_file?,
@@ -223,11 +226,14 @@ impl Settings {
     }
 }
 
-fn read_manifest(reader: &mut Reader) -> (Option<Manifest>, Vec<super::ConfigProblem>) {
+/// The manifest's path, and what is in it.
+fn read_manifest(reader: &mut Reader) -> (Option<PathBuf>, (Option<Manifest>, Vec<super::ConfigProblem>)) {
     let mut section = reader.section("cluster");
     let path = section.required("manifest", "the path of cluster.toml", non_empty);
     section.finish();
-    path.map_or((None, Vec::new()), |path| Manifest::read(&reader.resolve(&path)))
+    let path = path.map(|path| reader.resolve(&path));
+    let manifest = path.as_deref().map_or((None, Vec::new()), Manifest::read);
+    (path, manifest)
 }
 
 struct Node {

@@ -33,6 +33,7 @@ use bitcoin::{Network, Transaction, TxOut, constants::genesis_block};
 use mpc_wallet_core::{
     chain::{BroadcastOutcome, ChainAnswer, ChainObservation, ChainQuery},
     ids::QueryId,
+    record::BlockRef,
 };
 use tokio::time::timeout;
 
@@ -162,6 +163,15 @@ impl Esplora {
                 | BackendError::Lying(_)),
             ) => Err(ConnectError::Unreachable { url, reason: error.to_string() }),
         }
+    }
+
+    /// The best block and its header's time, unix seconds, as the server has them.
+    ///
+    /// # Errors
+    /// [`ConnectError::Unreachable`].
+    pub async fn tip(&self) -> Result<(BlockRef, u64), ConnectError> {
+        let tip = self.bounded(self.api.tip()).await;
+        tip.map_err(|error| ConnectError::Unreachable { url: self.url.clone(), reason: error.to_string() })
     }
 
     async fn verify_network(&self) -> Result<(), BackendError> {

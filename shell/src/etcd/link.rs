@@ -116,7 +116,7 @@ enum AskError {
 }
 
 /// How to connect. Files are read anew each time: certificates and passwords change while a node runs.
-async fn options(settings: &EtcdSettings) -> Result<ConnectOptions, EtcdError> {
+pub(super) async fn options(settings: &EtcdSettings) -> Result<ConnectOptions, EtcdError> {
     let mut options = ConnectOptions::new()
         .with_connect_timeout(settings.request_timeout)
         .with_auto_token_refresh(true)

@@ -18,6 +18,7 @@ mod keys;
 mod link;
 mod mirror;
 mod pause;
+mod probe;
 
 use std::{future::pending, net::SocketAddr, sync::Arc};
 
@@ -26,6 +27,7 @@ use tokio::{sync::watch, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
 pub use health::EtcdHealth;
+pub use probe::{Member, probe};
 
 use self::{keeper::Keeper, link::Link, mirror::Mirror};
 use crate::{config::EtcdSettings, journal::Outbox, ports::Coordination, read::Queries};

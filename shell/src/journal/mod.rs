@@ -23,6 +23,7 @@ use tokio::sync::oneshot;
 
 use crate::ports::{Journal, JournalFailure};
 
+mod copy;
 mod outbox;
 mod projection;
 mod read_model;
@@ -31,6 +32,7 @@ mod schema;
 mod trail;
 mod writer;
 
+pub use copy::{examine, snapshot};
 pub use outbox::{Outbox, OutboxEntry};
 pub use projection::ProjectionError;
 pub use read_model::ReadModel;
@@ -163,6 +165,14 @@ pub enum OpenError {
         position: LogIndex,
         /// Why.
         source: ProjectionError,
+    },
+    /// SQLite finds the file damaged.
+    #[error("{path} is damaged: {finding}; let the disk be checked, then use another copy", path = path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// The first thing found.
+        finding: String,
     },
     /// SQLite failed.
     #[error("{path}: {source}; check the disk", path = path.display())]

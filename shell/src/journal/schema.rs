@@ -44,7 +44,7 @@ pub(super) fn open(path: &Path, cluster: ClusterId, me: NodeId) -> Result<Connec
     Ok(connection)
 }
 
-fn refuse_foreign_format(connection: &Connection, path: &Path) -> Result<(), OpenError> {
+pub(super) fn refuse_foreign_format(connection: &Connection, path: &Path) -> Result<(), OpenError> {
     let database = |source| OpenError::Database { path: path.to_owned(), source };
     let found: i32 =
         connection.pragma_query_value(None, "application_id", |row| row.get(0)).map_err(database)?;
@@ -93,28 +93,38 @@ fn migrate(
         }
     }
     tx.pragma_update(None, "application_id", APPLICATION_ID).map_err(database)?;
-    let owner: Option<(String, u16)> = tx
+    if !refuse_foreign_owner(&tx, path, cluster, me)? {
+        tx.execute(
+            "INSERT INTO owner (only, cluster, node) VALUES (1, ?1, ?2)",
+            (cluster.to_string(), me.get()),
+        )
+        .map_err(database)?;
+    }
+    tx.commit().map_err(database)
+}
+
+/// Whether the file has an owner, which can only be this node.
+pub(super) fn refuse_foreign_owner(
+    connection: &Connection,
+    path: &Path,
+    cluster: ClusterId,
+    me: NodeId,
+) -> Result<bool, OpenError> {
+    let owner: Option<(String, u16)> = connection
         .query_row("SELECT cluster, node FROM owner", [], |row| Ok((row.get(0)?, row.get(1)?)))
         .optional()
-        .map_err(database)?;
+        .map_err(|source| OpenError::Database { path: path.to_owned(), source })?;
     match owner {
-        None => {
-            tx.execute(
-                "INSERT INTO owner (only, cluster, node) VALUES (1, ?1, ?2)",
-                (cluster.to_string(), me.get()),
-            )
-            .map_err(database)?;
-        }
+        None => Ok(false),
         Some((found, _)) if found != cluster.to_string() => {
-            return Err(OpenError::ForeignCluster { path: path.to_owned(), found, expected: cluster });
+            Err(OpenError::ForeignCluster { path: path.to_owned(), found, expected: cluster })
         }
         Some((_, node)) if node != me.get() => {
             let found = NodeId::new(node);
-            return Err(OpenError::ForeignNode { path: path.to_owned(), found, expected: me });
+            Err(OpenError::ForeignNode { path: path.to_owned(), found, expected: me })
         }
-        Some(_) => {}
+        Some(_) => Ok(true),
     }
-    tx.commit().map_err(database)
 }
 
 /// Makes the file's name itself durable: a synced file without a directory entry is lost.

@@ -55,10 +55,7 @@ impl Event {
     }
 
     fn at(self, sequence: i64, record: &Record, me: NodeId) -> AuditRow {
-        let details = match self.details {
-            Value::Object(details) => details,
-            _ => Map::new(),
-        };
+        let details = if let Value::Object(details) = self.details { details } else { Map::new() };
         let node = self.node.unwrap_or(me);
         AuditRow { sequence, event: self.name, node, txid: self.txid, details, at: record.at }
     }

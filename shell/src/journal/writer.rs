@@ -140,33 +140,47 @@ fn read(connection: &mut Connection, path: &Path) -> Result<Vec<Record>, OpenErr
     if rebuild {
         projection::reset(&tx).map_err(database)?;
     }
-    let mut records = Vec::new();
-    {
-        let mut statement =
-            tx.prepare("SELECT position, record FROM journal ORDER BY position").map_err(database)?;
-        let mut rows = statement.query([]).map_err(database)?;
-        let mut expected = LogIndex::default();
-        while let Some(row) = rows.next().map_err(database)? {
-            expected = expected.plus(1);
-            let found: i64 = row.get(0).map_err(database)?;
-            let found = LogIndex(u64::try_from(found).unwrap_or(0));
-            if found != expected {
-                return Err(OpenError::Gap { path: path.to_owned(), expected, found });
-            }
-            let bytes = row.get_ref(1).and_then(|value| Ok(value.as_blob()?)).map_err(database)?;
-            let record: Record = codec::decode(bytes, MAX_RECORD_BYTES)
-                .map_err(|source| OpenError::Record { path: path.to_owned(), position: found, source })?;
-            if rebuild {
-                projection::apply(&tx, found, &record).map_err(|source| OpenError::Projection {
-                    path: path.to_owned(),
-                    position: found,
-                    source,
-                })?;
-            }
-            records.push(record);
+    let records = read_records(&tx, path, |position, record| {
+        if !rebuild {
+            return Ok(());
         }
-    }
+        projection::apply(&tx, position, record).map_err(|source| OpenError::Projection {
+            path: path.to_owned(),
+            position,
+            source,
+        })
+    })?;
     tx.commit().map_err(database)?;
+    Ok(records)
+}
+
+/// Every record in order, each shown to `each`.
+pub(super) fn read_records(
+    connection: &Connection,
+    path: &Path,
+    mut each: impl FnMut(LogIndex, &Record) -> Result<(), OpenError>,
+) -> Result<Vec<Record>, OpenError> {
+    let database = |source| OpenError::Database { path: path.to_owned(), source };
+    let mut statement =
+        connection.prepare("SELECT position, record FROM journal ORDER BY position").map_err(database)?;
+    let mut rows = statement.query([]).map_err(database)?;
+    let (mut records, mut expected) = (Vec::new(), LogIndex::default());
+    while let Some(row) = rows.next().map_err(database)? {
+        expected = expected.plus(1);
+        let found: i64 = row.get(0).map_err(database)?;
+        let found = LogIndex(u64::try_from(found).unwrap_or(0));
+        if found != expected {
+            return Err(OpenError::Gap { path: path.to_owned(), expected, found });
+        }
+        let bytes = row.get_ref(1).and_then(|value| Ok(value.as_blob()?)).map_err(database)?;
+        let record: Record = codec::decode(bytes, MAX_RECORD_BYTES).map_err(|source| OpenError::Record {
+            path: path.to_owned(),
+            position: found,
+            source,
+        })?;
+        each(found, &record)?;
+        records.push(record);
+    }
     Ok(records)
 }
 

@@ -14,6 +14,11 @@ mod files {
 /// Of the session-level lock under which one node migrates while the others wait.
 const LOCK: i64 = 7_885_050_123_020;
 
+/// The schema's version that this software makes.
+pub(super) fn newest() -> i32 {
+    files::migrations::runner().get_migrations().iter().map(refinery::Migration::version).max().unwrap_or(0)
+}
+
 /// Brings the schema up to date, makes the database this cluster's and lists the members.
 ///
 /// # Errors

@@ -16,7 +16,8 @@
 //! | no share, nonce, key or private message is written | the record of a signature tells the key |
 //!
 //! Parts: `pool` connects, `migrations` keep the schema, `feed` is the task and `facts`, `transactions`, `violations` are
-//! what it writes, `heartbeat` tells how the node is, `status` how the record is, `audit` verifies the chain offline.
+//! what it writes, `heartbeat` tells how the node is, `status` how the record is, `audit` verifies the chain offline,
+//! `probe` looks at a server for an operator.
 
 pub mod audit;
 mod facts;
@@ -26,6 +27,7 @@ mod heartbeat;
 mod merge;
 mod migrations;
 mod pool;
+mod probe;
 mod status;
 mod transactions;
 mod violations;
@@ -39,6 +41,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{config::PostgresSettings, journal::Outbox};
 
 pub use pool::SetupError;
+pub use probe::{Probe, ProbeError, probe};
 pub use status::{Condition, Report, Status};
 
 use feed::Feed;

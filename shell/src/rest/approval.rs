@@ -132,13 +132,9 @@ async fn decide(
     let txid: Txid = canonical.parse().map_err(|_| Problem::internal())?;
     let comment = comment(&headers, body, state.options().body_limit).await?;
     let request = DecisionRequest { txid, approve, operator, comment };
-    match state.node().command(Command::Decide(request)).await? {
-        Outcome::Decided { .. } => {}
-        Outcome::Refused(refusal) => return Err(refusal.into()),
-        Outcome::Proposed { .. } | Outcome::KeygenStarted { .. } | Outcome::PresigningOrdered { .. } => {
-            return Err(Problem::internal());
-        }
-    }
+    let Outcome::Decided { .. } = state.ask(Command::Decide(request)).await? else {
+        return Err(Problem::internal());
+    };
     Ok(Json(transactions::show_or_name(&state, canonical).await))
 }
 

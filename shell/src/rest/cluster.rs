@@ -160,6 +160,9 @@ struct Member {
     /// End of the certificate that it has shown.
     #[schema(required, format = DateTime)]
     certificate_expires_at: Option<String>,
+    /// Its clock against this node's at its last heartbeat, in ms; the way of the heartbeat counts as behind.
+    #[schema(required)]
+    clock_ahead_ms: Option<i64>,
 }
 
 /// Shows how the cluster is
@@ -287,7 +290,19 @@ fn member(view: &MemberView, overview: &Overview, now: Timestamp, certificate_en
         tip_height: view.tip_height,
         policy_version: view.policy.map(|policy| policy.to_string()),
         certificate_expires_at: certificate_end.map(rfc3339_of_unix),
+        clock_ahead_ms: clock_ahead(view, overview),
     }
+}
+
+/// How far its clock is ahead of this node's, in ms, as its last heartbeat showed; the way of the heartbeat, usually a few
+/// ms, counts as behind.
+fn clock_ahead(member: &MemberView, overview: &Overview) -> Option<i64> {
+    if member.node == overview.me {
+        return Some(0);
+    }
+    let millis = |moment: Timestamp| i64::try_from(moment.0).unwrap_or(i64::MAX);
+    let (clock, heard) = member.clock.zip(member.last_heartbeat)?;
+    Some(millis(clock).saturating_sub(millis(heard)))
 }
 
 fn chain(chain: &ChainTip) -> Chain {

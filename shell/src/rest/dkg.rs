@@ -91,25 +91,19 @@ pub(super) async fn start(
     body: Body,
 ) -> Result<Response, Problem> {
     let scheme = read_keygen(&headers, body, state.options()).await?;
-    match state.node().command(Command::GenerateKey(scheme)).await? {
-        Outcome::KeygenStarted { key } => {
-            // The overview of the turn that answered is out before the answer.
-            let (overview, _) = state.present();
-            let ours = overview.keygen.as_ref().filter(|view| view.key == key);
-            let document = KeygenStarted {
-                key: key.to_string(),
-                r#type: WalletType(scheme),
-                status: ours.map_or(KeygenPhase::Running.name(), |view| view.phase.name()),
-                links: Links { this: PATH.to_owned() },
-            };
-            let location = [(header::LOCATION, HeaderValue::from_static(PATH))];
-            Ok((StatusCode::ACCEPTED, location, Json(document)).into_response())
-        }
-        Outcome::Refused(refusal) => Err(refusal.into()),
-        Outcome::Proposed { .. } | Outcome::PresigningOrdered { .. } | Outcome::Decided { .. } => {
-            Err(Problem::internal())
-        }
-    }
+    let outcome = state.ask(Command::GenerateKey(scheme)).await?;
+    let Outcome::KeygenStarted { key } = outcome else { return Err(Problem::internal()) };
+    // The overview of the turn that answered is out before the answer.
+    let (overview, _) = state.present();
+    let ours = overview.keygen.as_ref().filter(|view| view.key == key);
+    let document = KeygenStarted {
+        key: key.to_string(),
+        r#type: WalletType(scheme),
+        status: ours.map_or(KeygenPhase::Running.name(), |view| view.phase.name()),
+        links: Links { this: PATH.to_owned() },
+    };
+    let location = [(header::LOCATION, HeaderValue::from_static(PATH))];
+    Ok((StatusCode::ACCEPTED, location, Json(document)).into_response())
 }
 
 /// Follows key generation

@@ -22,6 +22,7 @@ mod payment;
 mod presignatures;
 mod problem;
 mod query;
+mod quote;
 mod receive;
 mod refusal;
 mod schema;

@@ -145,21 +145,12 @@ pub(super) async fn order(
     let (overview, _) = state.present();
     let pool = pool_of(&overview)?;
     let count = read_count(fields, pool.most)?;
-    match state.node().command(Command::Presign { count }).await? {
-        Outcome::PresigningOrdered { count } => {
-            let document = PresigningOrdered {
-                key: pool.key.to_string(),
-                count,
-                links: Links { this: PATH.to_owned() },
-            };
-            let location = [(header::LOCATION, HeaderValue::from_static(PATH))];
-            Ok((StatusCode::ACCEPTED, location, Json(document)).into_response())
-        }
-        Outcome::Refused(refusal) => Err(refusal.into()),
-        Outcome::Proposed { .. } | Outcome::KeygenStarted { .. } | Outcome::Decided { .. } => {
-            Err(Problem::internal())
-        }
-    }
+    let outcome = state.ask(Command::Presign { count }).await?;
+    let Outcome::PresigningOrdered { count } = outcome else { return Err(Problem::internal()) };
+    let document =
+        PresigningOrdered { key: pool.key.to_string(), count, links: Links { this: PATH.to_owned() } };
+    let location = [(header::LOCATION, HeaderValue::from_static(PATH))];
+    Ok((StatusCode::ACCEPTED, location, Json(document)).into_response())
 }
 
 /// The pool; without a key that uses presignatures there is none.

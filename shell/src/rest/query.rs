@@ -44,6 +44,15 @@ impl Parameters {
         Ok(Some(value))
     }
 
+    /// `true` or `false`; `false` if not given.
+    pub(super) fn flag(&mut self, name: &str) -> Result<bool, Problem> {
+        match self.take(name)?.as_deref() {
+            None | Some("false") => Ok(false),
+            Some("true") => Ok(true),
+            Some(_) => Err(Problem::bad_parameter(name, "must be true or false")),
+        }
+    }
+
     /// Refuses what was not taken.
     pub(super) fn finish(self) -> Result<(), Problem> {
         match self.0.first() {

@@ -3,7 +3,11 @@
 use std::{sync::Arc, time::Duration};
 
 use bitcoin::Network;
-use mpc_wallet_core::{Timestamp, overview::Overview};
+use mpc_wallet_core::{
+    Timestamp,
+    overview::Overview,
+    step::{Command, Outcome},
+};
 use prometheus::Registry;
 
 use super::problem::Problem;
@@ -83,6 +87,15 @@ impl ApiState {
         let overview = self.node().overview();
         let now = units::now().max(overview.now);
         (overview, now)
+    }
+
+    /// Has the node do something. A refusal is a problem.
+    pub(super) async fn ask(&self, command: Command) -> Result<Outcome, Problem> {
+        let outcome = self.node().command(command).await?;
+        if let Outcome::Refused(refusal) = outcome {
+            return Err(refusal.into());
+        }
+        Ok(outcome)
     }
 
     /// Asks the read model, off the event loop.

@@ -14,7 +14,7 @@ use mpc_wallet_shell::rest::router;
 use serde_json::{Value, json};
 use tower::ServiceExt as _;
 
-use super::{Past, REGTEST, ScriptedNode, healthy, row, scripted, txid_of};
+use super::{Past, REGTEST, ScriptedNode, healthy, quoted, row, scripted, txid_of};
 
 pub struct Answer {
     pub status: StatusCode,
@@ -61,15 +61,23 @@ pub fn accepting() -> ScriptedNode {
 
 /// How such a node answers.
 pub fn proposed(command: &Command) -> Outcome {
-    match command {
-        Command::Decide(decision) if decision.txid == txid(1) => {
-            Outcome::Refused(Refusal::ApprovalNotRequired { state: State::Voting })
-        }
-        Command::Decide(decision) => Outcome::Refused(Refusal::UnknownTransaction(decision.txid)),
-        Command::Pay(_) | Command::GenerateKey(_) | Command::Presign { .. } => {
-            Outcome::Proposed { txid: txid(1), replayed: false }
-        }
+    if let Command::Quote(_) = command {
+        return quoted();
     }
+    let Command::Decide(decision) = command else {
+        return Outcome::Proposed { txid: txid(1), replayed: false };
+    };
+    Outcome::Refused(if decision.txid == txid(1) {
+        Refusal::ApprovalNotRequired { state: State::Voting }
+    } else {
+        Refusal::UnknownTransaction(decision.txid)
+    })
+}
+
+/// Takes orders of presignatures, and nothing else.
+pub fn ordered(command: &Command) -> Outcome {
+    let Command::Presign { count } = command else { panic!("{command:?} is no order") };
+    Outcome::PresigningOrdered { count: *count }
 }
 
 pub fn refusing(refusal: Refusal) -> ScriptedNode {

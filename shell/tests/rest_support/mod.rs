@@ -17,13 +17,14 @@ use bitcoin::{
 };
 use mpc_wallet_core::{
     BootId, KeyId, LogIndex, Millis, NodeId, PolicyVersion, Scheme, Timestamp,
+    message::GrantedCoin,
     overview::{
         Balance, ChainTip, CoinView, GroupView, KeygenPhase, KeygenView, MemberStatus, MemberView, Overview,
         PoolView, StandingView, WalletView,
     },
     record::BlockRef,
-    step::{Command, Outcome},
-    tx::State,
+    step::{Command, Outcome, Quote},
+    tx::{Prevout, State},
 };
 use mpc_wallet_shell::{
     access::Keyring,
@@ -105,6 +106,7 @@ pub fn healthy() -> Overview {
         total_votes: 3,
         total_violations: 0,
         banned_until: None,
+        clock: (id != 1).then(now),
     };
     Overview {
         me: NodeId::new(1),
@@ -284,6 +286,23 @@ impl Queries for Memory {
         let wanted = (1..=newest).rev().filter(|sequence| before.is_none_or(|before| *sequence < before));
         Ok(wanted.take(limit).map(event).collect())
     }
+}
+
+/// A coin of 100,000 sat for a payment of 50,000 sat.
+pub fn quoted() -> Outcome {
+    Outcome::Quoted(Quote {
+        key: KeyId { scheme: Scheme::Taproot, epoch: 1 },
+        inputs: vec![GrantedCoin {
+            outpoint: OutPoint::null(),
+            output: Prevout {
+                value: Amount::from_sat(100_000),
+                script: REGTEST.parse::<bitcoin::Address<_>>().unwrap().assume_checked().script_pubkey(),
+            },
+        }],
+        fee: Amount::from_sat(213),
+        vsize: 142,
+        change: Amount::from_sat(49_787),
+    })
 }
 
 /// What the node does with a command.

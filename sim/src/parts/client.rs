@@ -164,7 +164,10 @@ impl Client {
                 return Reaction::AskAgain;
             }
             Outcome::Proposed { txid, .. } => self.state = ClientState::Accepted { txid: *txid },
-            Outcome::KeygenStarted { .. } | Outcome::PresigningOrdered { .. } | Outcome::Decided { .. } => {}
+            Outcome::KeygenStarted { .. }
+            | Outcome::PresigningOrdered { .. }
+            | Outcome::Decided { .. }
+            | Outcome::Quoted(_) => {}
         }
         if self.altered_request().is_some() { Reaction::Alter } else { Reaction::None }
     }

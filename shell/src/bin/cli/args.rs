@@ -11,12 +11,15 @@ use mpc_wallet_shell::{
     units::fee_rate_from_decimal,
 };
 
-use crate::amount::parse_amount;
+use crate::{amount::parse_amount, backup::BackupCommand, doctor::DoctorArguments};
+
+/// The node that is asked if none is named.
+pub(crate) const DEFAULT_NODE: &str = "http://127.0.0.1:8081";
 
 const AFTER_HELP: &str = "\
 Exit codes:
   0  done
-  1  unexpected error
+  1  unexpected error, or `doctor` found something that is broken
   2  usage: the arguments, the request or an answer to a prompt
   3  refused: by policy, votes, fee limits or lack of funds; or the payment failed, or what was verified does not hold
   4  not found
@@ -28,15 +31,9 @@ Exit codes:
 #[derive(Parser)]
 #[command(name = "mpc-wallet-cli", version, after_help = AFTER_HELP)]
 pub(crate) struct Arguments {
-    /// REST address of a node
-    #[arg(
-        long,
-        global = true,
-        env = "MPC_WALLET_NODE",
-        default_value = "http://127.0.0.1:8081",
-        value_name = "URL"
-    )]
-    pub(crate) node: String,
+    /// REST address of a node; http://127.0.0.1:8081 if not given
+    #[arg(long, global = true, env = "MPC_WALLET_NODE", value_name = "URL")]
+    pub(crate) node: Option<String>,
     /// API key, where the node asks for one; better in the environment than on the command line, which others can read
     #[arg(long, global = true, env = "MPC_WALLET_API_KEY", hide_env_values = true, value_name = "KEY")]
     pub(crate) api_key: Option<String>,
@@ -85,6 +82,11 @@ pub(crate) enum Command {
     /// Certificates of nodes and of their CA
     #[command(subcommand)]
     Cert(CertCommand),
+    /// Copies of a node's data, to bring the node back after its disk is lost
+    #[command(subcommand)]
+    Backup(BackupCommand),
+    /// Check a node: configuration, files, certificates, clocks, servers, chain and peers
+    Doctor(DoctorArguments),
     /// A node's vote key
     #[command(subcommand)]
     Identity(IdentityCommand),
@@ -95,6 +97,11 @@ pub(crate) enum Command {
     Completions {
         /// Which shell
         shell: clap_complete::Shell,
+    },
+    /// Write the manual pages, one for each command
+    Man {
+        /// Folder to write them to; made if there is none
+        dir: PathBuf,
     },
 }
 
@@ -202,6 +209,15 @@ pub(crate) enum ClusterCommand {
     Status,
     /// Show every member
     Nodes,
+    /// Wait until a node has caught up, sees the chain and enough members
+    Wait {
+        /// Members that must be online, this one included; as many as sign if not given
+        #[arg(long, value_name = "N")]
+        online: Option<u16>,
+        /// How long to wait
+        #[arg(long, default_value = "120", value_name = "SECONDS", value_parser = parse_seconds)]
+        timeout: Duration,
+    },
     /// Write the files of a new cluster
     Init(InitArguments),
 }
@@ -258,6 +274,12 @@ pub(crate) enum PresigCommand {
         /// How many, at most what limits.presignatures_most allows
         #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
         count: u16,
+        /// Wait until all that are ordered are made
+        #[arg(long)]
+        wait: bool,
+        /// How long to wait
+        #[arg(long, default_value = "3600", value_name = "SECONDS", value_parser = parse_seconds)]
+        timeout: Duration,
     },
     /// Show the stock, by group of signers
     PoolStatus,
@@ -389,4 +411,37 @@ fn parse_seconds(text: &str) -> Result<Duration, String> {
 fn network(name: &str) -> Result<Network, String> {
     parse_network(name)
         .ok_or_else(|| "the networks are mainnet, testnet, testnet4, signet, regtest".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::Arguments;
+
+    const DOCUMENT: &str = include_str!("../../../../docs/cli.md");
+
+    /// The full names of the commands that do something themselves.
+    fn leaves(command: &clap::Command, name: &str, found: &mut Vec<String>) {
+        if command.get_subcommands().next().is_none() {
+            found.push(name.to_owned());
+        }
+        for below in command.get_subcommands() {
+            leaves(below, &format!("{name} {}", below.get_name()), found);
+        }
+    }
+
+    #[test]
+    fn every_command_has_an_example_that_a_suite_types() {
+        let mut commands = Vec::new();
+        leaves(&Arguments::command(), "mpc-wallet-cli", &mut commands);
+        assert!(commands.len() > 20, "{commands:?}");
+        let examples: Vec<_> = DOCUMENT.lines().filter_map(|line| line.strip_prefix("$ ")).collect();
+        for command in commands {
+            let typed = |example: &&str| {
+                example.split_once(&command).is_some_and(|(_, rest)| rest.is_empty() || rest.starts_with(' '))
+            };
+            assert!(examples.iter().any(|example| typed(&example)), "docs/cli.md has no `$ {command}`");
+        }
+    }
 }

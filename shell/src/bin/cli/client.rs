@@ -60,6 +60,26 @@ impl Node {
 
     /// Changes something.
     pub(crate) fn post(&self, path: &str, body: &Value, headers: &[(&str, &str)]) -> Result<Posted, Failure> {
+        self.send(path, body, headers, Exit::OutcomeUnknown)
+    }
+
+    /// Asks what something would do, which changes nothing.
+    pub(crate) fn preview(
+        &self,
+        path: &str,
+        body: &Value,
+        headers: &[(&str, &str)],
+    ) -> Result<Posted, Failure> {
+        self.send(path, body, headers, Exit::Unavailable)
+    }
+
+    fn send(
+        &self,
+        path: &str,
+        body: &Value,
+        headers: &[(&str, &str)],
+        after_sending: Exit,
+    ) -> Result<Posted, Failure> {
         let mut request = self.agent.post(format!("{}{path}", self.base)).content_type("application/json");
         if let Some(value) = &self.authorization {
             request = request.header("authorization", value);
@@ -67,7 +87,7 @@ impl Node {
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        let (replayed, document) = self.settle(request.send(body.to_string()), Exit::OutcomeUnknown)?;
+        let (replayed, document) = self.settle(request.send(body.to_string()), after_sending)?;
         Ok(Posted { document, replayed })
     }
 

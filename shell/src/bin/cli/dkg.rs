@@ -8,8 +8,8 @@ use crate::{
     args::Output,
     client::Node,
     failure::{Exit, Failure},
-    output::{items, note, pairs, print, text},
-    wait::follow,
+    output::{items, note, number, pairs, print, text},
+    wait::{Sight, follow},
 };
 
 const PATH: &str = "/api/v1/dkg";
@@ -46,7 +46,12 @@ pub(crate) fn start(
             let ours = text(document, "/keygen/key") == key;
             let active = items(document, "/active_keys").contains(&Value::String(key.clone()));
             let failed = ours && text(document, "/keygen/status") == "failed";
-            (progress(&key, document), active || failed)
+            Sight {
+                words: progress(&key, document),
+                events: Vec::new(),
+                done: Some(done(document)),
+                over: active || failed,
+            }
         },
     )?;
     print(&document, output, describe)?;
@@ -71,6 +76,24 @@ fn progress(key: &str, document: &Value) -> String {
         }
     }
     line
+}
+
+/// The phases of a key generation, in order.
+const PHASES: [&str; 4] = ["preparing", "running", "confirming", "proving"];
+
+/// How far it is, in hundredths of a phase; phases do not take the same time.
+fn done(document: &Value) -> (u64, u64) {
+    const PHASE: u64 = 100;
+    let status = text(document, "/keygen/status");
+    let before = PHASES.iter().take_while(|phase| **phase != status).count() as u64;
+    let part = |member: &str| number(document, &format!("/keygen/stage/{member}"));
+    let within = match (part("round"), part("rounds")) {
+        (Some(round), Some(rounds)) => {
+            round.saturating_sub(1).saturating_mul(PHASE).checked_div(rounds).unwrap_or_default()
+        }
+        _ => 0,
+    };
+    (before.saturating_mul(PHASE).saturating_add(within), PHASE.saturating_mul(PHASES.len() as u64))
 }
 
 /// What is being computed, `-` if the protocol does not say.
@@ -110,4 +133,26 @@ fn describe(document: &Value) -> String {
         ("error", part("/keygen/error")),
         ("active keys", list("/active_keys")),
     ])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_later_phase_and_a_later_round_are_further() {
+        let at = |status: &str, round: u64| {
+            let stage = json!({ "name": "keygen", "round": round, "rounds": 4 });
+            done(&json!({ "keygen": { "status": status, "stage": stage } }))
+        };
+        assert_eq!(at("running", 1), (100, 400));
+        assert_eq!(at("running", 3), (150, 400));
+        assert_eq!(done(&json!({ "keygen": { "status": "preparing" } })), (0, 400));
+        assert_eq!(done(&json!({ "keygen": { "status": "proving" } })), (300, 400));
+        assert_eq!(done(&json!({ "keygen": { "status": "active" } })), (400, 400));
+        assert_eq!(
+            done(&json!({ "keygen": { "status": "running", "stage": { "rounds": 0, "round": 0 } } })).0,
+            100
+        );
+    }
 }

@@ -11,7 +11,7 @@ use serde_json::json;
 use crate::{
     args::{Arguments, InitArguments, Output},
     failure::{Exit, Failure},
-    output::{note, pairs, print, text},
+    output::{self, note, pairs, print, text},
     wait::FRAME,
 };
 
@@ -92,8 +92,11 @@ pub(crate) fn init(init: &InitArguments, output: Output) -> Result<(), Failure> 
     })
 }
 
-pub(crate) fn completions(shell: clap_complete::Shell) {
+pub(crate) fn completions(shell: clap_complete::Shell) -> Result<(), Failure> {
     let mut command = Arguments::command();
     let name = command.get_name().to_owned();
-    clap_complete::generate(shell, &mut command, name, &mut io::stdout());
+    // The generator panics where it cannot write.
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut command, name, &mut script);
+    output::write(&String::from_utf8_lossy(&script))
 }

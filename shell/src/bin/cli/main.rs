@@ -5,15 +5,18 @@
 mod amount;
 mod args;
 mod audit;
+mod backup;
 mod cert;
 mod client;
 mod cluster;
 mod confirm;
 mod dkg;
+mod doctor;
 mod evidence;
 mod failure;
 mod key;
 mod local;
+mod manual;
 mod output;
 mod presig;
 mod send;
@@ -26,7 +29,7 @@ use std::process::ExitCode;
 use clap::Parser as _;
 
 use args::{
-    Arguments, AuditCommand, CertCommand, ClusterCommand, Command, DkgCommand, EvidenceCommand,
+    Arguments, AuditCommand, CertCommand, ClusterCommand, Command, DEFAULT_NODE, DkgCommand, EvidenceCommand,
     IdentityCommand, PresigCommand, PrimesCommand, TxCommand, WalletCommand,
 };
 use client::Node;
@@ -45,8 +48,9 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: Arguments) -> Result<(), Failure> {
-    let Arguments { node, api_key, output, command } = arguments;
-    let node = || Node::new(&node, api_key.as_deref());
+    let Arguments { node: named, api_key, output, command } = arguments;
+    let at = |address: &str| Node::new(address, api_key.as_deref());
+    let node = || at(named.as_deref().unwrap_or(DEFAULT_NODE));
     match command {
         Command::Wallet(WalletCommand::Balance { wallet_type }) => {
             wallet::balance(&node()?, &wallet_type, output)
@@ -61,13 +65,18 @@ fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Tx(TxCommand::Reject(decision)) => tx::decide(&node()?, &decision, "reject", output),
         Command::Cluster(ClusterCommand::Status) => cluster::status(&node()?, output),
         Command::Cluster(ClusterCommand::Nodes) => cluster::nodes(&node()?, output),
+        Command::Cluster(ClusterCommand::Wait { online, timeout }) => {
+            cluster::wait(&node()?, online, timeout, output)
+        }
         Command::Cluster(ClusterCommand::Init(init)) => local::init(&init, output),
         Command::Dkg(DkgCommand::Start { wallet_type, wait, timeout }) => {
             let patience = timeout.unwrap_or_else(|| dkg::patience(&wallet_type));
             dkg::start(&node()?, &wallet_type, wait.then_some(patience), output)
         }
         Command::Dkg(DkgCommand::Status) => dkg::status(&node()?, output),
-        Command::Presig(PresigCommand::Generate { count }) => presig::generate(&node()?, count, output),
+        Command::Presig(PresigCommand::Generate { count, wait, timeout }) => {
+            presig::generate(&node()?, count, wait.then_some(timeout), output)
+        }
         Command::Presig(PresigCommand::PoolStatus) => presig::status(&node()?, output),
         Command::Audit(AuditCommand::Verify { file, head }) => audit::verify(&file, head.as_deref(), output),
         Command::Evidence(EvidenceCommand::Verify { file, manifest }) => {
@@ -78,11 +87,11 @@ fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Cert(CertCommand::Check { cert, key, ca, node_id }) => {
             cert::check(TlsFiles { ca, cert, key }, node_id, output)
         }
+        Command::Backup(command) => backup::run(command, output),
+        Command::Doctor(arguments) => doctor::run(&arguments, at, named.as_deref(), output),
         Command::Identity(IdentityCommand::Generate { file }) => local::generate_identity(&file, output),
         Command::Primes(PrimesCommand::Generate { file }) => local::generate_primes(&file, output),
-        Command::Completions { shell } => {
-            local::completions(shell);
-            Ok(())
-        }
+        Command::Completions { shell } => local::completions(shell),
+        Command::Man { dir } => manual::write(&dir, output),
     }
 }

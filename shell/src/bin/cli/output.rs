@@ -20,6 +20,11 @@ pub(crate) fn print(
         Output::Json => format!("{document:#}"),
         Output::Table => table(document),
     };
+    write(&text)
+}
+
+/// Writes a result as it is.
+pub(crate) fn write(text: &str) -> Result<(), Failure> {
     match writeln!(io::stdout().lock(), "{}", text.trim_end()) {
         // The reader has seen enough.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),

@@ -7,41 +7,52 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::{
-    amount::{in_fours, show_amount},
+    amount::{in_fours, show_amount, thousands},
     args::{Output, SendArguments},
     client::Node,
     confirm::confirm,
     failure::{Exit, Failure},
-    output::{note, number, pairs, print, text},
-    tx::{describe, path_of, query_value},
-    wait::follow,
+    output::{items, note, number, pairs, print, text},
+    tx::{describe, path_of},
+    wait::{Sight, follow},
 };
+
+const PATH: &str = "/api/v1/transactions";
 
 pub(crate) fn run(node: &Node, send: &SendArguments, output: Output) -> Result<(), Failure> {
     let cluster = node.get("/api/v1/cluster/status")?;
     check_recipient(&send.recipient, &text(&cluster, "/network"))?;
+    let preview = preview(node, send);
     if send.dry_run {
-        return dry_run(node, &cluster, send, output);
+        return dry_run(&preview?, &cluster, send, output);
     }
-    note(&summary(&cluster, send));
-    if !send.yes {
+    if send.yes {
+        // Nobody is asked, so a refusal that the payment may not meet, because it waits for coins, decides nothing.
+        note(&summary(&cluster, send, preview.as_ref().ok()));
+    } else {
+        note(&summary(&cluster, send, Some(&preview?)));
         confirm("Propose this transaction?", "nothing was proposed")?;
     }
     let key = send.idempotency_key.clone().unwrap_or_else(|| Uuid::now_v7().to_string());
-    let posted = node.post("/api/v1/transactions", &request(send), &[("Idempotency-Key", &key)]).map_err(
-        |failure| {
-            if failure.exit == Exit::OutcomeUnknown {
-                failure.detail(format!("repeat with --idempotency-key {key} to be sure not to pay twice"))
-            } else {
-                failure
-            }
-        },
-    )?;
+    let posted = node.post(PATH, &request(send), &[("Idempotency-Key", &key)]).map_err(|failure| {
+        if failure.exit == Exit::OutcomeUnknown {
+            failure.detail(format!("repeat with --idempotency-key {key} to be sure not to pay twice"))
+        } else {
+            failure
+        }
+    })?;
     if posted.replayed {
         note("this idempotency key was used before: the payment below is the earlier one");
     }
     let Some(target) = send.wait else { return print(&posted.document, output, describe) };
     wait_for(node, &text(&posted.document, "/txid"), target, send, output)
+}
+
+/// What the payment would be, or the earlier payment under its idempotency key.
+fn preview(node: &Node, send: &SendArguments) -> Result<Value, Failure> {
+    let key = send.idempotency_key.as_deref().map(|key| ("Idempotency-Key", key));
+    let headers: Vec<_> = key.into_iter().collect();
+    Ok(node.preview(&format!("{PATH}?dry_run=true"), &request(send), &headers)?.document)
 }
 
 /// The body of the request.
@@ -90,7 +101,7 @@ fn check_recipient(recipient: &str, network: &str) -> Result<(), Failure> {
     refused("wrong_network", message)
 }
 
-fn summary(cluster: &Value, send: &SendArguments) -> String {
+fn summary(cluster: &Value, send: &SendArguments, preview: Option<&Value>) -> String {
     let head = format!(
         "{}   {} of {} votes needed   (node {})",
         text(cluster, "/network").to_uppercase(),
@@ -98,40 +109,63 @@ fn summary(cluster: &Value, send: &SendArguments) -> String {
         text(cluster, "/total_nodes"),
         text(cluster, "/node_id"),
     );
-    let fee = send.fee_rate.as_ref().map_or_else(|| "estimated".to_owned(), |rate| format!("{rate} sat/vB"));
     let mut rows = vec![
         ("from", format!("{} wallet", send.wallet_type)),
         ("to", in_fours(&send.recipient)),
         ("amount", show_amount(send.amount.to_sat())),
-        ("fee rate", fee),
     ];
+    match preview.filter(|preview| is_preview(preview)) {
+        Some(preview) => rows.extend(costs(preview)),
+        None => rows.push((
+            "fee rate",
+            send.fee_rate.as_ref().map_or_else(|| "estimated".to_owned(), |rate| format!("{rate} sat/vB")),
+        )),
+    }
     if let Some(metadata) = &send.metadata {
         rows.push(("metadata", metadata.clone()));
     }
     format!("{head}\n{}", pairs(rows))
 }
 
-/// Shows the payment and whether the money for it is there.
-fn dry_run(node: &Node, cluster: &Value, send: &SendArguments, output: Output) -> Result<(), Failure> {
-    let balance = node.get(&format!("/api/v1/wallet/balance?type={}", query_value(&send.wallet_type)))?;
-    let spendable = number(&balance, "/spendable_sats").unwrap_or_default();
-    let enough = spendable > send.amount.to_sat();
-    let document = json!({
-        "dry_run": true,
-        "network": cluster.get("network"),
-        "request": request(send),
-        "spendable_sats": spendable,
-        "sufficient_before_fee": enough,
-    });
-    print(&document, output, |_| {
-        let spendable = pairs([("spendable", show_amount(spendable))]);
-        format!("{}\n{spendable}\nnothing was proposed", summary(cluster, send))
-    })?;
-    if enough {
-        return Ok(());
+/// Whether a document tells what a payment would be, and not what an earlier one is.
+fn is_preview(document: &Value) -> bool {
+    document.get("dry_run") == Some(&Value::Bool(true))
+}
+
+fn costs(preview: &Value) -> [(&'static str, String); 3] {
+    let sats = |member: &str| number(preview, member).unwrap_or_default();
+    let (fee, amount) = (sats("/fee_sats"), sats("/amount_sats"));
+    let coins = items(preview, "/inputs").len();
+    [
+        (
+            "fee",
+            format!(
+                "{} sat ({} sat/vB, {} of the amount)",
+                thousands(fee),
+                text(preview, "/fee_rate_sat_vb"),
+                percent(fee, amount)
+            ),
+        ),
+        ("change", format!("{} sat", thousands(sats("/change_sats")))),
+        ("spends", if coins == 1 { "1 coin".to_owned() } else { format!("{coins} coins") }),
+    ]
+}
+
+/// `part` of `whole` with two decimals, rounded down.
+fn percent(part: u64, whole: u64) -> String {
+    let hundredths = part.saturating_mul(10_000).checked_div(whole).unwrap_or_default();
+    format!("{}.{:02} %", hundredths / 100, hundredths % 100)
+}
+
+/// Shows the payment that would be made, or was made under the same idempotency key.
+fn dry_run(preview: &Value, cluster: &Value, send: &SendArguments, output: Output) -> Result<(), Failure> {
+    if !is_preview(preview) {
+        note("this idempotency key was used before: the payment below is the earlier one");
+        return print(preview, output, describe);
     }
-    let message = format!("only {spendable} sat are spendable, the amount and a fee are needed");
-    Err(Failure::new(Exit::Refused, "insufficient_funds", message))
+    print(preview, output, |preview| {
+        format!("{}\nnothing was proposed", summary(cluster, send, Some(preview)))
+    })
 }
 
 fn wait_for(
@@ -145,9 +179,11 @@ fn wait_for(
     let (document, over) = follow(
         send.timeout,
         || node.get(&path),
-        |document| {
-            let words = format!("{}: {}", text(document, "/state"), text(document, "/sub_status"));
-            (words, state_of(document).is_some_and(|state| reached(state, target) || state.is_final()))
+        |document| Sight {
+            words: format!("{}: {}", text(document, "/state"), text(document, "/sub_status")),
+            events: items(document, "/timeline").iter().map(event).collect(),
+            done: None,
+            over: state_of(document).is_some_and(|state| reached(state, target) || state.is_final()),
         },
     )?;
     print(&document, output, describe)?;
@@ -163,6 +199,11 @@ fn wait_for(
     Err(Failure::new(Exit::Refused, "payment_ended", message))
 }
 
+/// A step of the timeline in a line.
+fn event(step: &Value) -> String {
+    format!("{}  {}: {}", text(step, "/at"), text(step, "/to"), text(step, "/sub_status"))
+}
+
 fn state_of(document: &Value) -> Option<State> {
     let name = document.get("state")?.as_str()?;
     State::ALL.into_iter().find(|state| state.name() == name)
@@ -176,6 +217,15 @@ fn reached(state: State, target: State) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_fee_is_told_as_part_of_the_amount() {
+        for (fee, amount, told) in
+            [(154, 50_000, "0.30 %"), (1, 3, "33.33 %"), (5, 5, "100.00 %"), (1, 0, "0.00 %")]
+        {
+            assert_eq!(percent(fee, amount), told);
+        }
+    }
 
     #[test]
     fn a_payment_that_went_further_has_reached_the_target_but_a_failed_one_has_not() {

@@ -167,25 +167,25 @@ struct Presignature {
 
 /// A coin that is spent.
 #[derive(Serialize, ToSchema)]
-struct Input {
+pub(in crate::rest) struct Input {
     /// `txid:index`
-    outpoint: String,
+    pub(in crate::rest) outpoint: String,
     /// Whose coin it is, as every voter has checked.
     #[schema(required)]
-    address: Option<String>,
+    pub(in crate::rest) address: Option<String>,
     #[schema(required)]
-    amount_sats: Option<u64>,
+    pub(in crate::rest) amount_sats: Option<u64>,
 }
 
 /// A coin that is made.
 #[derive(Serialize, ToSchema)]
-struct Output {
+pub(in crate::rest) struct Output {
     /// Address, or the script in hexadecimal digits where no address names it.
-    address: String,
-    amount_sats: u64,
+    pub(in crate::rest) address: String,
+    pub(in crate::rest) amount_sats: u64,
     /// `recipient` or `change`
     #[schema(value_type = String, pattern = "^(recipient|change)$")]
-    kind: &'static str,
+    pub(in crate::rest) kind: &'static str,
 }
 
 impl Summary {

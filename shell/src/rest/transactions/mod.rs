@@ -1,6 +1,6 @@
 //! Payments: propose one, list them, follow one.
 
-mod document;
+pub(super) mod document;
 
 use axum::{
     Json,
@@ -23,6 +23,7 @@ use super::{
     payment::{self, NewPayment},
     problem::Problem,
     query::{Parameters, parse_txid},
+    quote::Preview,
     schema::{Links, Page, StateName, WalletType},
     state::ApiState,
 };
@@ -42,6 +43,14 @@ enum Created {
     Proposed(Box<Summary>),
     /// As much as is known of a payment that stands but could not be read back.
     Unread(Unread),
+}
+
+/// What a dry run is answered with.
+#[derive(ToSchema)]
+#[allow(dead_code, reason = "the schema of what `create` answers with")]
+enum DryRun {
+    Preview(Preview),
+    Created(Created),
 }
 
 /// What a deed about a payment is answered with.
@@ -94,9 +103,11 @@ struct Unread {
     path = "/api/v1/transactions",
     tag = "transactions",
     params(("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 255, pattern = r#"^[!#-\[\]-~]+$"#,
-        description = "Names the payment, for ever and at every node: the same key with the same request is answered with the same payment, with another request by 422.")),
+        description = "Names the payment, for ever and at every node: the same key with the same request is answered with the same payment, with another request by 422."),
+        ("dry_run" = Option<bool>, Query, description = "Say what the payment would be at this moment; nothing is held, sent or recorded.")),
     request_body = NewPayment,
     responses(
+        (status = 200, description = "A dry run: what the payment would be, or the one proposed before with the same key.", body = DryRun),
         (status = 201, description = "Proposed, or proposed before with the same key.", body = Created,
             headers(("Location" = String, description = "The payment's path."),
                 ("Idempotency-Replayed" = Option<String>, description = "`true` if an earlier request proposed it."))),
@@ -107,18 +118,25 @@ struct Unread {
 pub(super) async fn create(
     State(state): State<ApiState>,
     Caller(initiator): Caller,
+    mut parameters: Parameters,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
+    let dry_run = parameters.flag("dry_run")?;
+    parameters.finish()?;
     let asked = payment::read(&headers, body, state.options()).await?;
     let payment = PaymentRequest { initiator, ..asked };
-    match state.node().command(Command::Pay(payment.clone())).await? {
-        Outcome::Proposed { txid, replayed } => created(&state, txid, replayed, &payment).await,
-        Outcome::Refused(refusal) => Err(refusal.into()),
-        Outcome::KeygenStarted { .. } | Outcome::PresigningOrdered { .. } | Outcome::Decided { .. } => {
-            Err(Problem::internal())
-        }
+    let command = if dry_run { Command::Quote } else { Command::Pay };
+    let outcome = state.ask(command(payment.clone())).await?;
+    if let Outcome::Quoted(quote) = outcome {
+        return Ok(Json(Preview::of(&quote, &payment, state.options().network)).into_response());
     }
+    let Outcome::Proposed { txid, replayed } = outcome else { return Err(Problem::internal()) };
+    let mut response = created(&state, txid, replayed, &payment).await?;
+    if dry_run {
+        *response.status_mut() = StatusCode::OK;
+    }
+    Ok(response)
 }
 
 async fn created(
