@@ -35,6 +35,8 @@ pub enum Needs {
     Presignatures,
     /// The same, and nodes that are stopped in order and started again.
     Restarts,
+    /// Members that stop all signing, and lift it.
+    Freezes,
 }
 
 #[cfg(feature = "testing")]
@@ -183,6 +185,24 @@ situations! {
     SignsWithoutStock: Presignatures,
     /// Coins are chosen so that the stock of presignatures is enough.
     FewerInputsForStock: Presignatures,
+    /// A freeze ends a signing session of a payment under way.
+    FrozenInsideSession: Freezes,
+    /// A freeze comes after a node's share has left and before there is a signature.
+    FrozenAfterShare: Freezes,
+    /// A freeze comes between consent and signature.
+    FrozenAfterConsent: Freezes,
+    /// A freeze comes while votes are cast.
+    FrozenDuringVote: Freezes,
+    /// A node wakes with a freeze on record.
+    WokeFrozen: Freezes,
+    /// A node that was away learns of a freeze from the answer to its question.
+    FreezeLearntByAsking: Freezes,
+    /// A node learns from others that the freeze it still tells of is lifted.
+    LiftLearntLate: Freezes,
+    /// A freeze is lifted.
+    FreezeLifted: Freezes,
+    /// Two members have frozen the cluster at once.
+    FrozenTwice: Freezes,
 }
 
 #[cfg(feature = "testing")]

@@ -6,7 +6,7 @@ use bitcoin::{Amount, ScriptBuf, Txid};
 
 use crate::{
     chain::{ChainAnswer, ChainQuery},
-    ids::{JobId, KeyId, Lease, LogIndex, NodeId, QueryId, RequestId, Scheme, SessionId},
+    ids::{FreezeId, JobId, KeyId, Lease, LogIndex, NodeId, QueryId, RequestId, Scheme, SessionId},
     message::Message,
     mpc::{Advance, KeyShare, Machine, RefusedParams, Slot, Suite, ecdsa::Primes},
     record::Record,
@@ -82,6 +82,18 @@ pub enum Command {
         /// How many.
         count: u16,
     },
+    /// Stop all signing of the cluster.
+    Freeze {
+        /// Who wants it: 1 to 64 printable characters.
+        operator: String,
+        /// Why: 1 to 256 bytes.
+        reason: String,
+    },
+    /// Lift every freeze that this node knows, as far as it is asked.
+    Lift {
+        /// Who wants it: 1 to 64 printable characters.
+        operator: String,
+    },
 }
 
 /// A payment as a client asks for it; the address is already a script of the right network.
@@ -123,6 +135,16 @@ pub enum Outcome {
     },
     /// No, and why. Nothing was changed.
     Refused(Refusal),
+    /// This node signs nothing any more and has told its peers.
+    Frozen {
+        /// The freeze.
+        freeze: FreezeId,
+    },
+    /// This node lifts these freezes and has told its peers; each is over when t nodes do.
+    Lifted {
+        /// The freezes, by member.
+        freezes: Vec<FreezeId>,
+    },
 }
 
 /// Something to be done outside. Effects are lost in a crash; whatever matters is asked for again by the timers of
@@ -211,6 +233,13 @@ pub enum Alert {
         /// Who.
         node: NodeId,
         /// What differs.
+        detail: String,
+    },
+    /// A member has stopped all signing, or what it has stopped goes on.
+    Freeze {
+        /// Who.
+        node: NodeId,
+        /// In words.
         detail: String,
     },
 }

@@ -190,6 +190,9 @@ pub enum SubStatus {
     PresigningAttempt(u32),
     /// `approved`, `signing`: no group of signers may presign any more, and none has stock; it goes on when one has.
     WaitingForPresignatures,
+    /// `voting`, `threshold_reached`, `approved`, `signing`: a member has frozen the cluster; it goes on when that is
+    /// lifted, or expires.
+    Frozen,
 }
 
 impl fmt::Display for SubStatus {
@@ -218,6 +221,7 @@ impl fmt::Display for SubStatus {
             Self::Misbehaviour(what) => write!(f, "{what}"),
             Self::PresigningAttempt(n) => write!(f, "attempt_{n}_without_presignatures"),
             Self::WaitingForPresignatures => f.write_str("waiting_for_presignatures"),
+            Self::Frozen => f.write_str("frozen"),
         }
     }
 }
