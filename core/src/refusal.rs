@@ -127,7 +127,7 @@ pub enum Refusal {
     },
     /// A member has stopped all signing.
     #[error(
-        "{operator} has frozen the cluster at {node}: {reason}; nothing is signed until {needed} nodes lift it"
+        "the cluster is frozen by {operator} at {node}: {reason}; nothing is signed until {needed} nodes lift it"
     )]
     Frozen {
         /// Where.

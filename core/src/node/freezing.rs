@@ -35,7 +35,6 @@ use crate::{
     state::Frozen,
     step::{Alert, Effect, Outcome},
     time::Millis,
-    tx,
     vote::Violation,
 };
 
@@ -164,7 +163,8 @@ impl Node {
         }
         let most = usize::from(self.config.cluster.total());
         for lift in notice.lifts.iter().take(most) {
-            if self.is_new_lift(lift) && self.is_genuine_lift(from, lift) {
+            let about_it = lift.body.frozen_by == notice.freeze.body.node;
+            if about_it && self.is_new_lift(lift) && self.is_genuine_lift(from, lift) {
                 self.record(Fact::Lifted(lift.clone()));
                 heard = heard.saturating_add(1);
             }
@@ -309,11 +309,12 @@ impl Node {
         );
         sometimes!(
             FrozenAfterConsent,
-            self.state
-                .open()
-                .any(|(_, tx)| matches!(tx.state, tx::State::ThresholdReached | tx::State::Approved))
+            self.state.open().any(|(_, tx)| matches!(
+                tx.state,
+                crate::tx::State::ThresholdReached | crate::tx::State::Approved
+            ))
         );
-        sometimes!(FrozenDuringVote, self.state.open().any(|(_, tx)| tx.state == tx::State::Voting));
+        sometimes!(FrozenDuringVote, self.state.open().any(|(_, tx)| tx.state == crate::tx::State::Voting));
         if self.signing_is_frozen() {
             self.drop_payment_sessions();
         }
