@@ -19,11 +19,11 @@ use axum::{
 };
 use bitcoin::hex::DisplayHex as _;
 use mpc_wallet_core::{
-    BootId, KeyId, NodeId, Scheme, SessionId, Timestamp, VoteKey, codec,
+    BootId, FreezeId, KeyId, NodeId, Scheme, SessionId, Timestamp, VoteKey, codec,
     identity::Signed,
     message::MpcMessage,
     mpc::Stage,
-    overview::{KeygenPhase, KeygenView},
+    overview::{FreezeView, KeygenPhase, KeygenView},
     policy::PolicyBreach,
     refusal::Refusal,
     step::{Command, Outcome},
@@ -292,7 +292,7 @@ async fn segwit_node(phase: KeygenPhase, stage: Option<Stage>, script: Script) -
 async fn presignatures_are_ordered_and_the_stock_is_shown() {
     let script: Script = Box::new(|command| match command {
         Command::Presign { count } => Some(Outcome::PresigningOrdered { count }),
-        Command::Pay(_) | Command::GenerateKey(_) => None,
+        Command::Pay(_) | Command::GenerateKey(_) | Command::Freeze { .. } | Command::Lift { .. } => None,
     });
     let (node, address) = segwit_node(KeygenPhase::Active, None, script).await;
     let output = run(address, &["presig", "generate", "--count", "12"]).await;
@@ -338,7 +338,7 @@ async fn a_key_generation_shows_what_it_does_and_whom_it_waits_for() {
     ] {
         let started: Script = Box::new(|command| match command {
             Command::GenerateKey(scheme) => Some(Outcome::KeygenStarted { key: KeyId { scheme, epoch: 1 } }),
-            Command::Pay(_) | Command::Presign { .. } => None,
+            Command::Pay(_) | Command::Presign { .. } | Command::Freeze { .. } | Command::Lift { .. } => None,
         });
         let (node, address) = segwit_node(phase.clone(), stage, started).await;
         let output = run(address, &["dkg", "status"]).await;
@@ -506,4 +506,49 @@ fn evidence_is_verified_offline_from_digits_or_a_document_and_a_forgery_convicts
     assert_exit(&verify(digits(said(1, &liar))), 3);
     assert_exit(&verify("no digits".to_owned()), 2);
     assert_exit(&verify("00ff".to_owned()), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_cluster_is_frozen_and_lifted_and_the_status_says_by_whom() {
+    let script: Script = Box::new(|command| match command {
+        Command::Freeze { .. } => Some(Outcome::Frozen { freeze: FreezeId::from_bytes([1; 32]) }),
+        Command::Lift { .. } => Some(Outcome::Lifted { freezes: Vec::new() }),
+        Command::Pay(_) | Command::GenerateKey(_) | Command::Presign { .. } => None,
+    });
+    let (node, address) = segwit_node(KeygenPhase::Active, None, script).await;
+    let output = run(address, &["cluster", "freeze", "--reason", "why"]).await;
+    assert_exit(&output, 2);
+    let asked = stderr(&output);
+    assert!(asked.contains("REGTEST") && asked.contains("all nodes stop signing"), "{asked}");
+    assert!(node.commands.lock().unwrap().is_empty());
+
+    let mut frozen = with_pool();
+    frozen.freezes = vec![FreezeView {
+        id: FreezeId::from_bytes([1; 32]),
+        node: NodeId::new(3),
+        operator: "ops-3".to_owned(),
+        reason: "a laptop is lost".to_owned(),
+        at: Timestamp(1_700_000_000_000),
+        lifted_by: vec![NodeId::new(2)],
+    }];
+    node.overview.send_replace(frozen.into());
+    let output = run(address, &["cluster", "freeze", "--reason", "a laptop is lost", "--yes"]).await;
+    assert_exit(&output, 0);
+    let line =
+        "by ops-3 at node 3 since 2023-11-14T22:13:20Z: a laptop is lost (lifted by nodes 2; 4 nodes must)";
+    assert!(stdout(&output).contains(line), "{}", stdout(&output));
+    let output = run(address, &["cluster", "status"]).await;
+    assert!(stdout(&output).contains(line), "{}", stdout(&output));
+
+    let output = run(address, &["cluster", "lift"]).await;
+    assert_exit(&output, 2);
+    assert!(stderr(&output).contains(line), "{}", stderr(&output));
+    let output = run(address, &["cluster", "lift", "--yes"]).await;
+    assert_exit(&output, 0);
+    assert!(stderr(&output).contains("others must follow"), "{}", stderr(&output));
+    node.overview.send_replace(with_pool().into());
+    let output = run(address, &["cluster", "lift", "--yes", "--output", "json"]).await;
+    assert_exit(&output, 0);
+    assert!(stderr(&output).contains("signing goes on"), "{}", stderr(&output));
+    assert_eq!(node.commands.lock().unwrap().len(), 3);
 }

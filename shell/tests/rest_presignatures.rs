@@ -57,7 +57,7 @@ async fn without_a_key_that_uses_presignatures_there_is_no_stock_and_no_order() 
 async fn an_order_is_accepted_with_the_count_that_was_ordered() {
     let script = |command: Command| match command {
         Command::Presign { count } => Some(Outcome::PresigningOrdered { count }),
-        Command::Pay(_) | Command::GenerateKey(_) => None,
+        Command::Pay(_) | Command::GenerateKey(_) | Command::Freeze { .. } | Command::Lift { .. } => None,
     };
     let node = scripted(with_pool(), Past::default(), Box::new(script));
     for count in [1, 256] {

@@ -258,6 +258,8 @@ fn changed(fact: &Fact) -> Option<Txid> {
         | Fact::Rejoined { .. }
         | Fact::Shown(_)
         | Fact::PresignaturesUsed { .. }
-        | Fact::PresigningFailed { .. } => None,
+        | Fact::PresigningFailed { .. }
+        | Fact::Frozen(_)
+        | Fact::Lifted(_) => None,
     }
 }

@@ -162,7 +162,7 @@ pub(super) fn apply(db: &Connection, at: LogIndex, record: &Record) -> Result<()
             violated(db, place, node.get(), *violation, *txid, detail, None)
         }
         Fact::PresignaturesUsed { txid, presignatures, .. } => used(db, place, *txid, presignatures),
-        // What the read model does not show: keys, bans and cursors are part of the present, which the node tells.
+        // What the read model does not show: keys, bans, freezes and cursors are part of the present, which the node tells.
         Fact::Booted { .. }
         | Fact::KeyShareSealed { .. }
         | Fact::KeygenFailed { .. }
@@ -173,7 +173,9 @@ pub(super) fn apply(db: &Connection, at: LogIndex, record: &Record) -> Result<()
         | Fact::Quarantined { .. }
         | Fact::Rejoined { .. }
         | Fact::Shown(_)
-        | Fact::PresigningFailed { .. } => Ok(()),
+        | Fact::PresigningFailed { .. }
+        | Fact::Frozen(_)
+        | Fact::Lifted(_) => Ok(()),
     }
 }
 

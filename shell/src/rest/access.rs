@@ -22,12 +22,14 @@ fn required(method: &Method, route: &str) -> Option<Role> {
         route if reads && route.starts_with("/api/v1/") => Some(Role::Viewer),
         "/api/v1/transactions" => Some(Role::Initiator),
         "/api/v1/transactions/{txid}/approve" | "/api/v1/transactions/{txid}/reject" => Some(Role::Approver),
+        // Who may stop one payment may stop all; to start again takes an administrator at each of t nodes.
+        "/api/v1/cluster/freeze" => Some(Role::Approver),
         _ => Some(Role::Admin),
     }
 }
 
 /// Lets a request through to its handler, or refuses it before anything of it is read.
-pub(super) async fn guard(State(state): State<ApiState>, request: Request, next: Next) -> Response {
+pub(super) async fn guard(State(state): State<ApiState>, mut request: Request, next: Next) -> Response {
     let Some(keyring) = &state.options().keyring else {
         return next.run(request).await;
     };
@@ -46,6 +48,7 @@ pub(super) async fn guard(State(state): State<ApiState>, request: Request, next:
         return forbidden(&grant.name, grant.role, role).into_response();
     }
     tracing::Span::current().record("key", grant.name.as_str());
+    request.extensions_mut().insert(grant);
     next.run(request).await
 }
 

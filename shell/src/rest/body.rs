@@ -28,9 +28,21 @@ impl Fields {
     /// # Errors
     /// 415 for another content type, 413 beyond `limit` bytes, 400 for anything but one JSON object.
     pub(super) async fn read(headers: &HeaderMap, body: Body, limit: usize) -> Result<Self, Problem> {
+        Self::parse(headers, &read_bounded(body, limit).await?)
+    }
+
+    /// Reads the body of a request that needs none: nothing at all is an object without members.
+    ///
+    /// # Errors
+    /// As [`Fields::read`].
+    pub(super) async fn read_if_any(headers: &HeaderMap, body: Body, limit: usize) -> Result<Self, Problem> {
         let bytes = read_bounded(body, limit).await?;
+        if bytes.is_empty() { Ok(Self(Vec::new())) } else { Self::parse(headers, &bytes) }
+    }
+
+    fn parse(headers: &HeaderMap, bytes: &[u8]) -> Result<Self, Problem> {
         check_content_type(headers)?;
-        let fields: Self = serde_json::from_slice(&bytes).map_err(|error| malformed(&error))?;
+        let fields: Self = serde_json::from_slice(bytes).map_err(|error| malformed(&error))?;
         let mut seen = std::collections::BTreeSet::new();
         let twice = fields.0.iter().find(|(name, _)| !seen.insert(name));
         match twice {

@@ -10,6 +10,7 @@ use mpc_wallet_core::{
 use serde_json::{Map, Value, json};
 
 use super::{
+    freeze,
     problem::Problem,
     query::Parameters,
     state::ApiState,
@@ -24,14 +25,21 @@ use crate::{
 pub(super) const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// `GET /api/v1/cluster/status`. `healthy`: a payment posted now would go through. `consensus_reached`: enough
-/// members are here to decide anything. `frozen`: they are not, so nothing can be signed.
+/// members are here to decide anything. `frozen`: nothing can be signed; `frozen_because` tells whether an `operator` has
+/// stopped it, which `freezes` has more on, or there is `no_quorum`.
 pub(super) async fn status(
     State(state): State<ApiState>,
     parameters: Parameters,
 ) -> Result<Json<Value>, Problem> {
     parameters.finish()?;
+    Ok(Json(document(&state)))
+}
+
+/// The status as it is now.
+pub(super) fn document(state: &ApiState) -> Value {
     let (overview, now) = state.present();
     let network = state.options().network;
+    let frozen = freeze::cause(&overview);
     let quorum = overview.has_quorum();
     let keys: Vec<_> = overview
         .wallets
@@ -46,8 +54,8 @@ pub(super) async fn status(
             })
         })
         .collect();
-    Ok(Json(json!({
-        "healthy": quorum && !overview.wallets.is_empty() && !is_stale(&overview, now),
+    json!({
+        "healthy": frozen.is_none() && !overview.wallets.is_empty() && !is_stale(&overview, now),
         "node_id": overview.me.get(),
         "network": network_name(network),
         "total_nodes": overview.total,
@@ -56,7 +64,13 @@ pub(super) async fn status(
         "faults_tolerated": overview.faults_tolerated,
         "consensus_reached": quorum,
         "quorum_margin": i32::from(overview.online) - i32::from(overview.threshold),
-        "frozen": !quorum,
+        "frozen": frozen.is_some(),
+        "frozen_because": frozen,
+        "freezes": overview
+            .freezes
+            .iter()
+            .map(|active| freeze::document(active, overview.threshold))
+            .collect::<Vec<_>>(),
         "coordinator": overview.coordinator.map(|node| node.get()),
         "coordination": coordination(&overview),
         "versions": versions(&overview),
@@ -68,7 +82,7 @@ pub(super) async fn status(
         "signing_sessions": overview.sessions,
         "journal_position": overview.position.0,
         "standing": standing(overview.standing),
-    })))
+    })
 }
 
 /// What makes the coordinator one: a lease in etcd with its fencing epoch, or the rule that the lowest live node does it.

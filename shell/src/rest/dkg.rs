@@ -39,7 +39,10 @@ pub(super) async fn start(
             Ok((StatusCode::ACCEPTED, location, Json(document)).into_response())
         }
         Outcome::Refused(refusal) => Err(refusal.into()),
-        Outcome::Proposed { .. } | Outcome::PresigningOrdered { .. } => Err(Problem::internal()),
+        Outcome::Proposed { .. }
+        | Outcome::PresigningOrdered { .. }
+        | Outcome::Frozen { .. }
+        | Outcome::Lifted { .. } => Err(Problem::internal()),
     }
 }
 

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::{
     cluster::{VERSION, is_stale},
+    freeze,
     state::ApiState,
 };
 use crate::{
@@ -22,7 +23,7 @@ const DRIVER_SILENCE: Millis = Millis(10_000);
 pub(super) async fn alive(State(state): State<ApiState>) -> Json<Value> {
     let (overview, now) = state.present();
     let record = record(&state, &overview);
-    let degraded = degraded(&state, record.as_ref());
+    let degraded = degraded(&state, &overview, record.as_ref());
     let document = json!({
         "status": if degraded.is_empty() { "healthy" } else { "degraded" },
         "timestamp": rfc3339(now),
@@ -33,13 +34,14 @@ pub(super) async fn alive(State(state): State<ApiState>) -> Json<Value> {
     Json(with_record(document, record.as_ref()))
 }
 
-/// What is wrong around the node, a sentence each. The cluster's payments go on all the same.
-fn degraded(state: &ApiState, record: Option<&Report>) -> Vec<String> {
+/// What is wrong around the node, a sentence each. The cluster's payments go on all the same, unless it is frozen.
+fn degraded(state: &ApiState, overview: &Overview, record: Option<&Report>) -> Vec<String> {
     let mut notes = state.options().etcd.as_ref().map(EtcdHealth::notes).unwrap_or_default();
     notes.extend(state.options().certificates.iter().flat_map(|certificates| certificates.report().notes));
     notes.extend(
         record.filter(|record| record.condition != Condition::Up).map(|record| record.detail.clone()),
     );
+    notes.extend(overview.freezes.iter().map(|active| freeze::sentence(active, overview.threshold)));
     notes
 }
 
@@ -81,7 +83,7 @@ pub(super) async fn ready(State(state): State<ApiState>) -> (StatusCode, Json<Va
         "version": VERSION,
         "node_id": overview.me.get(),
         "components": listed,
-        "degraded": degraded(&state, record.as_ref()),
+        "degraded": degraded(&state, &overview, record.as_ref()),
     });
     // Beside the components, not among them: no payment waits for the record.
     (status, Json(with_record(document, record.as_ref())))
@@ -93,7 +95,7 @@ struct Component {
     detail: String,
 }
 
-fn components(overview: &Overview, now: Timestamp) -> [Component; 5] {
+fn components(overview: &Overview, now: Timestamp) -> [Component; 6] {
     let silence = now.since(overview.now);
     let chain = overview.chain.as_ref().map_or_else(
         || "the chain backend has not answered yet".to_owned(),
@@ -125,5 +127,13 @@ fn components(overview: &Overview, now: Timestamp) -> [Component; 5] {
             detail: if keys.is_empty() { "no key yet".to_owned() } else { keys.join(", ") },
         },
         Component { name: "chain", ok: !is_stale(overview, now), detail: chain },
+        Component {
+            name: "freeze",
+            ok: overview.freezes.is_empty(),
+            detail: overview.freezes.first().map_or_else(
+                || "nobody has frozen the cluster".to_owned(),
+                |first| freeze::sentence(first, overview.threshold),
+            ),
+        },
     ]
 }

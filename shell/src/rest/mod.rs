@@ -12,6 +12,7 @@ mod dashboard;
 mod descriptor;
 mod dkg;
 mod envelope;
+mod freeze;
 mod health;
 mod metrics;
 mod payment;
@@ -50,6 +51,8 @@ pub fn router(state: ApiState) -> Router {
         .route("/metrics", get(metrics::scrape))
         .route("/api/v1/cluster/status", get(cluster::status))
         .route("/api/v1/cluster/nodes", get(cluster::nodes))
+        .route("/api/v1/cluster/freeze", post(freeze::freeze))
+        .route("/api/v1/cluster/lift", post(freeze::lift))
         .route("/api/v1/wallet/balance", get(wallet::balance))
         .route("/api/v1/wallet/address", get(receive::address))
         .route("/api/v1/wallet/address/qr", get(receive::qr))

@@ -78,7 +78,10 @@ pub(super) async fn order(
             Ok((StatusCode::ACCEPTED, location, Json(document)).into_response())
         }
         Outcome::Refused(refusal) => Err(refusal.into()),
-        Outcome::Proposed { .. } | Outcome::KeygenStarted { .. } => Err(Problem::internal()),
+        Outcome::Proposed { .. }
+        | Outcome::KeygenStarted { .. }
+        | Outcome::Frozen { .. }
+        | Outcome::Lifted { .. } => Err(Problem::internal()),
     }
 }
 

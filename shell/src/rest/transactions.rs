@@ -38,7 +38,10 @@ pub(super) async fn create(
     match state.node().command(Command::Pay(payment.clone())).await? {
         Outcome::Proposed { txid, replayed } => created(&state, txid, replayed, &payment).await,
         Outcome::Refused(refusal) => Err(refusal.into()),
-        Outcome::KeygenStarted { .. } | Outcome::PresigningOrdered { .. } => Err(Problem::internal()),
+        Outcome::KeygenStarted { .. }
+        | Outcome::PresigningOrdered { .. }
+        | Outcome::Frozen { .. }
+        | Outcome::Lifted { .. } => Err(Problem::internal()),
     }
 }
 

@@ -6,17 +6,23 @@ use crate::{
     args::Output,
     client::Node,
     failure::Failure,
+    freeze,
     output::{items, pairs, print, rows, text},
 };
 
 pub(crate) fn status(node: &Node, output: Output) -> Result<(), Failure> {
-    let document = node.get("/api/v1/cluster/status")?;
-    print(&document, output, |document| {
+    show(&node.get("/api/v1/cluster/status")?, output)
+}
+
+/// Prints a status.
+pub(crate) fn show(document: &Value, output: Output) -> Result<(), Failure> {
+    print(document, output, |document| {
         let part = |member: &str| text(document, member);
         let keys: Vec<_> = items(document, "/keys").iter().map(|key| text(key, "/key")).collect();
         pairs([
             ("network", part("/network").to_uppercase()),
             ("healthy", part("/healthy")),
+            ("frozen", frozen(document)),
             (
                 "nodes",
                 format!(
@@ -36,6 +42,15 @@ pub(crate) fn status(node: &Node, output: Output) -> Result<(), Failure> {
             ("policy", part("/policy_version")),
         ])
     })
+}
+
+/// Whether signing is stopped, and by whom.
+fn frozen(document: &Value) -> String {
+    match text(document, "/frozen_because").as_str() {
+        "operator" => items(document, "/freezes").iter().map(freeze::describe).collect::<Vec<_>>().join("; "),
+        "no_quorum" => "too few nodes are online to sign".to_owned(),
+        _ => text(document, "/frozen"),
+    }
 }
 
 fn stale(document: &Value) -> &'static str {

@@ -8,9 +8,11 @@ mod audit;
 mod cert;
 mod client;
 mod cluster;
+mod confirm;
 mod dkg;
 mod evidence;
 mod failure;
+mod freeze;
 mod key;
 mod local;
 mod output;
@@ -63,6 +65,10 @@ fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Tx(TxCommand::Reject { txid }) => tx::decide(&node()?, &txid, "reject", output),
         Command::Cluster(ClusterCommand::Status) => cluster::status(&node()?, output),
         Command::Cluster(ClusterCommand::Nodes) => cluster::nodes(&node()?, output),
+        Command::Cluster(ClusterCommand::Freeze { reason, yes }) => {
+            freeze::freeze(&node()?, &reason, yes, output)
+        }
+        Command::Cluster(ClusterCommand::Lift { yes }) => freeze::lift(&node()?, yes, output),
         Command::Cluster(ClusterCommand::Init(init)) => local::init(&init, output),
         Command::Dkg(DkgCommand::Start { wallet_type, wait, timeout }) => {
             let patience = timeout.unwrap_or_else(|| dkg::patience(&wallet_type));

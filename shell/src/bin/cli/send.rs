@@ -1,7 +1,5 @@
 //! `tx send`: show what will happen, ask, propose, and perhaps wait.
 
-use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
-
 use bitcoin::{Address, Network, address::NetworkUnchecked};
 use mpc_wallet_core::tx::State;
 use mpc_wallet_shell::config::{network_name, parse_network};
@@ -12,6 +10,7 @@ use crate::{
     amount::{in_fours, show_amount},
     args::{Output, SendArguments},
     client::Node,
+    confirm::confirm,
     failure::{Exit, Failure},
     output::{note, number, pairs, print, text},
     tx::{describe, path_of, query_value},
@@ -26,7 +25,7 @@ pub(crate) fn run(node: &Node, send: &SendArguments, output: Output) -> Result<(
     }
     note(&summary(&cluster, send));
     if !send.yes {
-        confirm()?;
+        confirm("Propose this transaction?", "nothing was proposed")?;
     }
     let key = send.idempotency_key.clone().unwrap_or_else(|| Uuid::now_v7().to_string());
     let posted = node.post("/api/v1/transactions", &request(send), &[("Idempotency-Key", &key)]).map_err(
@@ -110,26 +109,6 @@ fn summary(cluster: &Value, send: &SendArguments) -> String {
         rows.push(("metadata", metadata.clone()));
     }
     format!("{head}\n{}", pairs(rows))
-}
-
-/// Asks for a yes.
-fn confirm() -> Result<(), Failure> {
-    let usage = |message: &str| Failure::new(Exit::Usage, "not_confirmed", message);
-    if !io::stdin().is_terminal() {
-        return Err(usage(
-            "there is nobody to ask: standard input is no terminal; add --yes if you are sure",
-        ));
-    }
-    let mut answer = String::new();
-    let mut stderr = io::stderr().lock();
-    write!(stderr, "Propose this transaction? [y/N] ")
-        .and_then(|()| stderr.flush())
-        .and_then(|()| io::stdin().lock().read_line(&mut answer))
-        .map_err(|error| usage(&format!("cannot ask: {error}; add --yes if you are sure")))?;
-    match answer.trim().to_ascii_lowercase().as_str() {
-        "y" | "yes" => Ok(()),
-        _ => Err(usage("nothing was proposed")),
-    }
 }
 
 /// Shows the payment and whether the money for it is there.
