@@ -24,7 +24,7 @@ pub use self::{
 use crate::{FaultPlan, oracle::Watch, run_watched, world::Report};
 
 /// Names of all oracles whose removal is tried; `contract` and `panic`, which the world itself says, are none.
-pub const ORACLES: [&str; 17] = [
+pub const ORACLES: [&str; 18] = [
     "dead_stays_dead",
     "within_limits",
     "durable_before_sent",
@@ -40,6 +40,7 @@ pub const ORACLES: [&str; 17] = [
     "one_coin_one_family",
     "paid_once",
     "no_secret_leaves",
+    "freeze",
     "convergence",
     "conservation",
 ];

@@ -7,8 +7,8 @@ use mpc_wallet_core::mutant::Mutant;
 use crate::{
     FaultPlan, Profile,
     plan::{
-        ChainPlan, ClockFault, Crash, CrashPoint, Deviation, DiskFault, DiskTrouble, Filter, Jump, Lease,
-        NetworkProfile, Payment, Reorg, Span, Stop, Traitor, Unsynced,
+        ChainPlan, ClockFault, Crash, CrashPoint, Deviation, DiskFault, DiskTrouble, Filter, Freeze, Jump,
+        Lease, Lift, NetworkProfile, Payment, Reorg, Span, Stop, Traitor, Unsynced,
     },
     profile::{self, CALM_NETWORK},
 };
@@ -57,6 +57,9 @@ pub enum Field {
     SecondWallet,
     /// A node alone uses a presignature, and its machine is replaced by one from a time when it had it.
     OldStock,
+    /// An operator freezes while payments are made, three lift it, and the fourth much later; one of the three hears nothing
+    /// of the others' lifts.
+    Frozen,
     /// One member lies in this way.
     Traitor(Deviation),
 }
@@ -79,6 +82,7 @@ impl Field {
             Self::SlowSeals => String::from("slow seals"),
             Self::SecondWallet => String::from("second wallet"),
             Self::OldStock => String::from("second wallet, old stock"),
+            Self::Frozen => String::from("frozen"),
             Self::Traitor(deviation) => format!("traitor: {deviation:?}"),
         }
     }
@@ -195,6 +199,28 @@ impl Field {
             Self::SlowSeals => FaultPlan { fsync: Span { least: 1, most: 1_500 }, ..quiet },
             Self::SecondWallet => FaultPlan { payments: from_segwit(0..8), ..second_wallet(quiet) },
             Self::OldStock => old_stock(second_wallet(quiet)),
+            Self::Frozen => {
+                let at = 5_000 + 37 * (seed % 40);
+                let deaf = Filter {
+                    from: at + 1_000,
+                    to: 25_000,
+                    sender: None,
+                    receiver: Some(5),
+                    kind: String::from("Freezes"),
+                };
+                let lift = |at, node| Lift { at, node };
+                FaultPlan {
+                    payments: busy(4),
+                    freezes: vec![Freeze { at, node: 2 }],
+                    lifts: [5, 3, 4]
+                        .map(|node| lift(at + 3_000, node))
+                        .into_iter()
+                        .chain([lift(20_000, 1)])
+                        .collect(),
+                    filters: vec![deaf],
+                    ..quiet
+                }
+            }
             Self::Traitor(deviation) => FaultPlan {
                 payments: busy(4),
                 traitors: vec![Traitor { node: 2, deviation, from: 0 }],
@@ -286,6 +312,10 @@ pub const fn hunt(mutant: Mutant) -> Hunt {
         Mutant::PresignatureReused => ("I4", Field::SecondWallet, 20, &["presignature_once"]),
         Mutant::PresignatureBurntLate => ("I4", Field::SecondWallet, 5, &["presignature_once"]),
         Mutant::RollbackIgnored => ("I4, I7", Field::OldStock, 30, &["presignature_once"]),
+        Mutant::ApprovesWhileFrozen => ("freeze", Field::Frozen, 40, &["freeze"]),
+        Mutant::SignsWhileFrozen => ("freeze", Field::Frozen, 40, &["freeze"]),
+        Mutant::LiftedTooSoon => ("freeze", Field::Frozen, 40, &["freeze"]),
+        Mutant::FreezesToldOnce => ("freeze", Field::Frozen, 40, &["freeze"]),
     };
     let twice = matches!(mutant, Mutant::HashOrderLeaks);
     Hunt { invariant, field, budget, oracles, twice }

@@ -162,7 +162,10 @@ impl Client {
                 return Reaction::AskAgain;
             }
             Outcome::Proposed { txid, .. } => self.state = ClientState::Accepted { txid: *txid },
-            Outcome::KeygenStarted { .. } | Outcome::PresigningOrdered { .. } => {}
+            Outcome::KeygenStarted { .. }
+            | Outcome::PresigningOrdered { .. }
+            | Outcome::Frozen { .. }
+            | Outcome::Lifted { .. } => {}
         }
         if self.altered_request().is_some() { Reaction::Alter } else { Reaction::None }
     }

@@ -119,6 +119,12 @@ impl World {
         for lease in &self.plan.leases {
             self.queue.at(at(lease.at), Event::Tell(*lease));
         }
+        for freeze in &self.plan.freezes {
+            self.queue.at(at(freeze.at), Event::Freeze(*freeze));
+        }
+        for lift in &self.plan.lifts {
+            self.queue.at(at(lift.at), Event::Lift(*lift));
+        }
         for (node, host) in &mut self.hosts {
             host.clock.begin(self.origin);
             if host.clock.spurious() > 0 {
