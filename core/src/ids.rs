@@ -96,6 +96,10 @@ hash_id!(
     PresignatureId
 );
 hash_id!(
+    /// An emergency freeze: a digest of who stopped signing, when and why.
+    FreezeId
+);
+hash_id!(
     /// Digest of a policy: two nodes with the same one judge alike.
     PolicyVersion
 );

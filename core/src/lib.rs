@@ -10,6 +10,7 @@ pub mod codec;
 pub mod config;
 #[cfg(test)]
 mod fixture;
+pub mod freeze;
 pub mod identity;
 pub mod ids;
 pub mod message;
@@ -37,7 +38,7 @@ pub mod wallet_key;
 pub use config::{Cluster, Config, ConfigError, Limits, Timing};
 pub use identity::{VoteKey, VotePublicKey};
 pub use ids::{
-    BootId, Channel, ClusterId, FencingEpoch, JobId, KeyId, Lease, LogIndex, NodeId, PaymentId,
+    BootId, Channel, ClusterId, FencingEpoch, FreezeId, JobId, KeyId, Lease, LogIndex, NodeId, PaymentId,
     PolicyVersion, PresignatureId, ProposalDigest, QueryId, RequestId, Scheme, SessionId,
 };
 pub use node::Node;

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     codec::{self, CodecError, consensus},
+    freeze::FreezeNotice,
     identity::{Signed, Statement},
     ids::{
         BootId, Channel, ClusterId, FencingEpoch, KeyId, LogIndex, NodeId, PaymentId, PolicyVersion,
@@ -98,6 +99,8 @@ pub enum Message {
     },
     /// What an operator decided at the sender.
     OperatorDecision(SignedDecision),
+    /// Freezes that the sender knows.
+    Freezes(FreezeNotices),
 }
 
 impl Message {
@@ -114,7 +117,8 @@ impl Message {
             | Self::Promise(_)
             | Self::Accusation(_)
             | Self::Finished(_)
-            | Self::OperatorDecision(_) => Channel::Events,
+            | Self::OperatorDecision(_)
+            | Self::Freezes(_) => Channel::Events,
             Self::SignRequest(_)
             | Self::Mpc(_)
             | Self::SessionAbort { .. }
@@ -452,6 +456,15 @@ pub struct SyncPage {
     pub challenge: u64,
     /// The highest mark that the answering node holds of the asking one.
     pub shown: Option<Signed<Mark>>,
+}
+
+/// Freezes with their lifts, at most one of each member.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FreezeNotices {
+    /// The challenge of the [`Message::SyncRequest`] that this answers, if it does: then it has all that is active.
+    pub answers: Option<u64>,
+    /// The freezes.
+    pub notices: Vec<FreezeNotice>,
 }
 
 /// Proof that a key works: `t` members together signed the ceremony's test message with it.

@@ -90,6 +90,14 @@ named! {
     OperatorRefusalIgnored,
     /// A node takes down a second, contrary decision about one transaction.
     OperatorDecidesTwice,
+    /// A node approves a payment although a freeze is active.
+    ApprovesWhileFrozen,
+    /// A node goes on signing payments although a freeze is active.
+    SignsWhileFrozen,
+    /// A freeze is over when one member less than needed lifts it.
+    LiftedTooSoon,
+    /// Peers are told of freezes and lifts once, and never again.
+    FreezesToldOnce,
 }
 
 #[cfg(feature = "mutants")]

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use bitcoin::{Amount, OutPoint, Txid};
 
 use crate::{
-    ids::{BootId, KeyId, Lease, LogIndex, NodeId, PolicyVersion, Scheme},
+    ids::{BootId, FreezeId, KeyId, Lease, LogIndex, NodeId, PolicyVersion, Scheme},
     mpc::Stage,
     policy::Approval,
     record::BlockRef,
@@ -56,6 +56,8 @@ pub struct Overview {
     pub open_transactions: usize,
     /// Signing sessions alive.
     pub sessions: usize,
+    /// Freezes that are not lifted; while there is one, nothing is signed.
+    pub freezes: Vec<FreezeView>,
 }
 
 impl Overview {
@@ -64,6 +66,23 @@ impl Overview {
     pub const fn has_quorum(&self) -> bool {
         self.standing.is_sound() && self.online >= self.threshold
     }
+}
+
+/// A freeze that is not lifted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FreezeView {
+    /// Its name.
+    pub id: FreezeId,
+    /// The member that made it.
+    pub node: NodeId,
+    /// On whose behalf.
+    pub operator: String,
+    /// Why.
+    pub reason: String,
+    /// When, by that member's clock.
+    pub at: Timestamp,
+    /// Members that lift it; t must.
+    pub lifted_by: Vec<NodeId>,
 }
 
 /// Whether a node takes part (I7).

@@ -4,6 +4,7 @@ use bitcoin::{BlockHash, Txid};
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    freeze::{SignedFreeze, SignedLift},
     identity::Signed,
     ids::{BootId, KeyId, LogIndex, NodeId, PresignatureId, SessionId},
     message::{FinalTransaction, KeyProof, KeygenRequest, Mark},
@@ -162,6 +163,10 @@ pub enum Fact {
         /// Who.
         initiator: String,
     },
+    /// A member stops all signing, this one or another.
+    Frozen(Box<SignedFreeze>),
+    /// A member lifts a freeze, this one or another.
+    Lifted(SignedLift),
 }
 
 /// A presignature at its end.

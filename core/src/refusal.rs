@@ -4,8 +4,10 @@ use bitcoin::Txid;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    ids::{KeyId, Scheme},
+    freeze::WordsError,
+    ids::{FreezeId, KeyId, NodeId, Scheme},
     policy::PolicyBreach,
+    time::Timestamp,
     tx::State,
     vote::UnfitDecision,
 };
@@ -176,6 +178,31 @@ pub enum Refusal {
         /// Allowed.
         limit: usize,
     },
+    /// A member has stopped all signing.
+    #[error(
+        "the cluster is frozen by {operator} at {node}: {reason}; nothing is signed until {needed} nodes lift it"
+    )]
+    Frozen {
+        /// Where.
+        node: NodeId,
+        /// Who.
+        operator: String,
+        /// Why.
+        reason: String,
+        /// When, by that node's clock.
+        at: Timestamp,
+        /// t
+        needed: u16,
+    },
+    /// This node has frozen the cluster already.
+    #[error("this node's freeze {0} is active already; it is lifted before there is another one")]
+    AlreadyFrozen(FreezeId),
+    /// There is nothing to lift.
+    #[error("nothing is frozen, as far as this node knows")]
+    NotFrozen,
+    /// A freeze or a lift in words that are not kept.
+    #[error("{0}")]
+    Words(WordsError),
 }
 
 impl Refusal {
@@ -216,6 +243,10 @@ impl Refusal {
             Self::OwnPayment { .. } => "own_payment",
             Self::MayHaveDecided => "may_have_decided",
             Self::UnfitDecision(_) => "validation_failed",
+            Self::Frozen { .. } => "cluster_frozen",
+            Self::AlreadyFrozen(_) => "already_frozen",
+            Self::NotFrozen => "not_frozen",
+            Self::Words(_) => "validation_failed",
         }
     }
 }

@@ -37,6 +37,8 @@ pub enum Needs {
     Restarts,
     /// A policy that asks people.
     People,
+    /// Members that stop all signing, and lift it.
+    Freezes,
 }
 
 #[cfg(feature = "testing")]
@@ -195,6 +197,24 @@ situations! {
     DecisionFromAnother: People,
     /// A decision comes that its member did not sign.
     DecisionForged: People,
+    /// A freeze ends a signing session of a payment under way.
+    FrozenInsideSession: Freezes,
+    /// A freeze comes after a node's share has left and before there is a signature.
+    FrozenAfterShare: Freezes,
+    /// A freeze comes between consent and signature.
+    FrozenAfterConsent: Freezes,
+    /// A freeze comes while votes are cast.
+    FrozenDuringVote: Freezes,
+    /// A node wakes with a freeze on record.
+    WokeFrozen: Freezes,
+    /// A node that was away learns of a freeze from the answer to its question.
+    FreezeLearntByAsking: Freezes,
+    /// A node learns from others that the freeze it still tells of is lifted.
+    LiftLearntLate: Freezes,
+    /// A freeze is lifted.
+    FreezeLifted: Freezes,
+    /// Two members have frozen the cluster at once.
+    FrozenTwice: Freezes,
 }
 
 #[cfg(feature = "testing")]

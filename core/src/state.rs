@@ -62,6 +62,7 @@ pub struct State {
     used: BTreeSet<PresignatureId>,
     presigning_faults: BTreeMap<(KeyId, Vec<NodeId>), u32>,
     changes: BTreeMap<LogIndex, Txid>,
+    freezes: Freezes,
 }
 
 /// One transaction.
@@ -279,6 +280,8 @@ impl State {
             Fact::Initiated { txid, initiator } => {
                 self.tx_mut(*txid)?.initiator = Some(initiator.clone());
             }
+            Fact::Frozen(freeze) => self.freezes.freeze(freeze, record.at),
+            Fact::Lifted(lift) => self.freezes.lift(lift),
         }
         Ok(())
     }
@@ -522,6 +525,12 @@ impl State {
             .filter_map(|(index, txid)| self.transactions.get(txid).map(|tx| (*index, tx)))
     }
 
+    /// What members have frozen.
+    #[must_use]
+    pub const fn freezes(&self) -> &Freezes {
+        &self.freezes
+    }
+
     /// Members banned at `now`.
     #[must_use]
     pub fn banned(&self, now: Timestamp) -> BTreeSet<NodeId> {
@@ -535,8 +544,10 @@ impl State {
     }
 }
 
+mod freezes;
 mod past;
 #[cfg(test)]
 mod tests;
 
+pub use freezes::{Freezes, Frozen};
 pub use past::Past;

@@ -6,7 +6,7 @@ use bitcoin::{Amount, ScriptBuf, Txid};
 
 use crate::{
     chain::{ChainAnswer, ChainQuery},
-    ids::{JobId, KeyId, Lease, LogIndex, NodeId, QueryId, RequestId, Scheme, SessionId},
+    ids::{FreezeId, JobId, KeyId, Lease, LogIndex, NodeId, QueryId, RequestId, Scheme, SessionId},
     message::{GrantedCoin, Message},
     mpc::{Advance, KeyShare, Machine, RefusedParams, Slot, Suite, ecdsa::Primes},
     record::Record,
@@ -86,6 +86,18 @@ pub enum Command {
     Decide(DecisionRequest),
     /// Say what a payment would be at this moment; nothing is reserved, sent or recorded.
     Quote(PaymentRequest),
+    /// Stop all signing of the cluster.
+    Freeze {
+        /// Who wants it: 1 to 64 printable characters.
+        operator: String,
+        /// Why: 1 to 256 bytes.
+        reason: String,
+    },
+    /// Lift every freeze that this node knows, as far as it is asked.
+    Lift {
+        /// Who wants it: 1 to 64 printable characters.
+        operator: String,
+    },
 }
 
 /// An operator's decision as his node's API hears it.
@@ -152,6 +164,16 @@ pub enum Outcome {
     },
     /// What the payment would be.
     Quoted(Quote),
+    /// This node signs nothing any more and has told its peers.
+    Frozen {
+        /// The freeze.
+        freeze: FreezeId,
+    },
+    /// This node lifts these freezes and has told its peers; each is over when t nodes do.
+    Lifted {
+        /// The freezes, by member.
+        freezes: Vec<FreezeId>,
+    },
 }
 
 /// The transaction that a payment would make if it were asked for at this moment. Other payments may take its coins.
@@ -263,6 +285,13 @@ pub enum Alert {
         /// Who.
         node: NodeId,
         /// What differs.
+        detail: String,
+    },
+    /// A member has stopped all signing, or what it has stopped goes on.
+    Freeze {
+        /// Who.
+        node: NodeId,
+        /// In words.
         detail: String,
     },
 }

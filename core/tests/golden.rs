@@ -39,6 +39,7 @@ fn lines() -> Vec<(String, Vec<u8>)> {
     variants(&mut lines, "reject-reason", &samples::reject_reasons(), encoded);
     variants(&mut lines, "policy-breach", &samples::policy_breaches(), encoded);
     variants(&mut lines, "refusal", &samples::refusals(), encoded);
+    variants(&mut lines, "words-error", &samples::words_errors(), encoded);
     variants(&mut lines, "state", &State::ALL, encoded);
     variants(&mut lines, "sub-status", &samples::sub_statuses(), encoded);
     variants(&mut lines, "violation", &samples::violations(), encoded);
@@ -53,6 +54,7 @@ fn lines() -> Vec<(String, Vec<u8>)> {
     digest("key-proof-message", &KeyProof::message(request.id(), &samples::public_key()));
     digest("payment-by-key", &codec::digest("mpc-wallet/payment-by-key", &(cluster, "order 4711")));
     digest("policy", Policy::default().version().as_bytes());
+    digest("freeze", samples::signed_freeze().body.id().as_bytes());
     digest("evidence", &samples::evidence()[0].digest());
     lines
 }

@@ -25,6 +25,9 @@ pub fn target(bytes: &[u8]) {
         Fact::KeyShareSealed { request, .. } => {
             let _ = request.id();
         }
+        Fact::Frozen(freeze) => {
+            let _ = (freeze.body.id(), freeze.body.check());
+        }
         _ => {}
     }
 }

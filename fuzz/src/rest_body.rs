@@ -17,7 +17,8 @@ use axum::{
 };
 use bitcoin::{Address, Amount, Network, Txid, hashes::Hash as _};
 use mpc_wallet_core::{
-    BootId, KeyId, LogIndex, NodeId, PolicyVersion, Scheme, Timestamp,
+    BootId, FreezeId, KeyId, LogIndex, NodeId, PolicyVersion, Scheme, Timestamp,
+    freeze::{check_operator, check_reason},
     overview::{Overview, PoolView, StandingView},
     step::{Command, Outcome, PaymentRequest},
     tx::State,
@@ -94,6 +95,10 @@ impl Service {
                     }
                     Command::Presign { count } => Outcome::PresigningOrdered { count: *count },
                     Command::Decide(decision) => Outcome::Decided { txid: decision.txid },
+                    Command::Freeze { .. } => {
+                        Outcome::Frozen { freeze: FreezeId::from_bytes([0x11; 32]) }
+                    }
+                    Command::Lift { .. } => Outcome::Lifted { freezes: Vec::new() },
                 };
                 seen.lock().expect("one thread").push(request.command);
                 drop(request.reply.send(outcome));
@@ -135,8 +140,10 @@ thread_local! {
 pub fn target(bytes: &[u8]) {
     let Some((&choice, rest)) = bytes.split_first() else { return };
     let path = match choice & 7 {
-        0 | 4 => "/api/v1/transactions".to_owned(),
-        1 | 5 => "/api/v1/dkg".to_owned(),
+        0 => "/api/v1/transactions".to_owned(),
+        1 => "/api/v1/dkg".to_owned(),
+        4 => "/api/v1/cluster/freeze".to_owned(),
+        5 => "/api/v1/cluster/lift".to_owned(),
         6 => "/api/v1/presignatures".to_owned(),
         2 => format!("/api/v1/transactions/{}/approve", "11".repeat(32)),
         _ => format!("/api/v1/transactions/{}/reject", "11".repeat(32)),
@@ -183,12 +190,20 @@ pub fn target(bytes: &[u8]) {
                 let said = fields.get("comment").and_then(Value::as_str).filter(|text| !text.is_empty());
                 assert_eq!(decision.comment.as_deref(), said);
                 assert!(fields.keys().all(|name| name == "comment"), "an unknown field passed: {fields:?}");
+            Command::Freeze { operator, reason } => {
+                assert_eq!(fields.get("reason").and_then(Value::as_str), Some(reason.as_str()));
+                assert_eq!(check_operator(&operator).and_then(|()| check_reason(&reason)), Ok(()));
+                assert!(fields.keys().all(|name| name == "reason"), "an unknown field passed: {fields:?}");
+            }
+            Command::Lift { operator } => {
+                assert_eq!(check_operator(&operator), Ok(()));
+                assert!(fields.is_empty(), "an unknown field passed: {fields:?}");
             }
         }
     }
 }
 
-/// The body as its author means it; `null` is the same as nothing.
+/// The body as its author means it; `null` is the same as nothing, and so is no body where none is needed.
 fn fields(body: &[u8]) -> BTreeMap<String, Value> {
     if body.is_empty() {
         return BTreeMap::new();
@@ -266,5 +281,6 @@ fn nobody() -> Overview {
         chain: None,
         open_transactions: 0,
         sessions: 0,
+        freezes: Vec::new(),
     }
 }

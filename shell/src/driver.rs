@@ -337,5 +337,6 @@ pub fn log_alert(alert: &Alert) {
             tracing::error!(?signers, detail, "a presigning ended in a fault");
         }
         Alert::Configuration { node, detail } => tracing::warn!(%node, detail, "check this node"),
+        Alert::Freeze { node, detail } => tracing::warn!(%node, detail, "emergency freeze"),
     }
 }

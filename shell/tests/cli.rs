@@ -19,11 +19,11 @@ use axum::{
 };
 use bitcoin::hex::DisplayHex as _;
 use mpc_wallet_core::{
-    BootId, KeyId, NodeId, PolicyVersion, Scheme, SessionId, Timestamp, VoteKey, codec,
+    BootId, FreezeId, KeyId, NodeId, PolicyVersion, Scheme, SessionId, Timestamp, VoteKey, codec,
     identity::Signed,
     message::MpcMessage,
     mpc::Stage,
-    overview::{KeygenPhase, KeygenView, StandingView},
+    overview::{FreezeView, KeygenPhase, KeygenView, StandingView},
     policy::PolicyBreach,
     refusal::Refusal,
     step::{Command, Outcome, PaymentRequest},
@@ -693,4 +693,52 @@ fn the_manual_has_a_page_for_each_command_and_scripts_complete_them() {
         assert_exit(&output, 0);
         assert!(stdout(&output).contains("pool-status"), "{shell}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_cluster_is_frozen_and_lifted_and_the_status_says_by_whom() {
+    let script: Script = Box::new(|command| {
+        let freeze = matches!(command, Command::Freeze { .. });
+        Some(if freeze {
+            Outcome::Frozen { freeze: FreezeId::from_bytes([1; 32]) }
+        } else {
+            Outcome::Lifted { freezes: Vec::new() }
+        })
+    });
+    let (node, address) = segwit_node(KeygenPhase::Active, None, script).await;
+    let output = run(address, &["cluster", "freeze", "--reason", "why"]).await;
+    assert_exit(&output, 2);
+    let asked = stderr(&output);
+    assert!(asked.contains("REGTEST") && asked.contains("all nodes stop signing"), "{asked}");
+    assert!(node.commands.lock().unwrap().is_empty());
+
+    let mut frozen = with_pool();
+    frozen.freezes = vec![FreezeView {
+        id: FreezeId::from_bytes([1; 32]),
+        node: NodeId::new(3),
+        operator: "ops-3".to_owned(),
+        reason: "a laptop is lost".to_owned(),
+        at: Timestamp(1_700_000_000_000),
+        lifted_by: vec![NodeId::new(2)],
+    }];
+    node.overview.send_replace(frozen.into());
+    let output = run(address, &["cluster", "freeze", "--reason", "a laptop is lost", "--yes"]).await;
+    assert_exit(&output, 0);
+    let line =
+        "by ops-3 at node 3 since 2023-11-14T22:13:20Z: a laptop is lost (lifted by nodes 2; 4 nodes must)";
+    assert!(stdout(&output).contains(line), "{}", stdout(&output));
+    let output = run(address, &["cluster", "status"]).await;
+    assert!(stdout(&output).contains(line), "{}", stdout(&output));
+
+    let output = run(address, &["cluster", "lift"]).await;
+    assert_exit(&output, 2);
+    assert!(stderr(&output).contains(line), "{}", stderr(&output));
+    let output = run(address, &["cluster", "lift", "--yes"]).await;
+    assert_exit(&output, 0);
+    assert!(stderr(&output).contains("others must follow"), "{}", stderr(&output));
+    node.overview.send_replace(with_pool().into());
+    let output = run(address, &["cluster", "lift", "--yes", "--output", "json"]).await;
+    assert_exit(&output, 0);
+    assert!(stderr(&output).contains("signing goes on"), "{}", stderr(&output));
+    assert_eq!(node.commands.lock().unwrap().len(), 3);
 }

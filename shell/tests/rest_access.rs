@@ -47,6 +47,8 @@ fn routes() -> Vec<(&'static str, String, Option<Role>)> {
         ("POST", path("/api/v1/transactions"), Some(Role::Initiator)),
         ("POST", of("/approve"), Some(Role::Approver)),
         ("POST", of("/reject"), Some(Role::Approver)),
+        ("POST", path("/api/v1/cluster/freeze"), Some(Role::Approver)),
+        ("POST", path("/api/v1/cluster/lift"), Some(Role::Admin)),
         ("POST", path("/api/v1/dkg"), Some(Role::Admin)),
         ("POST", path("/api/v1/presignatures"), Some(Role::Admin)),
         // What is no route, and what no route takes.

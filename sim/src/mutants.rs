@@ -40,6 +40,7 @@ pub const ORACLES: [&str; 18] = [
     "one_coin_one_family",
     "paid_once",
     "no_secret_leaves",
+    "freeze",
     "convergence",
     "conservation",
     "human_approval",

@@ -3,6 +3,7 @@
 //! `swarm` draws first which classes of fault exist in the run at all and then how strong each is, uniformly in
 //! magnitude: a run with every fault always on visits few of the states that a run with two of them reaches.
 
+mod freezes;
 mod people;
 mod segwit;
 
@@ -147,6 +148,7 @@ pub(crate) fn generate(seed: u64, profile: Profile) -> FaultPlan {
     if matches!(profile, Profile::Swarm | Profile::Byzantine) {
         people::enter(&mut plan);
     }
+    freezes::enter(&mut plan);
     plan
 }
 
@@ -353,7 +355,7 @@ fn unsynced(draw: &mut Stream) -> Unsynced {
 }
 
 /// Kinds of messages whose loss alone a cluster must bear: each has another way to arrive, or is said again.
-pub(crate) const LOSABLE: [&str; 13] = [
+pub(crate) const LOSABLE: [&str; 14] = [
     "Heartbeat",
     "CoinRequest",
     "CoinGrant",
@@ -367,6 +369,7 @@ pub(crate) const LOSABLE: [&str; 13] = [
     "SessionAbort",
     "Bundle",
     "SyncPage",
+    "Freezes",
 ];
 
 fn filters(classes: Classes, nodes: u16, draw: &mut Stream) -> Vec<Filter> {

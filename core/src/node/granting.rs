@@ -124,6 +124,10 @@ impl Node {
             self.send(from, Message::Bundle(Box::new(bundle)));
             return;
         }
+        if let Some(refusal) = self.frozen() {
+            self.answer_refusal(from, request.payment, refusal);
+            return;
+        }
         // A grant that is over is not handed out again: the next in the queue gets its coins.
         self.end_grants();
         if let Some(granted) = self.granting.granted.get(&request.payment) {
@@ -162,6 +166,13 @@ impl Node {
         sometimes!(CoordinatorLeavesGrants, !self.granting.granted.is_empty());
         self.granting.queue.clear();
         self.granting.granted.clear();
+    }
+
+    /// Nobody gets coins now: those who wait are told why.
+    pub(super) fn refuse_coin_queue(&mut self, refusal: &Refusal) {
+        for waiting in std::mem::take(&mut self.granting.queue) {
+            self.answer_refusal(waiting.from, waiting.request.payment, refusal.clone());
+        }
     }
 
     fn end_grants(&mut self) {

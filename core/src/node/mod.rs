@@ -4,7 +4,7 @@
 //! believed about that from outside, [`payments`] from a client's wish to a proposal,
 //! [`granting`] the coordinator's coins, [`quoting`] what a payment would be,
 //! [`voting`] from a proposal to consent, [`approving`] where people are asked, [`signing`] and [`leading`] from consent to a signature, [`settling`] from a signature to a
-//! confirmation, [`keygen`] making keys, [`stock`] and [`presigning`] what is made ahead and used once, [`sync`] catching up, [`standing`] whether this node may speak, [`conduct`] what
+//! confirmation, [`freezing`] what stops all that, [`keygen`] making keys, [`stock`] and [`presigning`] what is made ahead and used once, [`sync`] catching up, [`standing`] whether this node may speak, [`conduct`] what
 //! members did wrong.
 //!
 //! Progress is level-triggered: [`Node::attend`] looks at where a transaction stands and does what that asks for. It
@@ -14,6 +14,7 @@
 mod approving;
 mod conduct;
 mod fencing;
+mod freezing;
 mod granting;
 mod keygen;
 mod leading;
@@ -236,6 +237,7 @@ impl Node {
         self.start_peers();
         self.start_stock(entropy);
         self.start_standing(entropy);
+        self.start_freezing();
         self.timers.set(Timer::ChainPoll, self.now);
         self.timers.set(Timer::Sync, self.now.plus(sync::REPAIR_INTERVAL));
         for (node, until) in self
@@ -293,6 +295,7 @@ impl Node {
             Message::Stock(told) => self.on_stock(from, told, entropy),
             Message::PresignOrder { count } => self.on_presign_order(count),
             Message::OperatorDecision(decision) => self.on_operator_decision(from, decision, entropy),
+            Message::Freezes(told) => self.on_freezes(from, told, entropy),
         }
     }
 
@@ -316,6 +319,7 @@ impl Node {
             Timer::Primes => self.find_primes(entropy),
             Timer::Stock => self.tell_stock(),
             Timer::Presigning => self.attend_presigning(entropy),
+            Timer::Freezes => self.repeat_freezes(),
         }
     }
 

@@ -42,6 +42,7 @@ impl Node {
             }),
             open_transactions: self.state.open_count() + self.waiting_clients(),
             sessions: self.session_count(),
+            freezes: self.freeze_views(),
         }
     }
 

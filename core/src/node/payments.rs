@@ -112,6 +112,14 @@ impl Node {
                 let outcome = self.quote(&request, entropy);
                 self.reply(client, outcome);
             }
+            Command::Freeze { operator, reason } => {
+                let outcome = self.on_freeze_command(operator, reason, entropy);
+                self.reply(client, outcome);
+            }
+            Command::Lift { operator } => {
+                let outcome = self.on_lift_command(&operator, entropy);
+                self.reply(client, outcome);
+            }
         }
     }
 
@@ -177,6 +185,9 @@ impl Node {
         }
         if self.payments.asking.contains_key(&payment) {
             return refuse(Refusal::InProgress);
+        }
+        if let Some(refusal) = self.frozen() {
+            return refuse(refusal);
         }
         let limits = &self.config.limits;
         let size = request.metadata.as_ref().map_or(0, String::len);
@@ -320,6 +331,10 @@ impl Node {
         let Some(asking) = self.payments.asking.get(&payment) else { return };
         if asking.asked != Some(from) || !self.is_sound() {
             sometimes!(GrantFromAnother, asking.asked != Some(from));
+            return;
+        }
+        if let Some(refusal) = self.frozen() {
+            self.give_refusal(payment, refusal);
             return;
         }
         let since = asking.since;

@@ -71,6 +71,7 @@ impl Node {
         let heartbeat = self.heartbeat();
         self.send(peer, Message::Heartbeat(heartbeat));
         self.ask_for_changes(peer);
+        self.tell_freezes_to(peer);
         let known = self.peers.seen.entry(peer).or_default();
         known.connected = true;
         self.on_membership_change(entropy);

@@ -89,6 +89,12 @@ impl Node {
         if self.attend_abandoned(txid) {
             return;
         }
+        if self.signing_is_frozen() {
+            self.signing.waiting.retain(|(of, _), _| *of != txid);
+            self.set_sub_status(txid, SubStatus::Frozen);
+            self.watch(txid);
+            return;
+        }
         let waiting: Vec<(Txid, NodeId)> =
             self.signing.waiting.keys().filter(|(of, _)| *of == txid).copied().collect();
         for place in waiting {
@@ -114,7 +120,7 @@ impl Node {
         if able.len() < usize::from(self.config.cluster.threshold()) {
             self.set_sub_status(txid, SubStatus::WaitingForQuorum);
         } else {
-            if tx.sub_status == SubStatus::WaitingForQuorum {
+            if matches!(tx.sub_status, SubStatus::WaitingForQuorum | SubStatus::Frozen) {
                 self.set_sub_status(txid, SubStatus::ChoosingSigners);
             }
             self.lead_when_due(subject, key, &able, entropy);
@@ -634,6 +640,23 @@ impl Node {
         self.signing.joined.retain(|(_, subject), _| !of_it(subject));
         self.signing.last_try.retain(|subject, _| !of_it(subject));
         self.signing.tries.retain(|subject, _| !of_it(subject));
+    }
+
+    /// Ends every session of a payment: what its parties have said is not said again.
+    pub(super) fn drop_payment_sessions(&mut self) {
+        let of_payment = |what: &SigningSession| matches!(what.subject, Subject::Payment { .. });
+        let ids: Vec<SessionId> = self
+            .signing
+            .sessions
+            .iter()
+            .filter(|(_, session)| of_payment(&session.what))
+            .map(|(id, _)| *id)
+            .collect();
+        sometimes!(FrozenInsideSession, !ids.is_empty());
+        for id in ids {
+            self.end_session(id);
+        }
+        self.signing.waiting.retain(|_, session| !of_payment(session));
     }
 
     /// Forgets every session, and with them all nonces.

@@ -10,7 +10,7 @@
 //!
 //! **The question.** Each request for changes carries a number drawn in this boot, and each page of the answer repeats
 //! it and the highest mark; so an answer is younger than the boot. A peer has told everything when its last page is
-//! here: then this node has seen each of its own votes and promises that this peer came to know since they last spoke.
+//! here, and what it knows to be frozen: then this node has seen each of its own votes and promises that this peer came to know since they last spoke.
 //! It is behind if somebody shows a mark above its journal's, or a vote, promise or proposal signed by itself that it
 //! does not know. Its own signature proves either, so a liar cannot send a node into quarantine, for a moment or for
 //! ever: a forged mark is a strike against the liar, and a huge number in it means nothing.
@@ -66,11 +66,25 @@ pub(super) struct Standing {
     /// When this node began to ask.
     since: Timestamp,
     asked: BTreeMap<NodeId, Timestamp>,
-    /// Peers that have told everything in answer to this challenge.
-    told: BTreeSet<NodeId>,
+    /// Peers whose last page has come in answer to this challenge.
+    paged: BTreeSet<NodeId>,
+    /// Peers that have told in answer to it what is frozen.
+    told_freezes: BTreeSet<NodeId>,
     /// The highest boot of this node that a valid mark has shown since it started.
     highest: BootId,
     mark: Option<Signed<Mark>>,
+}
+
+impl Standing {
+    /// Whether a peer has told everything in answer to this challenge.
+    fn has_told(&self, peer: NodeId) -> bool {
+        self.paged.contains(&peer) && self.told_freezes.contains(&peer)
+    }
+
+    /// How many have.
+    fn told(&self) -> usize {
+        self.paged.intersection(&self.told_freezes).count()
+    }
 }
 
 /// What is known of what the peers know.
@@ -201,7 +215,8 @@ impl Node {
         // Pages under way answer another question.
         self.standing.challenge = self.standing.challenge.wrapping_add(1);
         self.standing.since = self.now;
-        self.standing.told.clear();
+        self.standing.paged.clear();
+        self.standing.told_freezes.clear();
         self.standing.asked.clear();
         self.forget_peers_journals();
         self.drop_all_sessions();
@@ -220,7 +235,15 @@ impl Node {
     /// A peer's last page is here.
     pub(super) fn on_all_told(&mut self, from: NodeId, entropy: &mut dyn CryptoRngCore) {
         if !self.is_sound() {
-            self.standing.told.insert(from);
+            self.standing.paged.insert(from);
+            self.review_standing(entropy);
+        }
+    }
+
+    /// What a peer knows to be frozen is here.
+    pub(super) fn on_freezes_told(&mut self, from: NodeId, entropy: &mut dyn CryptoRngCore) {
+        if !self.is_sound() {
+            self.standing.told_freezes.insert(from);
             self.review_standing(entropy);
         }
     }
@@ -235,7 +258,7 @@ impl Node {
             .into_iter()
             .filter(|peer| {
                 let waiting = self.standing.asked.get(peer).is_some_and(|at| self.now.since(*at) < ASK_AGAIN);
-                *peer != self.config.me && !waiting && !self.standing.told.contains(peer)
+                *peer != self.config.me && !waiting && !self.standing.has_told(*peer)
             })
             .collect();
         for peer in due {
@@ -251,7 +274,7 @@ impl Node {
         let quorum = if mutant!(SpeaksUnasked) { 1 } else { usize::from(self.config.cluster.threshold()) };
         Inquiry {
             quarantined: self.state.past().quarantine().is_some(),
-            told: self.standing.told.len(),
+            told: self.standing.told(),
             peers: peers.filter(|node| !self.is_banned(*node)).count(),
             needed: quorum.saturating_sub(1),
             patient: self.now.since(self.standing.since) >= PATIENCE,
@@ -274,7 +297,7 @@ impl Node {
                 let detail = format!(
                     "it has recovered from {} peers and takes part again, in era {}; on {} open transactions it can \
                      only repeat itself",
-                    self.standing.told.len(),
+                    self.standing.told(),
                     self.boot.era(),
                     doubtful.count()
                 );

@@ -111,6 +111,7 @@ impl Node {
             challenge,
             shown: self.highest_mark(from),
         };
+        self.answer_with_freezes(from, challenge);
         self.send(from, Message::SyncPage(page));
     }
 

@@ -31,6 +31,7 @@ pub(super) enum Timer {
     Stock,
     Primes,
     Presigning,
+    Freezes,
 }
 
 impl Timer {
@@ -54,6 +55,7 @@ impl Timer {
             Self::Primes => "primes may be missing",
             Self::Stock => "tell what is in stock",
             Self::Presigning => "presignatures may be missing",
+            Self::Freezes => "active freezes are said again",
         }
     }
 }

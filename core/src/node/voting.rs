@@ -277,10 +277,14 @@ impl Node {
             let open =
                 tx.tally.vote_of(self.config.me).is_none() && tx.tally.promise_of(self.config.me).is_none();
             let round_end = self.round_ends(tx);
-            let sub_status = match (self.awaits_people(tx), self.has_quorum()) {
-                (true, _) => SubStatus::AwaitingApproval,
-                (false, true) => SubStatus::AwaitingVotes,
-                (false, false) => SubStatus::WaitingForQuorum,
+            let sub_status = if self.is_frozen() {
+                SubStatus::Frozen
+            } else if self.awaits_people(tx) {
+                SubStatus::AwaitingApproval
+            } else if self.has_quorum() {
+                SubStatus::AwaitingVotes
+            } else {
+                SubStatus::WaitingForQuorum
             };
             sometimes!(WaitsForQuorum, sub_status == SubStatus::WaitingForQuorum);
             self.set_sub_status(txid, sub_status);
@@ -314,6 +318,11 @@ impl Node {
         let undecided = self.state.transaction(txid).is_some_and(|tx| {
             tx.tally.vote_of(self.config.me).is_none() && tx.tally.promise_of(self.config.me).is_none()
         });
+        if self.signing_is_frozen() {
+            self.set_sub_status(txid, SubStatus::Frozen);
+        } else if self.state.transaction(txid).is_some_and(|tx| tx.sub_status == SubStatus::Frozen) {
+            self.set_sub_status(txid, SubStatus::AwaitingVotes);
+        }
         if undecided && !self.approval_is_waived() {
             // Others were faster. This node still judges for itself, and signs only what it has approved.
             sometimes!(ConsentWithoutThisNode);
@@ -363,9 +372,10 @@ impl Node {
         }
     }
 
-    /// Whether this node's own word lets it sign: it approved, and has not promised otherwise.
+    /// Whether this node's own word lets it sign: it approved, has not promised otherwise, and nobody has frozen signing.
     pub(super) fn may_sign(&self, txid: Txid) -> bool {
         self.is_sound()
+            && !self.signing_is_frozen()
             && self.state.transaction(txid).is_some_and(|tx| {
                 // Its own approval committed the coins; without it another transaction could have them (I2).
                 let approved = tx
@@ -466,7 +476,8 @@ impl Node {
             }
             LockTime::Seconds(_) => false,
         };
-        if reached && !self.chain_is_stale() { Judgement::Fine } else { Judgement::NotYet }
+        let frozen = self.is_frozen() && !mutant!(ApprovesWhileFrozen);
+        if reached && !self.chain_is_stale() && !frozen { Judgement::Fine } else { Judgement::NotYet }
     }
 
     /// A commitment of this node that the proposal contradicts.

@@ -192,6 +192,9 @@ pub enum SubStatus {
     WaitingForPresignatures,
     /// `voting`: this node's policy asks people, and not enough of them have decided.
     AwaitingApproval,
+    /// `voting`, `threshold_reached`, `approved`, `signing`: a member has frozen the cluster; it goes on when that is
+    /// lifted, or expires.
+    Frozen,
 }
 
 impl fmt::Display for SubStatus {
@@ -221,6 +224,7 @@ impl fmt::Display for SubStatus {
             Self::PresigningAttempt(n) => write!(f, "attempt_{n}_without_presignatures"),
             Self::WaitingForPresignatures => f.write_str("waiting_for_presignatures"),
             Self::AwaitingApproval => f.write_str("awaiting_approval"),
+            Self::Frozen => f.write_str("frozen"),
         }
     }
 }

@@ -9,11 +9,12 @@ use bitcoin::{
 use mpc_wallet_core::{
     BootId, Cluster, ClusterId, FencingEpoch, KeyId, LogIndex, Millis, NodeId, PaymentId, PolicyVersion,
     PresignatureId, ProposalDigest, Scheme, SessionId, Timestamp, VoteKey, WalletKey,
+    freeze::{Freeze, FreezeNotice, Lift, SignedFreeze, SignedLift, WordsError},
     identity::Signed,
     message::{
-        Bundle, CoinGrant, CoinRequest, FinalTransaction, GrantedCoin, Heartbeat, KeyProof, KeygenConfirm,
-        KeygenRequest, Mark, Message, MpcMessage, Place, SignRequest, SigningSession, Standing, Stock,
-        Subject, SyncPage,
+        Bundle, CoinGrant, CoinRequest, FinalTransaction, FreezeNotices, GrantedCoin, Heartbeat, KeyProof,
+        KeygenConfirm, KeygenRequest, Mark, Message, MpcMessage, Place, SignRequest, SigningSession,
+        Standing, Stock, Subject, SyncPage,
     },
     policy::PolicyBreach,
     record::{BlockRef, Fact, UsedPresignature},
@@ -140,6 +141,28 @@ fn operator_decision() -> SignedDecision {
         at: Timestamp(1_700_000_000_500),
     };
     Signed::new(body, &key(4))
+}
+
+pub(crate) fn signed_freeze() -> SignedFreeze {
+    let body = Freeze {
+        cluster: CLUSTER,
+        node: NodeId::new(3),
+        operator: "ops-3".to_owned(),
+        reason: "a laptop is lost".to_owned(),
+        at: Timestamp(1_700_000_000_000),
+    };
+    Signed::new(body, &key(3))
+}
+
+fn signed_lift() -> SignedLift {
+    let body = Lift {
+        cluster: CLUSTER,
+        frozen_by: NodeId::new(3),
+        up_to: Timestamp(1_700_000_000_000),
+        node: NodeId::new(2),
+        operator: "ops-2".to_owned(),
+    };
+    Signed::new(body, &key(2))
 }
 
 fn mpc(payload: &[u8]) -> Signed<MpcMessage> {
@@ -283,6 +306,10 @@ pub(crate) fn messages() -> Vec<Message> {
         Message::Stock(Stock { primes: true, presignatures: vec![PRESIGNATURE] }),
         Message::PresignOrder { count: 10 },
         Message::OperatorDecision(operator_decision()),
+        Message::Freezes(FreezeNotices {
+            answers: Some(0x0123_4567_89ab_cdef),
+            notices: vec![FreezeNotice { freeze: signed_freeze(), lifts: vec![signed_lift()] }],
+        }),
     ]
 }
 
@@ -344,6 +371,8 @@ pub(crate) fn facts() -> Vec<Fact> {
         },
         Fact::OperatorDecided(operator_decision()),
         Fact::Initiated { txid, initiator: "bob".to_owned() },
+        Fact::Frozen(Box::new(signed_freeze())),
+        Fact::Lifted(signed_lift()),
     ]
 }
 
@@ -405,6 +434,16 @@ pub(crate) fn refusals() -> Vec<Refusal> {
         Refusal::MayHaveDecided,
         Refusal::UnfitDecision(UnfitDecision::Comment(257)),
         Refusal::ExternalIdTooLong { size: 65, limit: 64 },
+        Refusal::Frozen {
+            node: NodeId::new(3),
+            operator: "ops-3".to_owned(),
+            reason: "a laptop is lost".to_owned(),
+            at: Timestamp(1_700_000_000_000),
+            needed: 4,
+        },
+        Refusal::AlreadyFrozen(signed_freeze().body.id()),
+        Refusal::NotFrozen,
+        Refusal::Words(WordsError::ReasonUnprintable),
     ]
 }
 
@@ -434,7 +473,12 @@ pub(crate) fn sub_statuses() -> Vec<SubStatus> {
         SubStatus::PresigningAttempt(2),
         SubStatus::WaitingForPresignatures,
         SubStatus::AwaitingApproval,
+        SubStatus::Frozen,
     ]
+}
+
+pub(crate) fn words_errors() -> Vec<WordsError> {
+    vec![WordsError::Reason { size: 257 }, WordsError::ReasonUnprintable, WordsError::Operator { size: 65 }]
 }
 
 pub(crate) fn violations() -> Vec<Violation> {

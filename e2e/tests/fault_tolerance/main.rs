@@ -4,6 +4,7 @@
 
 mod all_nodes;
 mod backend;
+mod freezing;
 mod one_node;
 mod two_nodes;
 

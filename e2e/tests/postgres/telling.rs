@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use bitcoin::hashes::Hash as _;
 use bitcoin::{Amount, Network, OutPoint, ScriptBuf, Transaction, TxIn, TxOut, Txid};
+use mpc_wallet_core::freeze::{Freeze, Lift};
 use mpc_wallet_core::identity::Signed;
 use mpc_wallet_core::ids::PresignatureId;
 use mpc_wallet_core::overview::{Overview, StandingView};
@@ -191,6 +192,7 @@ fn overview(me: NodeId) -> Overview {
         chain: None,
         open_transactions: 0,
         sessions: 0,
+        freezes: Vec::new(),
     }
 }
 
@@ -350,6 +352,32 @@ fn a_decision_of_a_person_is_one_row_of_the_audit_log_whoever_tells_it() {
     assert_eq!(postgres.psql(rows).unwrap().trim(), expected);
     let round = "SELECT timeout_at = expires_at FROM voting_rounds JOIN transactions tx ON tx.id = tx_id";
     assert_eq!(postgres.psql(round).unwrap().trim(), "t", "it may last as long as its proposal");
+}
+
+#[test]
+fn a_freeze_and_each_lift_of_it_are_one_audit_row_whoever_tells_them() {
+    let postgres = Postgres::start().unwrap();
+    let (cluster, author, at) = (cluster().id(), NodeId::new(3), Timestamp(1_700_000_000_000));
+    let (operator, reason) = ("alice".to_owned(), "a laptop is lost".to_owned());
+    let freeze = Freeze { cluster, node: author, operator, reason, at };
+    let lift = |node: u16| {
+        let (node_id, operator) = (NodeId::new(node), format!("ops-{node}"));
+        let body = Lift { cluster, frozen_by: author, up_to: at, node: node_id, operator };
+        Fact::Lifted(Signed::new(body, &key(node)))
+    };
+    for node in [1, 2] {
+        let story = Story::new(10_000)
+            .tell(Fact::Frozen(Box::new(Signed::new(freeze.clone(), &key(3)))))
+            .tell(lift(1))
+            .tell(lift(4));
+        tell(&postgres, NodeId::new(node), &story.0);
+    }
+    let rows = "SELECT event_type, node_id, details ->> 'operator', details ->> 'reason', details ->> 'at'
+                  FROM audit_log WHERE event_type IN ('freeze', 'lift') ORDER BY event_type, node_id";
+    assert_eq!(
+        postgres.psql(rows).unwrap().trim(),
+        "freeze|3|alice|a laptop is lost|2023-11-14T22:13:20Z\nlift|1|ops-1||\nlift|4|ops-4||"
+    );
 }
 
 #[test]

@@ -33,6 +33,7 @@ const SUB = {
   choosing_signers: "The coordinator is choosing who signs.",
   retrying_other_subset: "A signing attempt did not finish; other signers try.",
   waiting_for_presignatures: "No presignatures are left for any group of signers; it goes on when there are.",
+  frozen: "An operator has frozen the cluster. It goes on when enough nodes lift that, unless it expires before.",
   not_yet_sent: "Not accepted by the network yet.",
   outcome_unknown: "The chain backend has not answered clearly. The transaction may be out already; it is asked again. Do not pay a second time.",
   in_mempool: "In the mempool, waiting for a block.",
@@ -91,11 +92,17 @@ export function health(status) {
   const { online_nodes: online, total_nodes: total, threshold: needed } = status;
   const count = `${online} of ${total} nodes up, ${needed} needed`;
   if (status.standing.name !== "sound") return { tone: "warn", text: standing(status.standing) };
+  if (status.frozen_because === "operator") return { tone: "bad", text: freeze(status.freezes[0], status.freezes.length) };
   if (status.frozen) return { tone: "bad", text: `${count}: cannot sign. Payments wait until ${plural(needed - online, "more node")} ${needed - online === 1 ? "is" : "are"} back.` };
   if (status.keys.length === 0) return { tone: "warn", text: `${count}, but the cluster has no key yet: start key generation with the command line (dkg start).` };
   if (status.chain_stale) return { tone: "bad", text: `${count}, but this node's view of the chain is too old to approve payments.` };
   if (online === needed && online < total) return { tone: "warn", text: `${count}: can sign, with none to spare.` };
   return { tone: "good", text: `${count}: can sign.` };
+}
+
+function freeze(first, count) {
+  const more = count > 1 ? ` ${plural(count - 1, "other freeze")} must be lifted too.` : "";
+  return `Frozen by ${first.operator} at node ${first.node_id}: ${first.reason}. Nothing is signed until ${first.lifts_needed} nodes lift it (${first.lifted_by.length} have).${more}`;
 }
 
 function standing(standing) {

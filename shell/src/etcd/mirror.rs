@@ -260,6 +260,8 @@ fn changed(fact: &Fact) -> Option<Txid> {
         | Fact::PresignaturesUsed { .. }
         | Fact::PresigningFailed { .. }
         | Fact::OperatorDecided(_)
-        | Fact::Initiated { .. } => None,
+        | Fact::Initiated { .. }
+        | Fact::Frozen(_)
+        | Fact::Lifted(_) => None,
     }
 }

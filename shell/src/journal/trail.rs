@@ -158,6 +158,15 @@ impl Event {
             Fact::Initiated { txid, initiator } => {
                 Self::new("payment_posted", json!({ "key": initiator })).about(txid)
             }
+            Fact::Frozen(freeze) => {
+                let body = &freeze.body;
+                Self::new("freeze", json!({ "operator": body.operator, "reason": body.reason })).by(body.node)
+            }
+            Fact::Lifted(lift) => {
+                let body = &lift.body;
+                Self::new("lift", json!({ "operator": body.operator, "frozen_by": body.frozen_by.get() }))
+                    .by(body.node)
+            }
             Fact::Synced { .. } | Fact::Confirmed | Fact::Shown(_) => return None,
         })
     }

@@ -74,6 +74,8 @@ impl<'a> Scribe<'a> {
             Fact::KeyActivated(proof) => {
                 self.audit_once("key_activated", &proof.request.key.to_string()).await
             }
+            Fact::Frozen(freeze) => self.frozen(freeze).await,
+            Fact::Lifted(lift) => self.lifted(lift).await,
             Fact::KeygenFailed { key, .. } => self.audit_once("keygen_failed", &key.to_string()).await,
             Fact::OperatorDecided(decision) => self.decided(decision).await,
             // Steps on the way and bookkeeping between nodes; each node's journal has them.

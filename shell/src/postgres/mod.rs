@@ -23,6 +23,7 @@ pub mod audit;
 mod facts;
 mod fault;
 mod feed;
+mod freezes;
 mod heartbeat;
 mod merge;
 mod migrations;

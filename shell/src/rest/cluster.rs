@@ -13,6 +13,7 @@ use serde_json::Number;
 use utoipa::ToSchema;
 
 use super::{
+    freeze::{self, Freeze},
     problem::Problem,
     query::Parameters,
     schema::{MemberStatusName, StandingName, WalletType},
@@ -47,6 +48,11 @@ pub(super) struct ClusterStatus {
     quorum_margin: i32,
     /// Whether nothing can be signed.
     frozen: bool,
+    /// `operator`: a person stopped it, and `freezes` has more on that; `no_quorum`: too few members are here.
+    #[schema(required, value_type = Option<String>, pattern = "^(operator|no_quorum)$")]
+    frozen_because: Option<&'static str>,
+    /// What stops signing and is not lifted.
+    freezes: Vec<Freeze>,
     /// Who gives out coins and chooses signers.
     #[schema(required)]
     coordinator: Option<u16>,
@@ -177,11 +183,17 @@ pub(super) async fn status(
     parameters: Parameters,
 ) -> Result<Json<ClusterStatus>, Problem> {
     parameters.finish()?;
+    Ok(Json(document(&state)))
+}
+
+/// The status as it is now.
+pub(super) fn document(state: &ApiState) -> ClusterStatus {
     let (overview, now) = state.present();
     let network = state.options().network;
+    let frozen = freeze::cause(&overview);
     let quorum = overview.has_quorum();
-    Ok(Json(ClusterStatus {
-        healthy: quorum && !overview.wallets.is_empty() && !is_stale(&overview, now),
+    ClusterStatus {
+        healthy: frozen.is_none() && !overview.wallets.is_empty() && !is_stale(&overview, now),
         node_id: overview.me.get(),
         network: network_name(network),
         total_nodes: overview.total,
@@ -190,7 +202,9 @@ pub(super) async fn status(
         faults_tolerated: overview.faults_tolerated,
         consensus_reached: quorum,
         quorum_margin: i32::from(overview.online) - i32::from(overview.threshold),
-        frozen: !quorum,
+        frozen: frozen.is_some(),
+        frozen_because: frozen,
+        freezes: overview.freezes.iter().map(|active| Freeze::of(active, overview.threshold)).collect(),
         coordinator: overview.coordinator.map(|node| node.get()),
         coordination: coordination(&overview),
         versions: versions(&overview),
@@ -202,7 +216,7 @@ pub(super) async fn status(
         signing_sessions: overview.sessions,
         journal_position: overview.position.0,
         standing: standing(overview.standing),
-    }))
+    }
 }
 
 fn key(wallet: &WalletView, network: Network) -> Key {

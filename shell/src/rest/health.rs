@@ -9,6 +9,7 @@ use utoipa::ToSchema;
 
 use super::{
     cluster::{VERSION, is_stale},
+    freeze,
     state::ApiState,
 };
 use crate::{
@@ -69,7 +70,7 @@ struct RecordHealth {
 pub(super) async fn alive(State(state): State<ApiState>) -> Json<Health> {
     let (overview, now) = state.present();
     let record = record(&state, &overview);
-    let degraded = degraded(&state, record.as_ref());
+    let degraded = degraded(&state, &overview, record.as_ref());
     Json(Health {
         status: if degraded.is_empty() { "healthy" } else { "degraded" },
         timestamp: rfc3339(now),
@@ -81,13 +82,14 @@ pub(super) async fn alive(State(state): State<ApiState>) -> Json<Health> {
     })
 }
 
-/// What is wrong around the node, a sentence each. The cluster's payments go on all the same.
-fn degraded(state: &ApiState, record: Option<&Report>) -> Vec<String> {
+/// What is wrong around the node, a sentence each. The cluster's payments go on all the same, unless it is frozen.
+fn degraded(state: &ApiState, overview: &Overview, record: Option<&Report>) -> Vec<String> {
     let mut notes = state.options().etcd.as_ref().map(EtcdHealth::notes).unwrap_or_default();
     notes.extend(state.options().certificates.iter().flat_map(|certificates| certificates.report().notes));
     notes.extend(
         record.filter(|record| record.condition != Condition::Up).map(|record| record.detail.clone()),
     );
+    notes.extend(overview.freezes.iter().map(|active| freeze::sentence(active, overview.threshold)));
     notes
 }
 
@@ -135,7 +137,7 @@ pub(super) async fn ready(State(state): State<ApiState>) -> (StatusCode, Json<He
                 })
                 .collect(),
         ),
-        degraded: degraded(&state, record.as_ref()),
+        degraded: degraded(&state, &overview, record.as_ref()),
         postgres: record.as_ref().map(record_health),
     };
     (if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }, Json(document))
@@ -147,7 +149,7 @@ struct Component {
     detail: String,
 }
 
-fn components(overview: &Overview, now: Timestamp) -> [Component; 5] {
+fn components(overview: &Overview, now: Timestamp) -> [Component; 6] {
     let silence = now.since(overview.now);
     let chain = overview.chain.as_ref().map_or_else(
         || "the chain backend has not answered yet".to_owned(),
@@ -179,5 +181,13 @@ fn components(overview: &Overview, now: Timestamp) -> [Component; 5] {
             detail: if keys.is_empty() { "no key yet".to_owned() } else { keys.join(", ") },
         },
         Component { name: "chain", ok: !is_stale(overview, now), detail: chain },
+        Component {
+            name: "freeze",
+            ok: overview.freezes.is_empty(),
+            detail: overview.freezes.first().map_or_else(
+                || "nobody has frozen the cluster".to_owned(),
+                |first| freeze::sentence(first, overview.threshold),
+            ),
+        },
     ]
 }

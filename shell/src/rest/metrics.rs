@@ -77,6 +77,11 @@ fn present(
         "1 while this node recovers because its journal is older than what its peers have seen, else 0.",
         matches!(overview.standing, StandingView::Quarantined { .. }).into(),
     )?;
+    gauge(
+        "mpc_wallet_frozen",
+        "Freezes that are not lifted, as this node knows; while there is one, nothing is signed.",
+        whole(overview.freezes.len()),
+    )?;
     let banned = overview.members.iter().filter(|member| member.status == MemberStatus::Banned).count();
     gauge("mpc_wallet_banned_nodes", "Members shut out for misbehaviour.", whole(banned))?;
     gauge(

@@ -15,6 +15,7 @@ mod descriptor;
 mod dkg;
 mod envelope;
 mod etag;
+mod freeze;
 mod health;
 mod metrics;
 mod openapi;
@@ -74,6 +75,8 @@ fn documented() -> OpenApiRouter<ApiState> {
         .routes(routes!(openapi::document))
         .routes(routes!(cluster::status))
         .routes(routes!(cluster::nodes))
+        .routes(routes!(freeze::freeze))
+        .routes(routes!(freeze::lift))
         .routes(routes!(wallet::balance))
         .routes(routes!(receive::address))
         .routes(routes!(receive::qr))

@@ -3,7 +3,7 @@
 use axum::http::StatusCode;
 use mpc_wallet_core::{policy::PolicyBreach, refusal::Refusal};
 
-use super::problem::Problem;
+use super::{freeze, problem::Problem};
 use crate::units::fee_rate_to_decimal;
 
 /// Seconds after which a node that lacked something may have it.
@@ -77,6 +77,14 @@ impl From<Refusal> for Problem {
             Refusal::OwnPayment { .. } => problem(StatusCode::FORBIDDEN, None),
             Refusal::MayHaveDecided => problem(StatusCode::CONFLICT, None),
             Refusal::UnfitDecision(_) => problem(StatusCode::UNPROCESSABLE_ENTITY, None).at("/comment"),
+            Refusal::Frozen { node, operator, reason, at, needed } => {
+                freeze::frozen(*node, operator, reason, *at, *needed)
+            }
+            Refusal::AlreadyFrozen(id) => {
+                problem(StatusCode::CONFLICT, None).with("freeze_id", id.to_string())
+            }
+            Refusal::NotFrozen => problem(StatusCode::CONFLICT, None),
+            Refusal::Words(error) => freeze::words(error),
             Refusal::Internal(what) => {
                 tracing::error!(what, "the core found an inconsistency");
                 Self::internal()

@@ -158,6 +158,7 @@ pub fn healthy() -> Overview {
         }),
         open_transactions: 1,
         sessions: 0,
+        freezes: Vec::new(),
     }
 }
 

@@ -1,5 +1,6 @@
 //! Scenes: plans made for situations that chance reaches too seldom to ask for them of every sweep.
 
+mod freezes;
 mod people;
 mod segwit;
 
@@ -20,7 +21,7 @@ const TIMES: u64 = 5;
 /// A name, what it is played for, and, for a seed, a plan.
 type Scene = (&'static str, Situation, fn(u64) -> FaultPlan);
 
-const ALL: [Scene; 19] = [
+const ALL: [Scene; 22] = [
     ("scene `stolen under way`", Situation::ApprovedCoinGoesBad, stolen_under_way),
     ("scene `false witness`", Situation::FalseAccusation, false_witness),
     ("scene `asked too late`", Situation::PromiseRefused, asked_too_late),
@@ -40,6 +41,9 @@ const ALL: [Scene; 19] = [
     ("scene `one is not enough`", Situation::PeopleAreLate, people::late),
     ("scene `hearsay`", Situation::DecisionFromAnother, people::hearsay),
     ("scene `in others' names`", Situation::DecisionForged, people::forged),
+    ("scene `frozen after a share`", Situation::FrozenAfterShare, freezes::frozen_after_share),
+    ("scene `frozen in a session`", Situation::FrozenInsideSession, freezes::frozen_inside_session),
+    ("scene `frozen and asleep`", Situation::LiftLearntLate, freezes::frozen_and_asleep),
 ];
 
 /// All plans, under the seeds from this one on.

@@ -15,6 +15,7 @@ use crate::{
     oracle::Observed,
     parts::{
         client::{Client, ClientState, PATIENCE, PAUSE, Reaction, lose_answers_of},
+        operators::{BETWEEN_LIFTS, is_asked_to_lift, operator, reason},
         people::decisions,
     },
     plan::Visit,
@@ -144,5 +145,37 @@ impl Hosted {
         if self.ask(node, Command::Pay(wanted), None).is_some() {
             self.note(node, format_args!("{what}"));
         }
+    }
+
+    pub(super) fn freeze(&mut self, node: NodeId) {
+        self.order(node, Command::Freeze { operator: operator(node), reason: reason() });
+    }
+
+    pub(super) fn lift(&mut self, node: NodeId) {
+        self.order(node, Command::Lift { operator: operator(node) });
+    }
+
+    /// Gives a node a command of its operator, if it is up; a traitor's operator is nobody.
+    fn order(&mut self, node: NodeId, command: Command) {
+        let what = format!("its operator says {command:?}");
+        if self.honest.contains(&node) && self.ask(node, command, None).is_some() {
+            self.note(node, format_args!("{what}"));
+        }
+    }
+
+    /// After all faults operators lift what is left, each once, until nothing is.
+    pub(super) fn thaw(&mut self) {
+        let asked: Vec<NodeId> = {
+            let stage = locked(&self.stage);
+            let is_asked = |node: &NodeId| {
+                let door = stage.machines.get(node).and_then(|machine| machine.door.as_ref());
+                door.is_some_and(|door| is_asked_to_lift(&door.overview.borrow()))
+            };
+            self.honest.iter().copied().filter(is_asked).collect()
+        };
+        for node in asked {
+            self.lift(node);
+        }
+        self.queue.after(BETWEEN_LIFTS, Event::Thaw);
     }
 }

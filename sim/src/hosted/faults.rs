@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     oracle::Observed,
-    parts::verdict::BETWEEN_LOOKS,
+    parts::{operators::BETWEEN_LIFTS, verdict::BETWEEN_LOOKS},
     plan::{Crash, CrashPoint, Direction, DiskFault, DiskTrouble, Lease, Stop},
     profile::CALM_NETWORK,
     world::{faults::Death, host::HostError},
@@ -271,6 +271,9 @@ impl Hosted {
             if self.plan.leases.iter().any(|lease| NodeId::new(lease.node) == node) {
                 self.tell_holder(node, None);
             }
+        }
+        if !self.plan.freezes.is_empty() {
+            self.queue.after(BETWEEN_LIFTS, Event::Thaw);
         }
         self.queue.after(BETWEEN_LOOKS, Event::Judge);
         Ok(())

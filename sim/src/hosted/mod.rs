@@ -90,6 +90,9 @@ enum Event {
     Restart(NodeId),
     Booted(NodeId),
     Tell(Lease),
+    Freeze(NodeId),
+    Lift(NodeId),
+    Thaw,
     Disk(DiskFault),
     Upset(Upset),
     Alter { client: usize, node: NodeId },
@@ -266,6 +269,18 @@ impl Hosted {
                 self.tell_lease(lease);
                 Ok(())
             }
+            Event::Freeze(node) => {
+                self.freeze(node);
+                Ok(())
+            }
+            Event::Lift(node) => {
+                self.lift(node);
+                Ok(())
+            }
+            Event::Thaw => {
+                self.thaw();
+                Ok(())
+            }
             Event::Cut(number) => {
                 self.cut(number);
                 Ok(())
@@ -356,7 +371,7 @@ impl Hosted {
                 let violation = Some(violation);
                 self.oracles.observe(&Observed::Accused { by: node, node: accused, violation })
             }
-            Seen::Alert(Alert::Payment { .. } | Alert::Presigning { .. }) => Ok(()),
+            Seen::Alert(Alert::Payment { .. } | Alert::Presigning { .. } | Alert::Freeze { .. }) => Ok(()),
             Seen::Alert(Alert::Configuration { .. }) => {
                 self.tally.alarms += 1;
                 Ok(())

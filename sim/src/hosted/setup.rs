@@ -1,7 +1,7 @@
 //! From cold machines to a cluster that can pay, in calm unless the plan wants otherwise; then the plan's events are put
 //! on the queue.
 
-use mpc_wallet_core::{Scheme, WalletKey, step::Command};
+use mpc_wallet_core::{NodeId, Scheme, WalletKey, step::Command};
 
 use super::{Event, Hosted, Outcome, Phase, defect, stage::locked};
 use crate::parts::{
@@ -119,6 +119,12 @@ impl Hosted {
         }
         for visit in self.plan.visits() {
             self.queue.at(at(visit.at), Event::Visit(*visit));
+        }
+        for freeze in &self.plan.freezes {
+            self.queue.at(at(freeze.at), Event::Freeze(NodeId::new(freeze.node)));
+        }
+        for lift in &self.plan.lifts {
+            self.queue.at(at(lift.at), Event::Lift(NodeId::new(lift.node)));
         }
         self.queue.at(at(self.plan.heal_at), Event::Heal);
     }

@@ -7,8 +7,8 @@ use mpc_wallet_core::mutant::Mutant;
 use crate::{
     FaultPlan, Profile,
     plan::{
-        ChainPlan, ClockFault, Crash, CrashPoint, Deviation, DiskFault, DiskTrouble, Filter, Jump, Lease,
-        NetworkProfile, Payment, People, Reorg, Span, Stop, Traitor, Unsynced, Visit,
+        ChainPlan, ClockFault, Crash, CrashPoint, Deviation, DiskFault, DiskTrouble, Filter, Freeze, Jump,
+        Lease, Lift, NetworkProfile, Payment, People, Reorg, Span, Stop, Traitor, Unsynced, Visit,
     },
     profile::{self, CALM_NETWORK},
 };
@@ -59,6 +59,9 @@ pub enum Field {
     OldStock,
     /// One person approves everything, thinks better of it too late, and another refuses everything.
     People,
+    /// An operator freezes while payments are made, three lift it, and the fourth much later; one of the three hears nothing
+    /// of the others' lifts.
+    Frozen,
     /// One member lies in this way.
     Traitor(Deviation),
 }
@@ -82,6 +85,7 @@ impl Field {
             Self::SecondWallet => String::from("second wallet"),
             Self::OldStock => String::from("second wallet, old stock"),
             Self::People => String::from("people"),
+            Self::Frozen => String::from("frozen"),
             Self::Traitor(deviation) => format!("traitor: {deviation:?}"),
         }
     }
@@ -199,6 +203,28 @@ impl Field {
             Self::SecondWallet => FaultPlan { payments: from_segwit(0..8), ..second_wallet(quiet) },
             Self::OldStock => old_stock(second_wallet(quiet)),
             Self::People => FaultPlan { payments: busy(4), people: Some(of_two_minds()), ..quiet },
+            Self::Frozen => {
+                let at = 5_000 + 37 * (seed % 40);
+                let deaf = Filter {
+                    from: at + 1_000,
+                    to: 25_000,
+                    sender: None,
+                    receiver: Some(5),
+                    kind: String::from("Freezes"),
+                };
+                let lift = |at, node| Lift { at, node };
+                FaultPlan {
+                    payments: busy(4),
+                    freezes: vec![Freeze { at, node: 2 }],
+                    lifts: [5, 3, 4]
+                        .map(|node| lift(at + 3_000, node))
+                        .into_iter()
+                        .chain([lift(20_000, 1)])
+                        .collect(),
+                    filters: vec![deaf],
+                    ..quiet
+                }
+            }
             Self::Traitor(deviation) => FaultPlan {
                 payments: busy(4),
                 traitors: vec![Traitor { node: 2, deviation, from: 0 }],
@@ -299,6 +325,10 @@ pub const fn hunt(mutant: Mutant) -> Hunt {
         Mutant::OperatorRefusalIgnored => ("approval", Field::People, 5, &["human_approval"]),
         Mutant::OperatorDecidesTwice => ("approval", Field::People, 5, &["human_approval"]),
         Mutant::RollbackIgnored => ("I4, I7", Field::OldStock, 30, &["presignature_once"]),
+        Mutant::ApprovesWhileFrozen => ("freeze", Field::Frozen, 40, &["freeze"]),
+        Mutant::SignsWhileFrozen => ("freeze", Field::Frozen, 40, &["freeze"]),
+        Mutant::LiftedTooSoon => ("freeze", Field::Frozen, 40, &["freeze"]),
+        Mutant::FreezesToldOnce => ("freeze", Field::Frozen, 40, &["freeze"]),
     };
     let twice = matches!(mutant, Mutant::HashOrderLeaks);
     Hunt { invariant, field, budget, oracles, twice }

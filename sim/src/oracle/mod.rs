@@ -22,6 +22,7 @@
 //! | `lifecycle` | transactions move as the specification says |
 //! | `one_key` | all members come out of key generation with the same key, and none uses it before all hold their shares |
 //! | `no_secret_leaves` | secrets are in no message and no journal |
+//! | `freeze` | who knows of a freeze consents to nothing and gives no share; in the end all know the same |
 //! | `convergence` | liveness: after the faults, every accepted payment ends, everywhere alike |
 //! | `conservation` | no coin is lost |
 //!
@@ -33,6 +34,7 @@ mod coins;
 mod conservation;
 mod convergence;
 mod durable;
+mod freeze;
 mod honest;
 mod keys;
 mod liars;
@@ -63,6 +65,7 @@ pub use self::{
     conservation::{Books, conservation},
     convergence::{Expected, NodeEnd, TransactionEnd, Unfinished, confirmed_is_true, convergence},
     durable::DurableBeforeSent,
+    freeze::Freeze,
     honest::OfHonest,
     keys::OneKey,
     liars::LiarsAccused,
@@ -236,6 +239,7 @@ impl Oracles {
                 OfHonest::boxed(honest, OneKey::new(honest.clone())),
                 OfHonest::boxed(honest, DeadStaysDead::new(cluster)),
                 OfHonest::boxed(honest, WithinLimits::default()),
+                Box::new(Freeze::new(cluster, honest.clone())),
             ],
             watch: Watch::All,
             objections: vec![],

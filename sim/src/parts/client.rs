@@ -168,6 +168,7 @@ impl Client {
             | Outcome::PresigningOrdered { .. }
             | Outcome::Decided { .. }
             | Outcome::Quoted(_) => {}
+            Outcome::Frozen { .. } | Outcome::Lifted { .. } => {}
         }
         if self.altered_request().is_some() { Reaction::Alter } else { Reaction::None }
     }

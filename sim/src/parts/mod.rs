@@ -9,6 +9,7 @@ pub(crate) mod disk;
 pub(crate) mod exempt;
 pub(crate) mod hardware;
 pub(crate) mod members;
+pub(crate) mod operators;
 pub(crate) mod outcome;
 pub(crate) mod people;
 pub(crate) mod phase;

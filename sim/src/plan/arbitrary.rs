@@ -12,8 +12,8 @@ use mpc_wallet_core::tx::State as TxState;
 
 use super::{
     ChainPlan, ClockFault, Crash, CrashPoint, Deviation, Direction, DiskFault, DiskTrouble, Eviction,
-    FaultPlan, FeeSpike, Filter, Jump, Lease, NetworkProfile, Outage, Partition, Payment, Reorg, Span,
-    StaleTip, Theft, Traitor, Unsynced,
+    FaultPlan, FeeSpike, Filter, Freeze, Jump, Lease, Lift, NetworkProfile, Outage, Partition, Payment,
+    Reorg, Span, StaleTip, Theft, Traitor, Unsynced,
 };
 use crate::profile::{LOSABLE, Profile, RECOVERY};
 
@@ -150,7 +150,12 @@ impl Event {
                 let depth = 1 + u32::from(strength % 3);
                 plan.chain.reorgs.push(Reorg { at: from, depth, forgets: choice % 2 == 1 });
             }
-            13 => plan.chain.evictions.push(Eviction { at: from }),
+            13 if choice < 128 => plan.chain.evictions.push(Eviction { at: from }),
+            13 => {
+                plan.freezes.push(Freeze { at: from, node });
+                let lifted = (node..).take(usize::from(plan.threshold)).map(|node| 1 + node % plan.nodes);
+                plan.lifts.extend(lifted.map(|node| Lift { at: to, node }));
+            }
             14 if choice < 64 => plan.chain.thefts.push(Theft { at: from }),
             14 => plan.chain.fee_spikes.push(FeeSpike { from, to, times: 1 + u32::from(choice % 16) }),
             _ => plan.traitors.extend(self.traitor(plan, unsafe_nodes)),
@@ -295,7 +300,7 @@ mod tests {
         let mut bytes = vec![0; HEAD];
         let mut plans = Vec::new();
         for kind in 0..16 {
-            for choice in [0, 1, 4, 70] {
+            for choice in [0, 1, 4, 70, 200] {
                 bytes.truncate(HEAD);
                 // Four of five: one may lie.
                 bytes[0] = 2;
@@ -305,7 +310,7 @@ mod tests {
         }
         plans.push(FaultPlan::from_bytes(&[BORN_IN_TROUBLE]));
         type Reach = (&'static str, fn(&FaultPlan) -> bool);
-        let reached: [Reach; 16] = [
+        let reached: [Reach; 17] = [
             ("payments", |plan| plan.payments.len() > 1),
             ("crashes", |plan| !plan.crashes.is_empty()),
             ("partitions", |plan| !plan.partitions.is_empty()),
@@ -318,6 +323,7 @@ mod tests {
             ("stale tips", |plan| !plan.chain.stale.is_empty()),
             ("reorganisations", |plan| !plan.chain.reorgs.is_empty()),
             ("evictions", |plan| !plan.chain.evictions.is_empty()),
+            ("freezes", |plan| !plan.freezes.is_empty() && !plan.lifts.is_empty()),
             ("thefts", |plan| !plan.chain.thefts.is_empty()),
             ("fee spikes", |plan| !plan.chain.fee_spikes.is_empty()),
             ("traitors", |plan| !plan.traitors.is_empty()),

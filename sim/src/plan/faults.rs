@@ -265,6 +265,27 @@ impl Lease {
     }
 }
 
+/// An operator stops all signing, at one node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Freeze {
+    /// When.
+    pub at: u64,
+    /// At which node; if it is down then, nothing is frozen.
+    pub node: u16,
+}
+
+/// An operator lifts what is frozen, at one node. What is still frozen after all faults have ended is lifted at every
+/// honest node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Lift {
+    /// When.
+    pub at: u64,
+    /// At which node.
+    pub node: u16,
+}
+
 /// A member that does not follow the protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::faults::{
     ClockFault, Crash, CrashPoint, Deviation, Direction, DiskFault, DiskTrouble, Eviction, FeeSpike, Filter,
-    Jump, Lease, Outage, Partition, Reorg, StaleTip, Stop, Theft, Traitor, Unsynced,
+    Freeze, Jump, Lease, Lift, Outage, Partition, Reorg, StaleTip, Stop, Theft, Traitor, Unsynced,
 };
 pub use self::people::{People, Visit};
 use crate::profile::{self, Profile};
@@ -88,6 +88,12 @@ pub struct FaultPlan {
     /// Who is told what about the coordinator.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub leases: Vec<Lease>,
+    /// Who stops all signing, and when.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub freezes: Vec<Freeze>,
+    /// Who lifts that, and when.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lifts: Vec<Lift>,
     /// Chance that a worker dies with its job, in parts per million.
     #[serde(default, skip_serializing_if = "is_default")]
     pub lost_jobs: u32,
@@ -363,6 +369,8 @@ impl FaultPlan {
             disks: vec![],
             clocks: vec![],
             leases: vec![],
+            freezes: vec![],
+            lifts: vec![],
             lost_jobs: 0,
             traitors: vec![],
             payments: vec![],
@@ -466,6 +474,8 @@ impl FaultPlan {
             ("clock faults", self.clocks.len()),
             ("clock jumps", self.clocks.iter().map(|clock| clock.jumps.len()).sum()),
             ("leases", self.leases.len()),
+            ("freezes", self.freezes.len()),
+            ("lifts", self.lifts.len()),
             ("traitors", self.traitors.len()),
             ("outages", self.chain.outages.len()),
             ("stale tips", self.chain.stale.len()),
@@ -495,6 +505,8 @@ impl FaultPlan {
             .chain(
                 self.leases.iter().flat_map(|lease| [Some(lease.node), lease.holder].into_iter().flatten()),
             )
+            .chain(self.freezes.iter().map(|freeze| freeze.node))
+            .chain(self.lifts.iter().map(|lift| lift.node))
             .chain(self.chain.stale.iter().map(|stale| stale.node))
             .chain(self.traitors.iter().map(|traitor| traitor.node))
             .chain(self.visits().iter().map(|visit| visit.node))

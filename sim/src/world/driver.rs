@@ -271,6 +271,10 @@ impl World {
                 self.tally.alarms += 1;
                 Ok(())
             }
+            Effect::Alert(Alert::Freeze { node: author, detail }) => {
+                self.note(node, format_args!("alert {author}: {detail}"));
+                Ok(())
+            }
             Effect::Alert(Alert::Configuration { node: peer, detail }) => {
                 self.note(node, format_args!("alert {peer}: {detail}"));
                 self.tally.alarms += 1;
@@ -363,6 +367,10 @@ pub(crate) fn describe(fact: &mpc_wallet_core::record::Fact, line: &mut String) 
         write!(line, "Struck {node} {violation}: {detail}")
     } else if let Fact::ShareReleased { txid, session } = fact {
         write!(line, "ShareReleased {txid} in {session}")
+    } else if let Fact::Frozen(freeze) = fact {
+        write!(line, "Frozen by {} at {}", freeze.body.node, freeze.body.at.0)
+    } else if let Fact::Lifted(lift) = fact {
+        write!(line, "Lifted by {}, of {} up to {}", lift.body.node, lift.body.frozen_by, lift.body.up_to.0)
     } else {
         let bytes = mpc_wallet_core::codec::encode(fact).unwrap_or_default();
         write!(line, "{} {}", name(fact), short_hash(&bytes))

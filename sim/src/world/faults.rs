@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     oracle::Observed,
-    parts::verdict::BETWEEN_LOOKS,
+    parts::{operators::BETWEEN_LIFTS, verdict::BETWEEN_LOOKS},
     plan::{DiskFault, DiskTrouble, Filter, Lease, Stop, Unsynced},
 };
 
@@ -250,6 +250,9 @@ impl World {
             }
         }
         self.notice_all(NOTICE_CONNECT);
+        if !self.plan.freezes.is_empty() {
+            self.queue.after(BETWEEN_LIFTS, Event::Thaw);
+        }
         self.queue.after(BETWEEN_LOOKS, Event::Judge);
         Ok(())
     }

@@ -12,6 +12,7 @@ mod customers;
 pub(crate) mod driver;
 pub(crate) mod faults;
 mod finish;
+mod freezing;
 pub(crate) mod host;
 pub(crate) mod network;
 mod parcel;
@@ -51,7 +52,7 @@ use crate::{
         phase::Phase,
         verdict::Scripts,
     },
-    plan::{Crash, CrashPoint, DiskFault, FaultPlan, Lease, Span, Stop, Visit},
+    plan::{Crash, CrashPoint, DiskFault, FaultPlan, Freeze, Lease, Lift, Span, Stop, Visit},
     profile::CALM_NETWORK,
     rng::Stream,
     trace::{Log, Trace, TraceHash},
@@ -107,6 +108,12 @@ enum Event {
     Disk(DiskFault),
     /// A node hears who coordinates.
     Tell(Lease),
+    /// An operator stops all signing.
+    Freeze(Freeze),
+    /// An operator lifts that.
+    Lift(Lift),
+    /// Operators lift what is left.
+    Thaw,
     /// A node is woken for nothing.
     Tick(NodeId),
     /// A cut begins.
@@ -390,6 +397,9 @@ impl World {
             Event::Restart(node) => self.restart(node),
             Event::Disk(fault) => self.disk_fails(fault),
             Event::Tell(lease) => self.tell_lease(lease),
+            Event::Freeze(freeze) => self.freeze(freeze),
+            Event::Lift(lift) => self.lift(NodeId::new(lift.node)),
+            Event::Thaw => self.thaw(),
             Event::Tick(node) => self.tick(node),
             Event::Cut(number) => {
                 self.cut(number);

@@ -122,6 +122,12 @@ impl World {
         for visit in self.plan.visits() {
             self.queue.at(at(visit.at), Event::Visit(*visit));
         }
+        for freeze in &self.plan.freezes {
+            self.queue.at(at(freeze.at), Event::Freeze(*freeze));
+        }
+        for lift in &self.plan.lifts {
+            self.queue.at(at(lift.at), Event::Lift(*lift));
+        }
         for (node, host) in &mut self.hosts {
             host.clock.begin(self.origin);
             if host.clock.spurious() > 0 {

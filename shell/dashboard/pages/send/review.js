@@ -23,7 +23,9 @@ export function reviewSheet(payment, facts, { back, pay }) {
       payment.metadata && ["Reference", payment.metadata],
     ]),
     found.length > 0 && h("ul", { class: "warnings", id: "warnings" }, found.map((text) => h("li", {}, text))),
-    status?.frozen && h("ul", { class: "warnings" }, h("li", {}, "Too few nodes are up to sign now. The payment would wait or be refused.")),
+    status?.frozen && h("ul", { class: "warnings" }, h("li", {}, status.frozen_because === "operator"
+      ? "An operator has frozen the cluster. The payment would be refused."
+      : "Too few nodes are up to sign now. The payment would wait or be refused.")),
     outcome,
     h("div", { class: "bar" }, send, change));
   return {

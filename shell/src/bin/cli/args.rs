@@ -218,6 +218,21 @@ pub(crate) enum ClusterCommand {
         #[arg(long, default_value = "120", value_name = "SECONDS", value_parser = parse_seconds)]
         timeout: Duration,
     },
+    /// Emergency: stop all signing of the cluster at once, from any node; `cluster lift` at t nodes ends it
+    Freeze {
+        /// Why, for all operators and the record: at most 256 bytes
+        #[arg(long)]
+        reason: String,
+        /// Do not ask
+        #[arg(long, short)]
+        yes: bool,
+    },
+    /// Lift every freeze that the node knows; signing goes on when t nodes have lifted
+    Lift {
+        /// Do not ask
+        #[arg(long, short)]
+        yes: bool,
+    },
     /// Write the files of a new cluster
     Init(InitArguments),
 }

@@ -8,6 +8,7 @@ use crate::{
     args::Output,
     client::Node,
     failure::{Exit, Failure},
+    freeze,
     output::{items, number, pairs, print, rows, text},
     wait::{Sight, follow},
 };
@@ -15,7 +16,21 @@ use crate::{
 const STATUS: &str = "/api/v1/cluster/status";
 
 pub(crate) fn status(node: &Node, output: Output) -> Result<(), Failure> {
-    print(&node.get(STATUS)?, output, describe)
+    show(&node.get(STATUS)?, output)
+}
+
+/// Prints a status.
+pub(crate) fn show(document: &Value, output: Output) -> Result<(), Failure> {
+    print(document, output, describe)
+}
+
+/// Whether signing is stopped, and by whom.
+fn frozen(document: &Value) -> String {
+    match text(document, "/frozen_because").as_str() {
+        "operator" => items(document, "/freezes").iter().map(freeze::describe).collect::<Vec<_>>().join("; "),
+        "no_quorum" => "too few nodes are online to sign".to_owned(),
+        _ => text(document, "/frozen"),
+    }
 }
 
 /// Waits until the node has caught up, sees the chain and at least `online` members, or as many as sign.
@@ -100,6 +115,7 @@ fn describe(document: &Value) -> String {
     pairs([
         ("network", part("/network").to_uppercase()),
         ("healthy", part("/healthy")),
+        ("frozen", frozen(document)),
         (
             "nodes",
             format!(

@@ -14,6 +14,7 @@ mod dkg;
 mod doctor;
 mod evidence;
 mod failure;
+mod freeze;
 mod key;
 mod local;
 mod manual;
@@ -68,6 +69,10 @@ fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Cluster(ClusterCommand::Wait { online, timeout }) => {
             cluster::wait(&node()?, online, timeout, output)
         }
+        Command::Cluster(ClusterCommand::Freeze { reason, yes }) => {
+            freeze::freeze(&node()?, &reason, yes, output)
+        }
+        Command::Cluster(ClusterCommand::Lift { yes }) => freeze::lift(&node()?, yes, output),
         Command::Cluster(ClusterCommand::Init(init)) => local::init(&init, output),
         Command::Dkg(DkgCommand::Start { wallet_type, wait, timeout }) => {
             let patience = timeout.unwrap_or_else(|| dkg::patience(&wallet_type));
