@@ -40,14 +40,19 @@ use tower_http::catch_panic::CatchPanicLayer;
 use problem::Problem;
 pub use state::{ApiOptions, ApiState};
 
-/// All routes.
+/// All routes, `/metrics` among them unless it has a listener of its own.
 pub fn router(state: ApiState) -> Router {
+    let metrics = if state.options().operations {
+        Router::new()
+    } else {
+        Router::new().route("/metrics", get(metrics::scrape))
+    };
     Router::new()
         .route("/", get(dashboard::page))
         .route("/dashboard/{*path}", get(dashboard::asset))
         .route("/health", get(health::alive))
         .route("/health/ready", get(health::ready))
-        .route("/metrics", get(metrics::scrape))
+        .merge(metrics)
         .route("/api/v1/cluster/status", get(cluster::status))
         .route("/api/v1/cluster/nodes", get(cluster::nodes))
         .route("/api/v1/wallet/balance", get(wallet::balance))
@@ -70,6 +75,20 @@ pub fn router(state: ApiState) -> Router {
         .with_state(state)
 }
 
+/// What probes and Prometheus ask, and nothing else. It wants no key: who reaches the listener is decided by where it listens.
+pub fn operations_router(state: ApiState) -> Router {
+    Router::new()
+        .route("/health", get(health::alive))
+        .route("/health/ready", get(health::ready))
+        .route("/metrics", get(metrics::scrape))
+        .fallback(no_route)
+        .method_not_allowed_fallback(no_method)
+        .layer(DefaultBodyLimit::disable())
+        .layer(CatchPanicLayer::custom(envelope::panicked))
+        .layer(middleware::from_fn_with_state(state.clone(), envelope::wrap))
+        .with_state(state)
+}
+
 /// Serves until `shutdown` is ready, then lets the requests under way end.
 ///
 /// # Errors
@@ -80,6 +99,18 @@ pub async fn serve(
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> io::Result<()> {
     axum::serve(listener, router(state)).with_graceful_shutdown(shutdown).await
+}
+
+/// As [`serve`], what probes and Prometheus ask.
+///
+/// # Errors
+/// If the listener fails.
+pub async fn serve_operations(
+    listener: TcpListener,
+    state: ApiState,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> io::Result<()> {
+    axum::serve(listener, operations_router(state)).with_graceful_shutdown(shutdown).await
 }
 
 async fn no_route(uri: Uri) -> Problem {
