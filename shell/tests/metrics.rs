@@ -32,7 +32,7 @@ use mpc_wallet_shell::{
 use prometheus::Registry;
 use rest_support::{
     Past,
-    client::{Answer, accepting, get},
+    client::{Answer, get},
     guarded, now, row, with_options, with_pool,
 };
 use tokio::sync::mpsc;
@@ -233,7 +233,9 @@ fn every_kind_of_series_is_there_before_the_first_event() {
 
 #[tokio::test]
 async fn requests_are_counted_by_template_and_not_by_path() {
-    let node = accepting();
+    let node = with_options(with_pool(), Past::default(), Box::new(|_| None), |options| {
+        options.request_timeout = Duration::from_secs(60);
+    });
     for path in ["/api/v1/transactions/00", "/api/v1/transactions/11", "/nothing/22"] {
         get(&node, path).await;
     }

@@ -1,5 +1,7 @@
 //! The node's view of the present.
 
+use std::time::Duration;
+
 use mpc_wallet_core::{
     Timestamp,
     overview::{Balance, MemberStatus, MemberView, Overview, PoolView, StandingView, WalletView},
@@ -36,10 +38,13 @@ fn node(sheet: &Sheet, overview: &Overview, now: Timestamp) -> Result<(), Error>
         ["version"],
         [version],
     )?;
-    sheet.gauge(
-        "mpc_wallet_time_seconds",
-        "This node's clock in unix seconds; compare it with the time of the scrape.",
-        seconds(now),
+    sheet.fractions(
+        (
+            "mpc_wallet_time_seconds",
+            "This node's clock in unix seconds; compare it with the time of the scrape.",
+        ),
+        [],
+        [([], Duration::from_millis(now.0).as_secs_f64())],
     )?;
     sheet.gauge(
         "mpc_wallet_driver_last_step_timestamp_seconds",
