@@ -7,12 +7,12 @@ use std::time::Duration;
 
 use bitcoin::hex::FromHex as _;
 use bitcoin::secp256k1::{Secp256k1, SecretKey};
-use mpc_wallet_e2e::cluster::{Cluster, ClusterOptions, NodeProcess, wait_for};
+use mpc_wallet_e2e::cluster::{Cluster, NodeProcess, wait_for};
 use mpc_wallet_e2e::suite::{mining_options, pay_at_once, payee};
 use mpc_wallet_shell::access::{KeyFile, Role};
 use mpc_wallet_shell::config::Settings;
 use mpc_wallet_shell::secrets::SealedSecrets;
-use serde_json::json;
+use serde_json::{Value, json};
 use time::OffsetDateTime;
 
 use crate::needles::Needles;
@@ -45,10 +45,11 @@ fn no_key_share_or_vote_is_in_any_log_metric_or_error() {
     for node in cluster.nodes() {
         said.push_str(&node.api().get("/metrics").map(|reply| reply.text).unwrap_or_default());
     }
-    cluster.nodes().iter().for_each(|node| drop(node.terminate(SOON).unwrap()));
     for node in cluster.nodes() {
+        node.terminate(SOON).unwrap();
         let log = node.log();
         assert!(log.contains("\"level\":\"TRACE\"") || log.contains("\"level\":\"DEBUG\""), "a quiet log");
+        check_form(&log);
         said.push_str(&log);
         keys_of(&cluster, node, &mut needles);
     }
@@ -59,6 +60,17 @@ fn no_key_share_or_vote_is_in_any_log_metric_or_error() {
     for planted in &needles.0 {
         let said = format!("{excerpt}{}{excerpt}", planted.text);
         assert!(needles.found_in(&said).contains(&planted.what.as_str()), "{}", planted.what);
+    }
+}
+
+/// Each line is a JSON object that says when, how bad, where and what.
+fn check_form(log: &str) {
+    for line in log.lines().take(2_000) {
+        let entry: Value = serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
+        assert!(entry["fields"].is_object(), "{line}");
+        for member in ["timestamp", "level", "target"] {
+            assert!(entry[member].is_string(), "{member} in {line}");
+        }
     }
 }
 
