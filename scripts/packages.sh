@@ -3,6 +3,7 @@
 #   require_programs PROGRAM:PACKAGE...
 #   require_builders
 #   require_etcd
+#   require_prometheus
 #
 # A program with a slash in its name is looked for there and not in PATH; it may be a pattern.
 # Installs the Debian packages of the programs that are missing, as root or through a sudo that asks for no password.
@@ -31,6 +32,21 @@ require_etcd() {
     command -v etcd >/dev/null 2>&1 || installed=no
     require_programs etcd:etcd-server etcdctl:etcd-client
     if [ "$installed" = no ] && [ -d /run/systemd/system ]; then as_root systemctl disable --now etcd; fi
+}
+
+# Prometheus and promtool, for a suite that starts its own. The service of Debian's package would listen on every address of the
+# machine: while the package is installed, policy-rc.d, which Debian asks, forbids its start; afterwards it is disabled.
+require_prometheus() {
+    if has_program prometheus && has_program promtool; then return 0; fi
+    (
+        policy=/usr/sbin/policy-rc.d
+        if [ ! -e "$policy" ]; then
+            trap 'as_root rm -f "$policy"' EXIT
+            { printf '#!/bin/sh\nexit 101\n' | as_root tee "$policy" >/dev/null && as_root chmod 0755 "$policy"; } || true
+        fi
+        require_programs prometheus:prometheus promtool:prometheus
+    )
+    if [ -d /run/systemd/system ]; then as_root systemctl disable --now prometheus; fi
 }
 
 as_root() {

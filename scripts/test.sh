@@ -12,6 +12,7 @@ require_builders
 # Debian keeps PostgreSQL's server programs out of PATH, a folder for each version.
 require_programs openssl:openssl '/usr/lib/postgresql/*/bin/initdb:postgresql'
 require_etcd
+require_prometheus
 # A browser for the dashboard's suite.
 require_programs chromium:chromium chromedriver:chromium-driver
 # A tester for the API's, and what Debian's Python lacks to install it.

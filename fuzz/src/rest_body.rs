@@ -25,6 +25,7 @@ use mpc_wallet_core::{
 };
 use mpc_wallet_shell::{
     handle::{self, NodeHandle},
+    metrics::{RequestMetrics, Sources},
     read::{AuditRow, Filter, Queries, ReadError, TransactionDetail, TransactionRow, ViolationRow},
     rest::{ApiOptions, ApiState, router},
 };
@@ -104,14 +105,18 @@ impl Service {
                 drop(request.reply.send(outcome));
             }
         });
+        let registry = prometheus::Registry::new();
         let options = ApiOptions {
+            requests: RequestMetrics::register(&registry).expect("an empty registry"),
+            sources: Sources::default(),
+            operations: false,
             network: NETWORK,
             confirmations_required: 1,
             body_limit: BODY_LIMIT,
             request_timeout: Duration::from_secs(10),
             keyring: None,
             certificates: None,
-            registry: prometheus::Registry::new(),
+            registry,
             etcd: None,
             postgres: None,
         };

@@ -3,7 +3,7 @@
 //! [`driver`] is the one loop; it is generic over [`ports`], so production and simulation run the same code. Each
 //! outside system has one adapter behind a port: [`quic`] to the peers, [`journal`] and [`secrets`] on disk, [`esplora`]
 //! to the chain, [`postgres`] to the cluster's record, [`etcd`] for coordination where they are configured, [`host`] for
-//! clock and processors. [`backup`] copies what is on disk. [`rest`] serves people through a [`handle`]. [`server`] puts it all together from a [`config`].
+//! clock and processors. [`backup`] copies what is on disk. [`rest`] serves people through a [`handle`], [`metrics`] what watches the node. [`server`] puts it all together from a [`config`].
 
 pub mod access;
 pub mod backup;
@@ -14,6 +14,7 @@ pub mod etcd;
 pub mod handle;
 pub mod host;
 pub mod journal;
+pub mod metrics;
 pub mod ports;
 pub mod postgres;
 pub mod quic;

@@ -20,12 +20,14 @@ use crate::{
     handle::NodeHandle,
     host::{SystemClock, ThreadWorkers},
     journal::{OpenError, Store},
+    metrics::{ChainMetrics, Counted, RecordMetrics, Sources, Timed, backup, peers, process, queues::Queues},
     ports::{Transport, TransportEvent},
     postgres::{Feeder, SetupError},
     quic::{self, Certificates, Quic, QuicConfig, QuicError, TlsFiles},
     read::Queries,
     rest::{self, ApiOptions, ApiState},
     secrets::{SealedSecrets, SecretsError},
+    units,
 };
 
 /// Frames and connection changes that may wait for the loop; beyond it QUIC's flow control holds the peers back.
@@ -60,11 +62,13 @@ pub enum ServerError {
     /// The peers' door cannot be opened.
     #[error(transparent)]
     Quic(#[from] QuicError),
-    /// The clients' door cannot be opened.
-    #[error("cannot serve HTTP on {address}: {source}; free the port or change [rest] listen")]
+    /// The door of clients, or that of probes and Prometheus, cannot be opened.
+    #[error("cannot serve HTTP on {address}: {source}; free the port or change [rest] {key}")]
     Rest {
         /// Where.
         address: SocketAddr,
+        /// The setting that says so.
+        key: &'static str,
         /// Why not.
         source: std::io::Error,
     },
@@ -125,7 +129,9 @@ pub async fn run_behind<T: Transport>(
         .into_iter()
         .map(|(ceremony, key, share)| SealedShare { ceremony, key, share: Arc::new(share) })
         .collect();
-    let mut options = ApiOptions::from_settings(&settings);
+    let mut options = ApiOptions::from_settings(&settings)?;
+    let events = RecordMetrics::register(&options.registry, &records)?;
+    let chain_metrics = ChainMetrics::register(&options.registry)?;
     if settings.etcd.is_some() {
         options.etcd = Some(EtcdHealth::register(&options.registry)?);
     }
@@ -140,19 +146,22 @@ pub async fn run_behind<T: Transport>(
     let esplora =
         EsploraConfig { answer_timeout: CHAIN_ANSWER, ..EsploraConfig::new(settings.chain.esplora) };
     let esplora = Esplora::connect(esplora, network).await?;
-    let (events, transport_events) = quic_events();
+    let (arriving, (inbox, transport_events)) = quic_events();
     let tls = TlsFiles { ca: settings.tls.ca, cert: settings.tls.cert, key: settings.tls.key };
     let peers = settings.peers.into_iter().filter(|(peer, _)| *peer != me).collect();
     let limits = quic::Limits { certificate_check: settings.tls.check, ..quic::Limits::default() };
-    let quic = Quic::start(QuicConfig { me, listen: settings.quic.listen, peers, tls, limits }, events)?;
+    let quic = Quic::start(QuicConfig { me, listen: settings.quic.listen, peers, tls, limits }, arriving)?;
     let transport = Arc::new(quic);
     options.certificates = Some(Arc::clone(transport.certificates()));
     let reloading = tokio::spawn(look_when_told(Arc::clone(transport.certificates()), reload, stop.clone()));
 
     let workers = ThreadWorkers::start().map_err(ServerError::Workers)?;
     let address = settings.rest.listen;
-    let listener =
-        TcpListener::bind(address).await.map_err(|source| ServerError::Rest { address, source })?;
+    let listener = listen(address, "listen").await?;
+    let operations = match settings.rest.operations_listen {
+        Some(address) => Some(listen(address, "operations_listen").await?),
+        None => None,
+    };
     // As late as may be, because a start that fails after this has lost them.
     let node = match secrets.take_presignatures()? {
         Some(kept) => node.with_presignatures(kept),
@@ -184,6 +193,8 @@ pub async fn run_behind<T: Transport>(
         None => None,
     };
     options.postgres = record.as_ref().map(Feeder::status);
+    let queues = Queues { requests: requests.downgrade(), transport: inbox };
+    observe(&mut options.sources, &transport, queues, events.clone(), data_dir);
     let keyring = options.keyring.clone();
     let handle = NodeHandle::new(requests, overview_line, read_model);
     let api = ApiState::new(handle, options);
@@ -194,14 +205,16 @@ pub async fn run_behind<T: Transport>(
         Some(keyring) => drop(tokio::spawn(keyring.follow(stop.clone()))),
         None => tracing::warn!("the API is open: whoever reaches it may pay; [rest] api_keys closes it"),
     }
-    let api_stop = stop.clone();
-    let api = tokio::spawn(rest::serve(listener, api, async move { api_stop.cancelled().await }));
+    let probes = operations.map(|listener| {
+        tokio::spawn(rest::serve_operations(listener, api.clone(), stop.clone().cancelled_owned()))
+    });
+    let api = tokio::spawn(rest::serve(listener, api, stop.clone().cancelled_owned()));
     let (said, heard) = between(Arc::clone(&transport), transport_events);
     let ports = Ports {
         transport: said,
-        journal,
+        journal: Counted::new(journal, events),
         secrets: Arc::new(secrets),
-        chain: Arc::new(esplora),
+        chain: Arc::new(Timed::new(esplora, chain_metrics)),
         coordination,
         clock: Arc::new(SystemClock::start(node.now())),
         workers: Arc::new(workers),
@@ -217,10 +230,12 @@ pub async fn run_behind<T: Transport>(
     let ended = driver::run(node, ports, lines).await;
     // Whatever ended the loop, clients are told and peers see a closed connection rather than silence.
     stop.cancel();
-    match api.await {
-        Ok(Ok(())) => {}
-        Ok(Err(error)) => tracing::warn!(%error, "HTTP ended badly"),
-        Err(error) => tracing::warn!(%error, "HTTP ended badly"),
+    for http in [Some(api), probes].into_iter().flatten() {
+        match http.await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(%error, "HTTP ended badly"),
+            Err(error) => tracing::warn!(%error, "HTTP ended badly"),
+        }
     }
     if let Some(tasks) = etcd_tasks {
         tasks.ended().await;
@@ -253,10 +268,30 @@ async fn look_when_told(certificates: Arc<Certificates>, reload: Arc<Notify>, st
     }
 }
 
+/// Opens a door for HTTP; `key` is the setting of `[rest]` that says where.
+async fn listen(address: SocketAddr, key: &'static str) -> Result<TcpListener, ServerError> {
+    TcpListener::bind(address).await.map_err(|source| ServerError::Rest { address, key, source })
+}
+
+/// Has the parts of the node asked for their numbers at each scrape.
+fn observe(sources: &mut Sources, quic: &Quic, queues: Queues, events: RecordMetrics, data_dir: PathBuf) {
+    let watch = quic.watch();
+    sources.add(move |sheet| peers::show(sheet, &watch.stats()));
+    sources.add(move |sheet| queues.show(sheet));
+    sources.add(move |sheet| events.show_ages(sheet, units::now()));
+    sources.add(move |sheet| backup::show(sheet, &data_dir));
+    let started = units::now();
+    sources.add(move |sheet| process::show(sheet, started));
+}
+
+/// What waits for the loop, and a view of how much that is.
+type Inbox = (mpsc::WeakSender<TransportEvent>, mpsc::Receiver<TransportEvent>);
+
 /// The transport's events in the driver's words.
-fn quic_events() -> (mpsc::Sender<quic::Event>, mpsc::Receiver<TransportEvent>) {
+fn quic_events() -> (mpsc::Sender<quic::Event>, Inbox) {
     let (events, mut incoming) = mpsc::channel::<quic::Event>(TRANSPORT_EVENTS);
     let (outgoing, transport_events) = mpsc::channel(TRANSPORT_EVENTS);
+    let waiting = outgoing.downgrade();
     tokio::spawn(async move {
         while let Some(event) = incoming.recv().await {
             if outgoing.send(TransportEvent::from(event)).await.is_err() {
@@ -264,5 +299,5 @@ fn quic_events() -> (mpsc::Sender<quic::Event>, mpsc::Receiver<TransportEvent>) 
             }
         }
     });
-    (events, transport_events)
+    (events, (waiting, transport_events))
 }

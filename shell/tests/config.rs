@@ -546,3 +546,18 @@ fn people_are_asked_as_configured() {
         assert!(errors.contains(words), "{words} in {errors}");
     }
 }
+
+#[test]
+fn probes_and_metrics_get_an_address_of_their_own_only_if_it_is_one() {
+    let (_dir, files) = cluster(&ClusterPlan::default());
+    let with = |address| [("MPC_WALLET_REST_OPERATIONS_LISTEN", address)];
+    assert_eq!(load(&files.nodes[0], &[]).unwrap().rest.operations_listen, None);
+    let settings = load(&files.nodes[0], &with("127.0.0.1:9464")).unwrap();
+    assert_eq!(settings.rest.operations_listen, Some("127.0.0.1:9464".parse().unwrap()));
+    for (address, told) in
+        [("127.0.0.1:8081", "is rest.listen; give another port"), ("9464", "an IP address and port")]
+    {
+        let said = refused(&files.nodes[0], &with(address)).to_string();
+        assert!(said.contains("rest.operations_listen") && said.contains(told), "{said}");
+    }
+}

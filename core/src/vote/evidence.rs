@@ -26,6 +26,10 @@ pub enum Violation {
 }
 
 impl Violation {
+    /// All of them.
+    pub const ALL: [Self; 4] =
+        [Self::DoubleVote, Self::InvalidSignature, Self::Timeout, Self::ProtocolViolation];
+
     /// The record's name for it.
     #[must_use]
     pub const fn name(self) -> &'static str {

@@ -78,6 +78,13 @@ impl Api {
         reply(response.with_context(|| format!("GET {}{path}", self.url))?)
     }
 
+    /// As [`Api::get`], with an API key.
+    pub fn get_with_key(&self, path: &str, key: &str) -> anyhow::Result<Reply> {
+        let request = self.agent.get(format!("{}{path}", self.url));
+        let response = request.header("authorization", format!("Bearer {key}")).call();
+        reply(response.with_context(|| format!("GET {}{path}", self.url))?)
+    }
+
     /// Posts JSON. Errors only when there is no answer.
     pub fn post(&self, path: &str, body: &Value) -> anyhow::Result<Reply> {
         self.post_raw(path, body.to_string().as_bytes(), &[])

@@ -59,6 +59,7 @@ pub struct Cluster {
     lines: Lines,
     folder: Folder,
     threshold: u16,
+    rest: u16,
     _ports: Option<PortBlock>,
 }
 
@@ -133,10 +134,15 @@ impl Cluster {
                 if let Some(manifest) = through(&lines, &dir, id)? {
                     environment.push(("MPC_WALLET_CLUSTER_MANIFEST".to_owned(), manifest));
                 }
+                if options.operations {
+                    let address = ports::operations(rest, id)?.to_string();
+                    environment.push(("MPC_WALLET_REST_OPERATIONS_LISTEN".to_owned(), address));
+                }
                 Ok(NodeProcess::new(id, &dir, &binary, (rest, quic), environment))
             })
             .collect::<anyhow::Result<_>>()?;
-        let cluster = Self { nodes, chain, lines, folder, threshold: options.threshold, _ports: reservation };
+        let threshold = options.threshold;
+        let cluster = Self { nodes, chain, lines, folder, threshold, rest, _ports: reservation };
         progress("starting the nodes");
         cluster.start_all()?;
         Ok(cluster)
@@ -160,6 +166,11 @@ impl Cluster {
         node.corrupt(treason);
         node.start()?;
         node.wait_until_up(START_WITHIN)
+    }
+
+    /// Where each node answers probes and scrapes, if the options asked for that.
+    pub fn operations(&self) -> anyhow::Result<Vec<SocketAddr>> {
+        self.nodes.iter().map(|node| ports::operations(self.rest, node.id())).collect()
     }
 
     /// The wires between the nodes. Errors unless the options asked for them.

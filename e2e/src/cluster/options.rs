@@ -27,6 +27,8 @@ pub struct ClusterOptions {
     pub between: Between,
     /// Overrides of `node.toml` for every node, `MPC_WALLET_<SECTION>_<KEY>`.
     pub environment: Vec<(String, String)>,
+    /// Whether probes and metrics are answered at an address of their own, and `/metrics` nowhere else.
+    pub operations: bool,
 }
 
 impl Default for ClusterOptions {
@@ -40,6 +42,7 @@ impl Default for ClusterOptions {
             auto_mine: None,
             between: Between::Nothing,
             environment: Vec::new(),
+            operations: false,
         }
     }
 }

@@ -3,7 +3,7 @@
 //! A block of ports belongs to whoever holds its first TCP port open. The blocks lie below the range from which
 //! systems take ports for outgoing connections, so nobody gets one by chance.
 
-use std::net::{Ipv4Addr, TcpListener, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
 use std::sync::atomic::{AtomicU16, Ordering};
 
 use anyhow::Context as _;
@@ -44,6 +44,15 @@ impl PortBlock {
         }
         anyhow::bail!("no {nodes} neighbouring ports from {FIRST} on are free")
     }
+}
+
+/// Where node `id` answers probes and scrapes: in the second half of the block whose first half its API is in. Errors for a
+/// cluster too large for that.
+pub(super) fn operations(rest: u16, id: u16) -> anyhow::Result<SocketAddr> {
+    const HALF: u16 = BLOCK / 2;
+    anyhow::ensure!(id < HALF, "only {} nodes can have a listener for operations", HALF - 1);
+    let port = rest.checked_add(HALF + id).context("such a port does not exist; choose a lower base port")?;
+    Ok(SocketAddr::from((Ipv4Addr::LOCALHOST, port)))
 }
 
 /// Checks that every node's ports are free. Errors with the first that is not, and what to do.

@@ -4,5 +4,7 @@
 pub mod etcd;
 mod papers;
 pub mod postgres;
+pub mod prometheus;
 
 pub use postgres::Postgres;
+pub use prometheus::Prometheus;

@@ -91,6 +91,8 @@ pub struct RestSettings {
     pub request_timeout: Duration,
     /// Whose requests are taken; `None`, which only a private chain allows: everybody's.
     pub keyring: Option<Arc<Keyring>>,
+    /// Where probes and Prometheus connect, without keys; `None`: at `listen`, where `/metrics` asks for one.
+    pub operations_listen: Option<SocketAddr>,
 }
 
 /// `[chain]`; the poll interval is in [`Config::timing`].
@@ -291,7 +293,7 @@ fn read_listen<T>(
 }
 
 fn read_rest(reader: &mut Reader, coin_wait: Millis, network: Option<Network>) -> Option<RestSettings> {
-    let (listen, (body_limit, timeout, keys)) = read_listen(reader, "rest", |section| {
+    let (listen, (body_limit, timeout, keys, operations_listen)) = read_listen(reader, "rest", |section| {
         let body_limit =
             section.optional("body_limit_bytes", "a number of bytes from 1024 to 16777216", |text| {
                 text.parse::<usize>().ok().filter(|limit| (1_024..=16 * 1024 * 1024).contains(limit))
@@ -313,10 +315,20 @@ fn read_rest(reader: &mut Reader, coin_wait: Millis, network: Option<Network>) -
         let keys = section.optional("api_keys", "the path of a file of API keys", non_empty);
         let rate = section
             .optional("requests_per_minute", "a whole number from 1, for each key", |text| text.parse().ok());
-        Some((body_limit.unwrap_or(BODY_LIMIT), timeout, (keys, rate.unwrap_or(REQUESTS_PER_MINUTE))))
+        let operations =
+            section.optional("operations_listen", "an IP address and port, as in 127.0.0.1:9464", |text| {
+                text.parse::<SocketAddr>().ok()
+            });
+        let keys = (keys, rate.unwrap_or(REQUESTS_PER_MINUTE));
+        Some((body_limit.unwrap_or(BODY_LIMIT), timeout, keys, operations))
     })?;
+    if operations_listen == Some(listen) {
+        let remedy = "is rest.listen; give another port, or leave it out to have /metrics there";
+        reader.note("rest.operations_listen", Some(&listen.to_string()), remedy);
+    }
     let keyring = read_keyring(reader, (keys.0.as_deref(), keys.1), network)?;
-    Some(RestSettings { listen, body_limit, request_timeout: Duration::from_millis(timeout.0), keyring })
+    let request_timeout = Duration::from_millis(timeout.0);
+    Some(RestSettings { listen, body_limit, request_timeout, keyring, operations_listen })
 }
 
 /// The keys of clients. Without any the API is open, which is for private chains.

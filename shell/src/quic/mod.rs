@@ -68,7 +68,7 @@ use tokio_util::sync::CancellationToken;
 pub use connection::CloseCode;
 pub use limits::{Limits, PerChannel};
 pub use mpc_wallet_core::{Channel, NodeId};
-pub use peers::PeerStats;
+pub use peers::{PeerStats, PeerWatch};
 pub use queue::QueueDepth;
 pub use rotation::{CertificateReport, Certificates};
 pub use tls::{ALPN, TlsError, TlsFiles};
@@ -277,7 +277,13 @@ impl Quic {
     /// The state of every configured peer.
     #[must_use]
     pub fn stats(&self) -> BTreeMap<NodeId, PeerStats> {
-        self.context.peers.iter().map(|peer| (peer.id, peer.stats())).collect()
+        self.watch().stats()
+    }
+
+    /// The same for whoever wants to look again and again.
+    #[must_use]
+    pub fn watch(&self) -> PeerWatch {
+        PeerWatch(Arc::clone(&self.context.peers))
     }
 
     /// The address in use, with the port that the system chose.

@@ -187,6 +187,18 @@ impl Peer {
     }
 }
 
+/// Looks at the connections of a running transport, without holding it.
+#[derive(Debug, Clone)]
+pub struct PeerWatch(pub(super) Arc<Peers>);
+
+impl PeerWatch {
+    /// The state of every configured peer.
+    #[must_use]
+    pub fn stats(&self) -> BTreeMap<NodeId, PeerStats> {
+        self.0.iter().map(|peer| (peer.id, peer.stats())).collect()
+    }
+}
+
 /// What the transport knows about one peer now.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PeerStats {

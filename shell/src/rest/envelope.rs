@@ -1,10 +1,10 @@
 //! What every request gets: an id, a span, a time limit, and errors in one form.
 
-use std::any::Any;
+use std::{any::Any, time::Instant};
 
 use axum::{
     body::Body,
-    extract::{Request, State},
+    extract::{MatchedPath, Request, State},
     http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header},
     middleware::Next,
     response::{IntoResponse, Response},
@@ -22,7 +22,9 @@ const LONGEST_ID: usize = 128;
 
 /// The outermost layer.
 pub(super) async fn wrap(State(state): State<ApiState>, request: Request, next: Next) -> Response {
+    let began = Instant::now();
     let id = request_id(request.headers());
+    let route = request.extensions().get::<MatchedPath>().cloned();
     let method = request.method().clone();
     let path = request.uri().path().to_owned();
     let span = tracing::info_span!("request", request_id = %id, %method, %path, key = tracing::field::Empty);
@@ -40,6 +42,8 @@ pub(super) async fn wrap(State(state): State<ApiState>, request: Request, next: 
     }
     .instrument(span)
     .await;
+    let route = route.as_ref().map(MatchedPath::as_str);
+    state.options().requests.answered(route, &method, response.status(), began.elapsed());
     let headers = response.headers_mut();
     if let Ok(id) = HeaderValue::from_str(&id) {
         headers.insert(REQUEST_ID, id);

@@ -35,7 +35,7 @@ mod wallet;
 use std::{future::Future, io};
 
 use axum::{
-    Router,
+    Extension, Router,
     extract::DefaultBodyLimit,
     http::{Method, StatusCode, Uri},
     middleware,
@@ -43,16 +43,18 @@ use axum::{
 };
 use tokio::net::TcpListener;
 use tower_http::catch_panic::CatchPanicLayer;
-use utoipa::OpenApi as _;
+use utoipa::{OpenApi as _, openapi::OpenApi};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use problem::Problem;
 pub use state::{ApiOptions, ApiState};
 
-/// All routes.
+/// All routes, `/metrics` among them unless it has a listener of its own.
 pub fn router(state: ApiState) -> Router {
-    let (documented, _) = documented().split_for_parts();
+    let description = openapi::Description::openapi();
+    let (documented, description) = documented(description, !state.options().operations).split_for_parts();
     documented
+        .layer(Extension(openapi::Text::of(description)))
         .route("/", get(dashboard::page))
         .route("/dashboard/{*path}", get(dashboard::asset))
         .fallback(no_route)
@@ -66,12 +68,13 @@ pub fn router(state: ApiState) -> Router {
         .with_state(state)
 }
 
-/// The routes that programs use; they describe themselves.
-fn documented() -> OpenApiRouter<ApiState> {
-    OpenApiRouter::with_openapi(openapi::Description::openapi())
+/// The routes that programs use; they describe themselves. Where metrics have a listener of their own they are not among them.
+fn documented(description: OpenApi, with_metrics: bool) -> OpenApiRouter<ApiState> {
+    let routes = OpenApiRouter::with_openapi(description);
+    let routes = if with_metrics { routes.routes(routes!(metrics::scrape)) } else { routes };
+    routes
         .routes(routes!(health::alive))
         .routes(routes!(health::ready))
-        .routes(routes!(metrics::scrape))
         .routes(routes!(openapi::document))
         .routes(routes!(cluster::status))
         .routes(routes!(cluster::nodes))
@@ -90,6 +93,20 @@ fn documented() -> OpenApiRouter<ApiState> {
         .routes(routes!(audit::list))
 }
 
+/// What probes and Prometheus ask, and nothing else. It wants no key: who reaches the listener is decided by where it listens.
+pub fn operations_router(state: ApiState) -> Router {
+    Router::new()
+        .route("/health", get(health::alive))
+        .route("/health/ready", get(health::ready))
+        .route("/metrics", get(metrics::scrape))
+        .fallback(no_route)
+        .method_not_allowed_fallback(no_method)
+        .layer(DefaultBodyLimit::disable())
+        .layer(CatchPanicLayer::custom(envelope::panicked))
+        .layer(middleware::from_fn_with_state(state.clone(), envelope::wrap))
+        .with_state(state)
+}
+
 /// Serves until `shutdown` is ready, then lets the requests under way end.
 ///
 /// # Errors
@@ -100,6 +117,18 @@ pub async fn serve(
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> io::Result<()> {
     axum::serve(listener, router(state)).with_graceful_shutdown(shutdown).await
+}
+
+/// As [`serve`], what probes and Prometheus ask.
+///
+/// # Errors
+/// If the listener fails.
+pub async fn serve_operations(
+    listener: TcpListener,
+    state: ApiState,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> io::Result<()> {
+    axum::serve(listener, operations_router(state)).with_graceful_shutdown(shutdown).await
 }
 
 async fn no_route(uri: Uri) -> Problem {

@@ -3,9 +3,10 @@
 //! What all routes have in common (who may use them, what can go wrong before a handler runs) is added here, from the rules that
 //! the layers enforce.
 
-use std::sync::LazyLock;
+use std::sync::Arc;
 
 use axum::{
+    Extension,
     http::{Method, header},
     response::{IntoResponse, Response},
 };
@@ -19,7 +20,7 @@ use utoipa::{
     },
 };
 
-use super::{access, documented};
+use super::access;
 
 const PROBLEM: &str = "application/problem+json";
 /// The security scheme's name.
@@ -98,11 +99,17 @@ struct FieldProblem {
     message: String,
 }
 
-static DOCUMENT: LazyLock<String> = LazyLock::new(|| {
-    let (_, mut description) = documented().split_for_parts();
-    complete(&mut description);
-    description.to_json().unwrap_or_default()
-});
+/// The description as it is served.
+#[derive(Clone)]
+pub(super) struct Text(Arc<str>);
+
+impl Text {
+    /// Completes the description of these routes.
+    pub(super) fn of(mut description: utoipa::openapi::OpenApi) -> Self {
+        complete(&mut description);
+        Self(description.to_json().unwrap_or_default().into())
+    }
+}
 
 /// Describes the API
 #[utoipa::path(
@@ -111,8 +118,8 @@ static DOCUMENT: LazyLock<String> = LazyLock::new(|| {
     tag = "operations",
     responses((status = 200, description = "An OpenAPI 3.1 document.", body = Object)),
 )]
-pub(super) async fn document() -> Response {
-    ([(header::CONTENT_TYPE, "application/json")], DOCUMENT.as_str()).into_response()
+pub(super) async fn document(Extension(Text(text)): Extension<Text>) -> Response {
+    ([(header::CONTENT_TYPE, "application/json")], text.to_string()).into_response()
 }
 
 fn complete(description: &mut utoipa::openapi::OpenApi) {

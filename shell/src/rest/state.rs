@@ -16,6 +16,7 @@ use crate::{
     config::Settings,
     etcd::EtcdHealth,
     handle::NodeHandle,
+    metrics::{RequestMetrics, Sources},
     postgres,
     quic::Certificates,
     read::{Queries, ReadError},
@@ -43,23 +44,36 @@ pub struct ApiOptions {
     pub postgres: Option<postgres::Status>,
     /// The certificates of this node and its peers; `None` on a node without a network.
     pub certificates: Option<Arc<Certificates>>,
+    /// Counts the requests answered.
+    pub requests: RequestMetrics,
+    /// What is asked for its numbers when `/metrics` is.
+    pub sources: Sources,
+    /// Whether probes and `/metrics` have a listener of their own; then `/metrics` is there and nowhere else.
+    pub operations: bool,
 }
 
 impl ApiOptions {
-    /// As configured, with an empty registry.
-    #[must_use]
-    pub fn from_settings(settings: &Settings) -> Self {
-        Self {
+    /// As configured, with nothing but requests in the registry.
+    ///
+    /// # Errors
+    /// If the metrics of requests cannot be registered.
+    pub fn from_settings(settings: &Settings) -> Result<Self, prometheus::Error> {
+        let registry = Registry::new();
+        let requests = RequestMetrics::register(&registry)?;
+        Ok(Self {
             network: settings.core.cluster.network(),
             confirmations_required: settings.core.confirmations_required,
             body_limit: settings.rest.body_limit,
             request_timeout: settings.rest.request_timeout,
             keyring: settings.rest.keyring.clone(),
-            registry: Registry::new(),
+            registry,
             etcd: None,
             postgres: None,
             certificates: None,
-        }
+            requests,
+            sources: Sources::default(),
+            operations: settings.rest.operations_listen.is_some(),
+        })
     }
 }
 

@@ -3,6 +3,7 @@
 use axum::{
     body::Body,
     http::{HeaderMap, Request, StatusCode},
+    response::Response,
 };
 use bitcoin::Txid;
 use mpc_wallet_core::{
@@ -23,13 +24,18 @@ pub struct Answer {
     pub json: Value,
 }
 
+impl Answer {
+    pub async fn of(response: Response) -> Self {
+        let (parts, body) = response.into_parts();
+        let bytes = axum::body::to_bytes(body, 1 << 20).await.unwrap();
+        let text = String::from_utf8(bytes.to_vec()).unwrap();
+        let json = serde_json::from_str(&text).unwrap_or(Value::Null);
+        Self { status: parts.status, headers: parts.headers, text, json }
+    }
+}
+
 pub async fn ask(node: &ScriptedNode, request: Request<Body>) -> Answer {
-    let response = router(node.state.clone()).oneshot(request).await.unwrap();
-    let (parts, body) = response.into_parts();
-    let bytes = axum::body::to_bytes(body, 1 << 20).await.unwrap();
-    let text = String::from_utf8(bytes.to_vec()).unwrap();
-    let json = serde_json::from_str(&text).unwrap_or(Value::Null);
-    Answer { status: parts.status, headers: parts.headers, text, json }
+    Answer::of(router(node.state.clone()).oneshot(request).await.unwrap()).await
 }
 
 pub async fn get(node: &ScriptedNode, path: &str) -> Answer {

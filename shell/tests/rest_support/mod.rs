@@ -29,6 +29,7 @@ use mpc_wallet_core::{
 use mpc_wallet_shell::{
     access::Keyring,
     handle::{NodeHandle, Request},
+    metrics::{RequestMetrics, Sources},
     read::{
         AuditRow, DecisionRow, Filter, PresignatureRow, Queries, ReadError, TransactionDetail,
         TransactionRow, TransitionRow, ViolationRow, VoteRow,
@@ -325,8 +326,18 @@ pub fn scripted(overview: Overview, past: Past, script: Script) -> ScriptedNode 
 pub fn guarded(
     overview: Overview,
     past: Past,
-    mut script: Script,
+    script: Script,
     keyring: Option<Arc<Keyring>>,
+) -> ScriptedNode {
+    with_options(overview, past, script, |options| options.keyring = keyring)
+}
+
+/// As [`scripted`], with other options.
+pub fn with_options(
+    overview: Overview,
+    past: Past,
+    mut script: Script,
+    change: impl FnOnce(&mut ApiOptions),
 ) -> ScriptedNode {
     let (requests, mut inbox) = mpsc::channel::<Request>(8);
     let (overview, view) = watch::channel(Arc::new(overview));
@@ -344,19 +355,22 @@ pub fn guarded(
         }
     });
     let queries: Arc<dyn Queries> = Arc::<Memory>::clone(&memory);
-    let state = ApiState::new(
-        NodeHandle::new(requests, view, queries),
-        ApiOptions {
-            network: Network::Regtest,
-            confirmations_required: 1,
-            body_limit: 64 * 1024,
-            request_timeout: Duration::from_millis(500),
-            keyring,
-            registry: prometheus::Registry::new(),
-            etcd: None,
-            postgres: None,
-            certificates: None,
-        },
-    );
+    let registry = prometheus::Registry::new();
+    let mut options = ApiOptions {
+        network: Network::Regtest,
+        confirmations_required: 1,
+        body_limit: 64 * 1024,
+        request_timeout: Duration::from_millis(500),
+        keyring: None,
+        requests: RequestMetrics::register(&registry).unwrap(),
+        registry,
+        etcd: None,
+        postgres: None,
+        certificates: None,
+        sources: Sources::default(),
+        operations: false,
+    };
+    change(&mut options);
+    let state = ApiState::new(NodeHandle::new(requests, view, queries), options);
     ScriptedNode { state, overview, memory, commands }
 }

@@ -93,6 +93,7 @@ impl Arguments {
             auto_mine: Some(BLOCK_EVERY),
             environment: Vec::new(),
             between: Between::Nothing,
+            operations: false,
         })
     }
 }
