@@ -17,6 +17,7 @@ use crate::{
     driver::{self, DriverError, Lines, Ports},
     esplora::{ConnectError, Esplora, EsploraConfig},
     etcd::{self, Address, EtcdHealth, Presence},
+    events::{self, Events},
     handle::NodeHandle,
     host::{SystemClock, ThreadWorkers},
     journal::{OpenError, Store},
@@ -33,6 +34,9 @@ const TRANSPORT_EVENTS: usize = 1_024;
 
 /// Client commands that may wait for the loop; beyond it clients wait.
 const REQUESTS: usize = 256;
+
+/// Streams of events of one API key: a dozen open pages, and programs beside them.
+const STREAMS_PER_KEY: usize = 20;
 
 /// Longest a question to the chain backend may take: the core counts an answer as lost after 20 s.
 const CHAIN_ANSWER: Duration = Duration::from_secs(15);
@@ -77,6 +81,9 @@ pub enum ServerError {
     /// Two adapters claim one metric.
     #[error(transparent)]
     Metrics(#[from] prometheus::Error),
+    /// Nobody could be told.
+    #[error(transparent)]
+    Events(#[from] events::StartError),
     /// Nobody could compute.
     #[error("worker threads: {0}; raise the limit on threads of this user or service")]
     Workers(std::io::Error),
@@ -181,6 +188,14 @@ pub async fn run_behind<T: Transport>(
         None => None,
     };
     options.postgres = record.as_ref().map(Feeder::status);
+    let sources = events::Sources {
+        me,
+        outbox: journal.outbox()?,
+        position: journal.position(),
+        overview: overview_line.clone(),
+    };
+    let limits = events::Limits { in_all: settings.rest.event_streams, per_key: STREAMS_PER_KEY };
+    options.events = Some(Events::start(sources, limits, &options.registry, stop.clone())?);
     let keyring = options.keyring.clone();
     let handle = NodeHandle::new(requests, overview_line, read_model);
     let api = ApiState::new(handle, options);

@@ -89,6 +89,8 @@ pub struct RestSettings {
     pub request_timeout: Duration,
     /// Whose requests are taken; `None`, which only a private chain allows: everybody's.
     pub keyring: Option<Arc<Keyring>>,
+    /// Most streams of events at once.
+    pub event_streams: usize,
 }
 
 /// `[chain]`; the poll interval is in [`Config::timing`].
@@ -128,6 +130,8 @@ const CERTIFICATE_CHECK: u64 = 30;
 const ANSWER_MARGIN: Millis = Millis(1_000);
 /// Twenty a second: a dashboard that watches a payment asks for a few.
 const REQUESTS_PER_MINUTE: NonZeroU32 = NonZeroU32::new(1_200).unwrap();
+/// Streams of events at once: a listener that is up to date costs a socket and some kilobytes.
+const EVENT_STREAMS: usize = 500;
 /// The way to a file of API keys.
 const MAKE_KEYS: &str = "`mpc-wallet-cli key create --file FILE --name NAME --role ROLE` makes one";
 /// Every section of `node.toml`.
@@ -285,7 +289,7 @@ fn read_listen<T>(
 }
 
 fn read_rest(reader: &mut Reader, coin_wait: Millis, network: Option<Network>) -> Option<RestSettings> {
-    let (listen, (body_limit, timeout, keys)) = read_listen(reader, "rest", |section| {
+    let (listen, (body_limit, timeout, keys, event_streams)) = read_listen(reader, "rest", |section| {
         let body_limit =
             section.optional("body_limit_bytes", "a number of bytes from 1024 to 16777216", |text| {
                 text.parse::<usize>().ok().filter(|limit| (1_024..=16 * 1024 * 1024).contains(limit))
@@ -307,10 +311,16 @@ fn read_rest(reader: &mut Reader, coin_wait: Millis, network: Option<Network>) -
         let keys = section.optional("api_keys", "the path of a file of API keys", non_empty);
         let rate = section
             .optional("requests_per_minute", "a whole number from 1, for each key", |text| text.parse().ok());
-        Some((body_limit.unwrap_or(BODY_LIMIT), timeout, (keys, rate.unwrap_or(REQUESTS_PER_MINUTE))))
+        let event_streams = section.optional("event_streams", "a whole number from 1 to 10000", |text| {
+            text.parse::<usize>().ok().filter(|streams| (1..=10_000).contains(streams))
+        });
+        let keys = (keys, rate.unwrap_or(REQUESTS_PER_MINUTE));
+        let event_streams = event_streams.unwrap_or(EVENT_STREAMS);
+        Some((body_limit.unwrap_or(BODY_LIMIT), timeout, keys, event_streams))
     })?;
     let keyring = read_keyring(reader, (keys.0.as_deref(), keys.1), network)?;
-    Some(RestSettings { listen, body_limit, request_timeout: Duration::from_millis(timeout.0), keyring })
+    let request_timeout = Duration::from_millis(timeout.0);
+    Some(RestSettings { listen, body_limit, request_timeout, keyring, event_streams })
 }
 
 /// The keys of clients. Without any the API is open, which is for private chains.

@@ -19,7 +19,7 @@ use std::{
 };
 
 use mpc_wallet_core::{ClusterId, LogIndex, NodeId, codec::CodecError, record::Record, step::Receipt};
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 use crate::ports::{Journal, JournalFailure};
 
@@ -183,6 +183,7 @@ struct Batch {
 pub struct Store {
     database: PathBuf,
     batches: Option<mpsc::Sender<Batch>>,
+    position: watch::Receiver<LogIndex>,
     writer: Option<JoinHandle<()>>,
 }
 
@@ -195,17 +196,22 @@ impl Store {
     pub fn open(data_dir: &Path, cluster: ClusterId, me: NodeId) -> Result<(Self, Vec<Record>), OpenError> {
         let (mut writer, records) = Writer::open(data_dir, cluster, me)?;
         let (batches, inbox) = mpsc::channel::<Batch>();
+        let (durable, position) = watch::channel(writer.position());
         let thread = std::thread::Builder::new()
             .name("journal".to_owned())
             .spawn(move || {
                 for Batch { records, reply } in inbox {
+                    let appended = writer.append(&records);
+                    durable.send_if_modified(|told| {
+                        std::mem::replace(told, writer.position()) != writer.position()
+                    });
                     // Nobody may be waiting any more; the records are durable all the same.
-                    let _ = reply.send(writer.append(&records));
+                    let _ = reply.send(appended);
                 }
             })
             .map_err(|source| OpenError::Io { path: data_dir.to_owned(), source })?;
         let database = data_dir.join(DATABASE_FILE);
-        Ok((Self { database, batches: Some(batches), writer: Some(thread) }, records))
+        Ok((Self { database, batches: Some(batches), position, writer: Some(thread) }, records))
     }
 
     /// A reader of the same database; it may be used while this store writes.
@@ -215,6 +221,12 @@ impl Store {
     pub fn read_model(&self) -> Result<ReadModel, OpenError> {
         ReadModel::open(&self.database)
             .map_err(|source| OpenError::Database { path: self.database.clone(), source })
+    }
+
+    /// The position of the newest durable record, told after each commit.
+    #[must_use]
+    pub fn position(&self) -> watch::Receiver<LogIndex> {
+        self.position.clone()
     }
 
     /// A reader of the records themselves; it may be used while this store writes.

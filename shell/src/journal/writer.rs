@@ -63,6 +63,11 @@ impl Writer {
         Ok((Self { connection, position, failure: None, _lock: lock }, records))
     }
 
+    /// Position of the newest durable record.
+    pub(super) const fn position(&self) -> LogIndex {
+        self.position
+    }
+
     /// Appends records and their projection in one transaction; the receipt is made after the commit returned. The
     /// first failure is final, because what is on disk is then unknown.
     pub(super) fn append(&mut self, records: &[Record]) -> Result<Receipt, JournalFailure> {

@@ -27,7 +27,7 @@ fn required(method: &Method, route: &str) -> Option<Role> {
 }
 
 /// Lets a request through to its handler, or refuses it before anything of it is read.
-pub(super) async fn guard(State(state): State<ApiState>, request: Request, next: Next) -> Response {
+pub(super) async fn guard(State(state): State<ApiState>, mut request: Request, next: Next) -> Response {
     let Some(keyring) = &state.options().keyring else {
         return next.run(request).await;
     };
@@ -46,6 +46,7 @@ pub(super) async fn guard(State(state): State<ApiState>, request: Request, next:
         return forbidden(&grant.name, grant.role, role).into_response();
     }
     tracing::Span::current().record("key", grant.name.as_str());
+    request.extensions_mut().insert(grant);
     next.run(request).await
 }
 

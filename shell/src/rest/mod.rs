@@ -12,6 +12,7 @@ mod dashboard;
 mod descriptor;
 mod dkg;
 mod envelope;
+mod events;
 mod health;
 mod metrics;
 mod payment;
@@ -60,6 +61,7 @@ pub fn router(state: ApiState) -> Router {
         .route("/api/v1/dkg", get(dkg::follow).post(dkg::start))
         .route("/api/v1/presignatures", get(presignatures::status).post(presignatures::order))
         .route("/api/v1/violations", get(violations::list))
+        .route("/api/v1/events", get(events::stream))
         .fallback(no_route)
         .method_not_allowed_fallback(no_method)
         // Bodies are read, and bounded, by `body` alone.

@@ -11,6 +11,7 @@ use crate::{
     access::Keyring,
     config::Settings,
     etcd::EtcdHealth,
+    events::Events,
     handle::NodeHandle,
     postgres,
     quic::Certificates,
@@ -39,6 +40,8 @@ pub struct ApiOptions {
     pub postgres: Option<postgres::Status>,
     /// The certificates of this node and its peers; `None` on a node without a network.
     pub certificates: Option<Arc<Certificates>>,
+    /// What happens, for listeners; `None` on a node without a journal.
+    pub events: Option<Events>,
 }
 
 impl ApiOptions {
@@ -55,6 +58,7 @@ impl ApiOptions {
             etcd: None,
             postgres: None,
             certificates: None,
+            events: None,
         }
     }
 }

@@ -312,6 +312,7 @@ pub fn guarded(
             etcd: None,
             postgres: None,
             certificates: None,
+            events: None,
         },
     );
     ScriptedNode { state, overview, memory, commands }

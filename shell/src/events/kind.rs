@@ -1,0 +1,75 @@
+//! Kinds of events.
+
+/// What an event is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kind {
+    /// A payment was proposed.
+    TransactionCreated,
+    /// State, reason, block or depth of a transaction changed.
+    TransactionUpdated,
+    /// A vote was counted.
+    TransactionVote,
+    /// Its block left the best chain.
+    TransactionReorged,
+    /// A member did wrong.
+    ViolationRecorded,
+    /// A member is shut out.
+    NodeBanned,
+    /// A wallet's key is proven to sign.
+    KeyActivated,
+    /// A key generation ended without a key.
+    KeyFailed,
+    /// Money of a wallet.
+    WalletBalance,
+    /// A member came, went, or changed how it is doing.
+    ClusterNode,
+    /// Whether enough members are here, and who coordinates.
+    ClusterQuorum,
+    /// Another best block.
+    ChainTip,
+    /// Presignatures in stock.
+    PresigStock,
+    /// Events may be missing: read everything anew.
+    Reset,
+}
+
+impl Kind {
+    /// All kinds.
+    pub const ALL: [Self; 14] = [
+        Self::TransactionCreated,
+        Self::TransactionUpdated,
+        Self::TransactionVote,
+        Self::TransactionReorged,
+        Self::ViolationRecorded,
+        Self::NodeBanned,
+        Self::KeyActivated,
+        Self::KeyFailed,
+        Self::WalletBalance,
+        Self::ClusterNode,
+        Self::ClusterQuorum,
+        Self::ChainTip,
+        Self::PresigStock,
+        Self::Reset,
+    ];
+
+    /// Its name in streams, webhooks and configuration.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::TransactionCreated => "transaction.created",
+            Self::TransactionUpdated => "transaction.updated",
+            Self::TransactionVote => "transaction.vote",
+            Self::TransactionReorged => "transaction.reorged",
+            Self::ViolationRecorded => "violation.recorded",
+            Self::NodeBanned => "node.banned",
+            Self::KeyActivated => "key.activated",
+            Self::KeyFailed => "key.failed",
+            Self::WalletBalance => "wallet.balance",
+            Self::ClusterNode => "cluster.node",
+            Self::ClusterQuorum => "cluster.quorum",
+            Self::ChainTip => "chain.tip",
+            Self::PresigStock => "presig.stock",
+            Self::Reset => "reset",
+        }
+    }
+}
