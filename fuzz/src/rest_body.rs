@@ -101,6 +101,7 @@ impl Service {
             request_timeout: Duration::from_secs(10),
             keyring: None,
             certificates: None,
+            events: None,
             registry: prometheus::Registry::new(),
             etcd: None,
             postgres: None,

@@ -3,7 +3,8 @@
 //! [`driver`] is the one loop; it is generic over [`ports`], so production and simulation run the same code. Each
 //! outside system has one adapter behind a port: [`quic`] to the peers, [`journal`] and [`secrets`] on disk, [`esplora`]
 //! to the chain, [`postgres`] to the cluster's record, [`etcd`] for coordination where they are configured, [`host`] for
-//! clock and processors. [`rest`] serves people through a [`handle`], and tells them [`events`]. [`server`] puts it all together from a [`config`].
+//! clock and processors. [`rest`] serves people through a [`handle`], and tells them [`events`], which [`webhook`] sends
+//! to other programs. [`server`] puts it all together from a [`config`].
 
 pub mod access;
 pub mod config;
@@ -13,6 +14,7 @@ pub mod etcd;
 pub mod events;
 pub mod handle;
 pub mod host;
+mod https;
 pub mod journal;
 pub mod ports;
 pub mod postgres;
@@ -23,3 +25,4 @@ pub mod secrets;
 pub mod server;
 pub mod telemetry;
 pub mod units;
+pub mod webhook;

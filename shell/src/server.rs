@@ -27,6 +27,7 @@ use crate::{
     read::Queries,
     rest::{self, ApiOptions, ApiState},
     secrets::{SealedSecrets, SecretsError},
+    webhook,
 };
 
 /// Frames and connection changes that may wait for the loop; beyond it QUIC's flow control holds the peers back.
@@ -37,6 +38,9 @@ const REQUESTS: usize = 256;
 
 /// Streams of events of one API key: a dozen open pages, and programs beside them.
 const STREAMS_PER_KEY: usize = 20;
+
+/// Between two signs of life on a stream of events: proxies close what is silent for a minute.
+const HEARTBEAT: Duration = Duration::from_secs(15);
 
 /// Longest a question to the chain backend may take: the core counts an answer as lost after 20 s.
 const CHAIN_ANSWER: Duration = Duration::from_secs(15);
@@ -84,6 +88,9 @@ pub enum ServerError {
     /// Nobody could be told.
     #[error(transparent)]
     Events(#[from] events::StartError),
+    /// Nobody could be posted to.
+    #[error(transparent)]
+    Webhooks(#[from] webhook::StartError),
     /// Nobody could compute.
     #[error("worker threads: {0}; raise the limit on threads of this user or service")]
     Workers(std::io::Error),
@@ -194,7 +201,12 @@ pub async fn run_behind<T: Transport>(
         position: journal.position(),
         overview: overview_line.clone(),
     };
-    let limits = events::Limits { in_all: settings.rest.event_streams, per_key: STREAMS_PER_KEY };
+    let limits = events::Limits {
+        in_all: settings.rest.event_streams,
+        per_key: STREAMS_PER_KEY,
+        heartbeat: HEARTBEAT,
+    };
+    webhook::start(settings.webhooks, (me, &journal), &options.registry, &stop)?;
     options.events = Some(Events::start(sources, limits, &options.registry, stop.clone())?);
     let keyring = options.keyring.clone();
     let handle = NodeHandle::new(requests, overview_line, read_model);

@@ -42,6 +42,7 @@ fn routes() -> Vec<(&'static str, String, Option<Role>)> {
         ("GET", path("/api/v1/dkg"), read),
         ("GET", path("/api/v1/presignatures"), read),
         ("GET", path("/api/v1/violations"), read),
+        ("GET", path("/api/v1/events"), read),
         ("POST", path("/api/v1/transactions"), Some(Role::Initiator)),
         ("POST", of("/approve"), Some(Role::Approver)),
         ("POST", of("/reject"), Some(Role::Approver)),

@@ -25,6 +25,7 @@ use super::{
     postgres::{PostgresSettings, password_in_file, read_postgres},
     problem::ConfigErrors,
     reader::{Reader, settle},
+    webhook::{WebhookSettings, read_webhooks},
 };
 use crate::access::Keyring;
 
@@ -56,6 +57,8 @@ pub struct Settings {
     pub primes: Option<Primes>,
     /// The cluster's record; `None`: this node keeps no part of it.
     pub postgres: Option<PostgresSettings>,
+    /// Where events are posted.
+    pub webhooks: Vec<WebhookSettings>,
 }
 
 /// `[quic]`
@@ -188,6 +191,7 @@ impl Settings {
         let primes = read_dkg(&mut reader, network);
         let etcd = read_etcd(&mut reader);
         let postgres = read_postgres(&mut reader, password_in_file);
+        let webhooks = read_webhooks(&mut reader, network);
 
         if let (Some(manifest), Some(node)) = (&manifest, &node) {
             check_identity(&mut reader, manifest, node.id, &node.identity);
@@ -221,6 +225,7 @@ impl Settings {
                 log: node.log,
                 primes,
                 postgres,
+                webhooks,
             })
         })();
         settle(settings, reader.finish().into_iter().chain(manifest_problems))

@@ -31,7 +31,7 @@ impl From<ParseIntError> for NotAnId {
 
 impl EventId {
     /// Of the record at a position, by the hexadecimal digest of its encoding.
-    pub(super) fn new(node: NodeId, position: LogIndex, digest: &str) -> Self {
+    pub(crate) fn new(node: NodeId, position: LogIndex, digest: &str) -> Self {
         let digits = digest.get(..TAG_DIGITS).unwrap_or_default();
         Self { node, position, tag: u32::from_str_radix(digits, 16).unwrap_or(0) }
     }
@@ -42,7 +42,7 @@ impl EventId {
     }
 
     /// Before everything.
-    pub(super) const fn origin(node: NodeId) -> Self {
+    pub(crate) const fn origin(node: NodeId) -> Self {
         Self { node, position: LogIndex(0), tag: 0 }
     }
 

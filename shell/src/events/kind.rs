@@ -52,6 +52,27 @@ impl Kind {
         Self::Reset,
     ];
 
+    /// Whether its events are records of the journal: they have ids, and webhooks get them.
+    #[must_use]
+    pub const fn lasts(self) -> bool {
+        match self {
+            Self::TransactionCreated
+            | Self::TransactionUpdated
+            | Self::TransactionVote
+            | Self::TransactionReorged
+            | Self::ViolationRecorded
+            | Self::NodeBanned
+            | Self::KeyActivated
+            | Self::KeyFailed => true,
+            Self::WalletBalance
+            | Self::ClusterNode
+            | Self::ClusterQuorum
+            | Self::ChainTip
+            | Self::PresigStock
+            | Self::Reset => false,
+        }
+    }
+
     /// Its name in streams, webhooks and configuration.
     #[must_use]
     pub const fn name(self) -> &'static str {

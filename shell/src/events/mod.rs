@@ -25,7 +25,10 @@ mod reader;
 mod streams;
 mod window;
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use mpc_wallet_core::{LogIndex, NodeId, Timestamp, overview::Overview};
 use prometheus::Registry;
@@ -35,6 +38,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{journal::Outbox, read::ReadError, units::rfc3339};
 
+pub(crate) use fact::event as of_record;
 pub use id::EventId;
 pub use kind::Kind;
 pub use listener::Listener;
@@ -145,6 +149,12 @@ impl Events {
     /// [`Full`].
     pub fn admit(&self, key: Option<&str>) -> Result<Slot, Full> {
         self.0.streams.admit(key)
+    }
+
+    /// A listener must get something at least this often, or it takes its stream for dead.
+    #[must_use]
+    pub fn heartbeat(&self) -> Duration {
+        self.0.streams.heartbeat()
     }
 
     /// Listens from now on, or from the event that was heard last. What cannot be resumed begins with a `reset`.

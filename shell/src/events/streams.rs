@@ -3,17 +3,20 @@
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
 use prometheus::{IntCounterVec, IntGauge, Opts, Registry};
 
-/// Most streams at once.
+/// What streams may cost, and how soon a dead one is noticed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Of all listeners together.
+    /// Most streams of all listeners together.
     pub in_all: usize,
-    /// Of one API key.
+    /// Most streams of one API key.
     pub per_key: usize,
+    /// Something is sent at least this often.
+    pub heartbeat: Duration,
 }
 
 /// Why one more stream is refused.
@@ -72,6 +75,10 @@ impl Streams {
         open.in_all = open.in_all.saturating_add(1);
         open.show();
         Ok(Slot { open: Arc::clone(&self.open), key: key.map(str::to_owned) })
+    }
+
+    pub(super) const fn heartbeat(&self) -> Duration {
+        self.limits.heartbeat
     }
 
     pub(super) fn count_reset(&self, reason: &str) {

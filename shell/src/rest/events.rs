@@ -26,8 +26,6 @@ const BUFFERING: (HeaderName, HeaderValue) =
 
 /// Until a listener that lost its stream tries again.
 const RETRY: Duration = Duration::from_secs(3);
-/// Something is sent at least this often: proxies close what is silent for a minute, and a listener notices a dead line.
-const HEARTBEAT: Duration = Duration::from_secs(15);
 /// Seconds until another stream may be free.
 const RETRY_FULL_S: u32 = 15;
 
@@ -55,7 +53,7 @@ pub(super) async fn stream(
     };
     let first = opening(&listener, heard_last.is_none());
     let frames = stream::iter([first]).chain(told(listener, slot)).map(Ok::<_, Infallible>);
-    let heartbeat = KeepAlive::new().interval(HEARTBEAT).text("keep-alive");
+    let heartbeat = KeepAlive::new().interval(events.heartbeat()).text("keep-alive");
     let mut response = Sse::new(frames.take_until(Box::pin(revoked))).keep_alive(heartbeat).into_response();
     let headers = response.headers_mut();
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));

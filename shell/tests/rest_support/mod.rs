@@ -300,20 +300,22 @@ pub fn guarded(
         }
     });
     let queries: Arc<dyn Queries> = Arc::<Memory>::clone(&memory);
-    let state = ApiState::new(
-        NodeHandle::new(requests, view, queries),
-        ApiOptions {
-            network: Network::Regtest,
-            confirmations_required: 1,
-            body_limit: 64 * 1024,
-            request_timeout: Duration::from_millis(500),
-            keyring,
-            registry: prometheus::Registry::new(),
-            etcd: None,
-            postgres: None,
-            certificates: None,
-            events: None,
-        },
-    );
+    let state = ApiState::new(NodeHandle::new(requests, view, queries), options(keyring));
     ScriptedNode { state, overview, memory, commands }
+}
+
+/// What an API on a private chain is told, for holders of these keys.
+pub fn options(keyring: Option<Arc<Keyring>>) -> ApiOptions {
+    ApiOptions {
+        network: Network::Regtest,
+        confirmations_required: 1,
+        body_limit: 64 * 1024,
+        request_timeout: Duration::from_millis(500),
+        keyring,
+        registry: prometheus::Registry::new(),
+        etcd: None,
+        postgres: None,
+        certificates: None,
+        events: None,
+    }
 }
