@@ -117,6 +117,7 @@ impl Service {
             keyring: None,
             certificates: None,
             registry,
+            events: None,
             etcd: None,
             postgres: None,
         };

@@ -17,6 +17,7 @@ use crate::{
     driver::{self, DriverError, Lines, Ports},
     esplora::{ConnectError, Esplora, EsploraConfig},
     etcd::{self, Address, EtcdHealth, Presence},
+    events::{self, Events},
     handle::NodeHandle,
     host::{SystemClock, ThreadWorkers},
     journal::{OpenError, Store},
@@ -27,7 +28,7 @@ use crate::{
     read::Queries,
     rest::{self, ApiOptions, ApiState},
     secrets::{SealedSecrets, SecretsError},
-    units,
+    units, webhook,
 };
 
 /// Frames and connection changes that may wait for the loop; beyond it QUIC's flow control holds the peers back.
@@ -35,6 +36,12 @@ const TRANSPORT_EVENTS: usize = 1_024;
 
 /// Client commands that may wait for the loop; beyond it clients wait.
 const REQUESTS: usize = 256;
+
+/// Streams of events of one API key: a dozen open pages, and programs beside them.
+const STREAMS_PER_KEY: usize = 20;
+
+/// Between two signs of life on a stream of events: proxies close what is silent for a minute.
+const HEARTBEAT: Duration = Duration::from_secs(15);
 
 /// Longest a question to the chain backend may take: the core counts an answer as lost after 20 s.
 const CHAIN_ANSWER: Duration = Duration::from_secs(15);
@@ -81,6 +88,12 @@ pub enum ServerError {
     /// Two adapters claim one metric.
     #[error(transparent)]
     Metrics(#[from] prometheus::Error),
+    /// Nobody could be told.
+    #[error(transparent)]
+    Events(#[from] events::StartError),
+    /// Nobody could be posted to.
+    #[error(transparent)]
+    Webhooks(#[from] webhook::StartError),
     /// Nobody could compute.
     #[error("worker threads: {0}; raise the limit on threads of this user or service")]
     Workers(std::io::Error),
@@ -130,7 +143,7 @@ pub async fn run_behind<T: Transport>(
         .map(|(ceremony, key, share)| SealedShare { ceremony, key, share: Arc::new(share) })
         .collect();
     let mut options = ApiOptions::from_settings(&settings)?;
-    let events = RecordMetrics::register(&options.registry, &records)?;
+    let counted = RecordMetrics::register(&options.registry, &records)?;
     let chain_metrics = ChainMetrics::register(&options.registry)?;
     if settings.etcd.is_some() {
         options.etcd = Some(EtcdHealth::register(&options.registry)?);
@@ -193,8 +206,21 @@ pub async fn run_behind<T: Transport>(
         None => None,
     };
     options.postgres = record.as_ref().map(Feeder::status);
+    let sources = events::Sources {
+        me,
+        outbox: journal.outbox()?,
+        position: journal.position(),
+        overview: overview_line.clone(),
+    };
+    let limits = events::Limits {
+        in_all: settings.rest.event_streams,
+        per_key: STREAMS_PER_KEY,
+        heartbeat: HEARTBEAT,
+    };
+    webhook::start(settings.webhooks, (me, &journal), &options.registry, &stop)?;
+    options.events = Some(Events::start(sources, limits, &options.registry, stop.clone())?);
     let queues = Queues { requests: requests.downgrade(), transport: inbox };
-    observe(&mut options.sources, &transport, queues, events.clone(), data_dir);
+    observe(&mut options.sources, &transport, queues, counted.clone(), data_dir);
     let keyring = options.keyring.clone();
     let handle = NodeHandle::new(requests, overview_line, read_model);
     let api = ApiState::new(handle, options);
@@ -212,7 +238,7 @@ pub async fn run_behind<T: Transport>(
     let (said, heard) = between(Arc::clone(&transport), transport_events);
     let ports = Ports {
         transport: said,
-        journal: Counted::new(journal, events),
+        journal: Counted::new(journal, counted),
         secrets: Arc::new(secrets),
         chain: Arc::new(Timed::new(esplora, chain_metrics)),
         coordination,
@@ -274,11 +300,11 @@ async fn listen(address: SocketAddr, key: &'static str) -> Result<TcpListener, S
 }
 
 /// Has the parts of the node asked for their numbers at each scrape.
-fn observe(sources: &mut Sources, quic: &Quic, queues: Queues, events: RecordMetrics, data_dir: PathBuf) {
+fn observe(sources: &mut Sources, quic: &Quic, queues: Queues, counted: RecordMetrics, data_dir: PathBuf) {
     let watch = quic.watch();
     sources.add(move |sheet| peers::show(sheet, &watch.stats()));
     sources.add(move |sheet| queues.show(sheet));
-    sources.add(move |sheet| events.show_ages(sheet, units::now()));
+    sources.add(move |sheet| counted.show_ages(sheet, units::now()));
     sources.add(move |sheet| backup::show(sheet, &data_dir));
     let started = units::now();
     sources.add(move |sheet| process::show(sheet, started));

@@ -15,6 +15,7 @@ use mpc_wallet_shell::config::{
     ClusterFiles, ClusterPlan, ConfigErrors, InitError, LogFormat, Manifest, Settings, generate_identity,
     init_cluster, read_identity, read_password, read_secret,
 };
+use mpc_wallet_shell::events::Kind;
 use tempfile::TempDir;
 
 /// A fresh cluster with stand-ins for its certificates.
@@ -559,5 +560,70 @@ fn probes_and_metrics_get_an_address_of_their_own_only_if_it_is_one() {
     {
         let said = refused(&files.nodes[0], &with(address)).to_string();
         assert!(said.contains("rest.operations_listen") && said.contains(told), "{said}");
+    }
+}
+
+#[test]
+fn webhooks_have_an_address_a_secret_in_a_file_and_the_kinds_they_want() {
+    let (dir, files) = cluster(&ClusterPlan::default());
+    assert!(load(&files.nodes[0], &[]).map_err(|errors| errors.to_string()).unwrap().webhooks.is_empty());
+    let secret = dir.path().join("node-1/webhook.secret");
+    fs::write(&secret, "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw\n").unwrap();
+    fs::set_permissions(&secret, fs::Permissions::from_mode(0o600)).unwrap();
+    let mut text = fs::read_to_string(&files.nodes[0]).unwrap();
+    text.push_str(
+        "
+[[webhook]]
+url = \"https://accounting.example/hook?token=1\"
+secret_file = \"webhook.secret\"
+events = [\"transaction.created\", \"node.banned\"]
+[[webhook]]
+url = \"http://127.0.0.1:9999/\"
+secret_file = \"webhook.secret\"
+",
+    );
+    fs::write(&files.nodes[0], text).unwrap();
+    let webhooks = load(&files.nodes[0], &[]).map_err(|errors| errors.to_string()).unwrap().webhooks;
+    assert_eq!(webhooks.len(), 2);
+    assert_eq!(webhooks[0].url.to_string(), "https://accounting.example/hook?token=1");
+    assert_eq!(webhooks[0].events, [Kind::TransactionCreated, Kind::NodeBanned]);
+    assert!(webhooks[0].takes(Kind::Reset) && !webhooks[0].takes(Kind::KeyFailed));
+    assert!(webhooks[1].takes(Kind::KeyFailed));
+}
+
+#[test]
+fn what_is_wrong_with_a_webhook_is_told_without_its_secret() {
+    for (block, network, problems) in [
+        ("", "regtest", vec!["webhook[1].url", "webhook[1].secret_file", "expected an https URL"]),
+        (
+            "url = \"http://accounting.example/\"",
+            "signet",
+            vec!["write https, or have a receiver on this machine"],
+        ),
+        ("url = \"https://user:password@accounting.example/\"", "regtest", vec!["without user or password"]),
+        (
+            "url = \"https://a.example/\"\nevents = [\"wallet.balance\"]",
+            "regtest",
+            vec!["webhook[1].events", "is no kind of event that is posted; they are transaction.created, "],
+        ),
+        ("url = \"https://a.example/\"\nevents = []", "regtest", vec!["without the key all are posted"]),
+        ("url = \"https://a.example/\"\nsecret_file = \"open\"", "regtest", vec!["mode 0644"]),
+        ("url = \"https://a.example/\"\nsecret_file = \"short\"", "regtest", vec!["openssl rand -base64 32"]),
+        ("url = \"https://a.example/\"\nretries = 3", "regtest", vec!["webhook[1].retries", "unknown key"]),
+    ] {
+        let plan = ClusterPlan { network: network.parse().unwrap(), ..ClusterPlan::default() };
+        let (dir, files) = cluster(&plan);
+        for (name, text, mode) in [("open", "whsec_secret", 0o644), ("short", "whsec_c2VjcmV0", 0o600)] {
+            let file = dir.path().join("node-1").join(name);
+            fs::write(&file, text).unwrap();
+            fs::set_permissions(&file, fs::Permissions::from_mode(mode)).unwrap();
+        }
+        let text = fs::read_to_string(&files.nodes[0]).unwrap();
+        fs::write(&files.nodes[0], format!("{text}\n[[webhook]]\n{block}\n")).unwrap();
+        let told = refused(&files.nodes[0], &[]).to_string();
+        for problem in problems {
+            assert!(told.contains(problem), "{block}: {told}");
+        }
+        assert!(!told.contains("MPC_WALLET_WEBHOOK") && !told.contains("c2VjcmV0"), "{told}");
     }
 }

@@ -44,6 +44,7 @@ fn routes() -> Vec<(&'static str, String, Option<Role>)> {
         ("GET", path("/api/v1/violations"), read),
         ("GET", path("/api/v1/audit"), read),
         ("GET", path("/api/v1/openapi.json"), read),
+        ("GET", path("/api/v1/events"), read),
         ("POST", path("/api/v1/transactions"), Some(Role::Initiator)),
         ("POST", of("/approve"), Some(Role::Approver)),
         ("POST", of("/reject"), Some(Role::Approver)),

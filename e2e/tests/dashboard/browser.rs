@@ -96,19 +96,42 @@ impl Browser {
         Ok(severe.map(|entry| entry["message"].to_string()).collect())
     }
 
-    /// Addresses asked for over the network since the last call.
+    /// Has every page from now on run a script before anything of its own.
+    pub(crate) fn before_each_page(&self, script: &str) -> anyhow::Result<()> {
+        let source = json!({ "source": script });
+        self.driver.devtools("Page.addScriptToEvaluateOnNewDocument", &source).map(|_| ())
+    }
+
+    /// Addresses asked for over the network since the last call of this or [`Self::sent`].
     pub(crate) fn requests(&self) -> anyhow::Result<Vec<String>> {
-        let mut addresses = Vec::new();
+        let asked = self.asked()?;
+        Ok(asked.iter().filter_map(|request| Some(request["url"].as_str()?.to_owned())).collect())
+    }
+
+    /// What was sent as a header with each request of a path since the last call of this or [`Self::requests`]; empty
+    /// without it.
+    pub(crate) fn sent(&self, path: &str, header: &str) -> anyhow::Result<Vec<String>> {
+        let asked = self.asked()?;
+        let of_path =
+            asked.iter().filter(|request| request["url"].as_str().is_some_and(|url| url.ends_with(path)));
+        let value = |request: &Value| request["headers"][header].as_str().unwrap_or_default().to_owned();
+        Ok(of_path.map(value).collect())
+    }
+
+    /// Requests over the network since the last call.
+    fn asked(&self) -> anyhow::Result<Vec<Value>> {
+        let mut requests = Vec::new();
         for entry in self.driver.log("performance")? {
             let event: Value = serde_json::from_str(entry["message"].as_str().unwrap_or_default())?;
             if event["message"]["method"] == "Network.requestWillBeSent" {
-                let address = event["message"]["params"]["request"]["url"].as_str().unwrap_or_default();
+                let request = &event["message"]["params"]["request"];
+                let address = request["url"].as_str().unwrap_or_default();
                 // The browser's own pages are made of addresses, too: chrome://.
                 if address.starts_with("http") || address.starts_with("ws") {
-                    addresses.push(address.to_owned());
+                    requests.push(request.clone());
                 }
             }
         }
-        Ok(addresses)
+        Ok(requests)
     }
 }

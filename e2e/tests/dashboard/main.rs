@@ -7,6 +7,7 @@ mod keys;
 mod looking;
 mod outage;
 mod paying;
+mod telling;
 mod webdriver;
 
 use mpc_wallet_e2e::cluster::Cluster;

@@ -68,6 +68,14 @@ export async function post(path, body, key) {
   return answer;
 }
 
+/** The body of the stream of events, from now on or from after the event `last`; it goes on until `signal` ends it. */
+export async function events(last, signal) {
+  const more = { accept: "text/event-stream", ...(last ? { "last-event-id": last } : {}) };
+  const response = await request(paths.events, { headers: headers(more), signal });
+  if (!response.ok) throw new Problem(response.status, await document(response));
+  return response.body;
+}
+
 /** A picture, as an address for an image element; `URL.revokeObjectURL` ends it. */
 export async function picture(path) {
   const response = await request(path, { headers: { ...headers({}), accept: "image/svg+xml" } }, PATIENCE_MS);
@@ -100,6 +108,7 @@ export const paths = {
   presignatures: "/api/v1/presignatures",
   transactions: "/api/v1/transactions",
   violations: "/api/v1/violations",
+  events: "/api/v1/events",
   balance: (type) => query("/api/v1/wallet/balance", { type }),
   address: (wanted) => query("/api/v1/wallet/address", wanted),
   qr: (wanted) => query("/api/v1/wallet/address/qr", wanted),

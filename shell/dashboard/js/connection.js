@@ -28,6 +28,8 @@ export function startConnection() {
     // Seconds that count up would be read aloud every second.
     badge.setAttribute("aria-live", now.state === badge.dataset.state ? "off" : "polite");
     badge.dataset.state = now.state;
+    badge.dataset.by = now.told ? "events" : "looks";
+    badge.title = now.told ? "Changes are shown as they happen." : "Changes are shown within seconds.";
     words.textContent = wording(now);
     const out = now.state === "down" || (now.state === "reconnecting" && now.quiet > PATIENCE_MS);
     main.toggleAttribute("data-stale", out);

@@ -1,9 +1,29 @@
 // Keeps what pages show fresh, and knows whether the node is there.
 //
-// Each path that somebody watches is asked for again and again: often while a payment moves, seldom otherwise. When
-// the node sends events, only the inside of this file changes.
+// The node says what happens, and whatever an event speaks of is asked for anew. Where events do not reach, each path that
+// somebody watches is asked for again and again: often while a payment moves, seldom otherwise.
 
 import { Problem, Silence, get, paths } from "./api.js";
+import { Stream } from "./stream.js";
+
+/** What events tell all about: the kinds that change it. */
+const TOLD = [
+  [/^\/api\/v1\/transactions\b/, /^transaction\./],
+  [/^\/api\/v1\/wallet\/balance\b/, /^(transaction|wallet|chain|key)\./],
+  [/^\/api\/v1\/violations\b/, /^(violation|node)\./],
+];
+/** What they tell something about. */
+const TOUCHED = [
+  [/^\/api\/v1\/cluster\/status$/, /^(cluster|transaction|chain|key|node)\./],
+  [/^\/api\/v1\/cluster\/nodes$/, /^(cluster|violation|node)\./],
+  [/^\/api\/v1\/presignatures$/, /^presig\./],
+];
+/** What is told is asked for all the same, in case this file is wrong about it. */
+const TOLD_MS = 30_000;
+/** What changes together is told in several events: they are gathered for a moment, */
+const GATHER_MS = 50;
+/** and a busy node is asked no more often than this. */
+const GATHER_BUSY_MS = 500;
 
 const FAST_MS = 1_000;
 const SLOW_MS = 4_000;
@@ -26,6 +46,7 @@ class Feed {
   #shown = null;
   #timer = null;
   #asking = false;
+  #again = false;
 
   constructor(path) {
     this.path = path;
@@ -40,15 +61,19 @@ class Feed {
     this.#timer = null;
   }
 
-  /** Asks at once instead of when it is due. */
+  /** Asks at once instead of when it is due; the answer under way may be older than the reason to hurry. */
   hurry() {
-    if (this.#asking) return;
+    if (this.#asking) {
+      this.#again = true;
+      return;
+    }
     clearTimeout(this.#timer);
     this.#ask();
   }
 
   async #ask() {
     this.#asking = true;
+    this.#again = false;
     try {
       const { data, tag } = await get(this.path, this.#tag);
       answered();
@@ -65,7 +90,8 @@ class Feed {
       }
     } finally {
       this.#asking = false;
-      this.#timer = this.watchers.size > 0 ? setTimeout(() => this.#ask(), pause(this.path)) : null;
+      const due = this.#again ? 0 : pause(this.path);
+      this.#timer = this.watchers.size > 0 ? setTimeout(() => this.#ask(), due) : null;
     }
   }
 
@@ -82,7 +108,8 @@ class Feed {
 
 function pause(path) {
   if (document.hidden) return HIDDEN_MS;
-  if (moving || contact.failing) return FAST_MS;
+  if (stream.open && TOLD.some(([told]) => told.test(path))) return TOLD_MS;
+  if (contact.failing || (moving && !stream.open)) return FAST_MS;
   return path === paths.status ? STATUS_MS : SLOW_MS;
 }
 
@@ -106,11 +133,12 @@ function silent() {
   tell();
 }
 
-/** Whether the node answers: its name, and for how long it has not. */
+/** Whether the node answers: its name, for how long it has not, and whether it tells what happens. */
 export function connection() {
   const quiet = performance.now() - (contact.last ?? contact.since);
-  if (!contact.failing) return { state: contact.last === null ? "connecting" : "live", quiet: 0 };
-  return { state: quiet > DOWN_AFTER_MS ? "down" : "reconnecting", quiet };
+  const told = stream.open;
+  if (!contact.failing) return { state: contact.last === null ? "connecting" : "live", quiet: 0, told };
+  return { state: quiet > DOWN_AFTER_MS ? "down" : "reconnecting", quiet, told };
 }
 
 function tell() {
@@ -142,6 +170,7 @@ export function watch(path, watcher) {
 
 /** Something was just done: look at everything now, and often until it has come to rest. */
 export function nudge() {
+  stream.hurry();
   for (const feed of feeds.values()) if (feed.watchers.size > 0) feed.hurry();
 }
 
@@ -151,5 +180,55 @@ export function nudgeMoving() {
   nudge();
 }
 
+/** Paths of which something was told and that have not been asked for since. */
+const stale = new Set();
+let gathering = false;
+
+function told(kind, data) {
+  for (const path of feeds.keys()) if (concerns(kind, data, path)) stale.add(path);
+  gather();
+}
+
+function gather() {
+  if (stale.size === 0 || gathering) return;
+  gathering = true;
+  setTimeout(refresh, GATHER_MS);
+}
+
+function concerns(kind, data, path) {
+  if (kind === "reset") return true;
+  const one = /^\/api\/v1\/transactions\/(\w+)/.exec(path);
+  if (one && data.txid !== one[1]) return false;
+  return [...TOLD, ...TOUCHED].some(([paths, kinds]) => paths.test(path) && kinds.test(kind));
+}
+
+function refresh() {
+  for (const path of stale) feeds.get(path)?.hurry();
+  stale.clear();
+  setTimeout(() => {
+    gathering = false;
+    gather();
+  }, GATHER_BUSY_MS);
+}
+
+/** Without a stream whatever was about to be told is asked for, which also shows whether the node is there at all. */
+function changed() {
+  tell();
+  if (!stream.open && !document.hidden) nudge();
+}
+
+const stream = new Stream({ told, changed, alive: answered });
+
+/** Browsers open six connections to a node: a tab that nobody looks at gives its own back. */
+function look() {
+  if (document.hidden) {
+    stream.stop();
+  } else {
+    stream.start();
+    nudge();
+  }
+}
+
 setInterval(() => contact.failing && tell(), 1_000);
-document.addEventListener("visibilitychange", () => document.hidden || nudge());
+document.addEventListener("visibilitychange", look);
+look();

@@ -3,11 +3,12 @@
 use std::{
     num::NonZeroU32,
     path::{Path, PathBuf},
-    sync::{Arc, PoisonError, RwLock},
+    sync::Arc,
     time::{Duration, SystemTime},
 };
 
 use governor::{DefaultDirectRateLimiter, Quota, clock::Clock as _};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -27,7 +28,7 @@ const BURST_SHARE: u32 = 6;
 pub struct Keyring {
     path: PathBuf,
     per_minute: NonZeroU32,
-    keys: RwLock<Arc<Vec<Held>>>,
+    keys: watch::Sender<Arc<Vec<Held>>>,
 }
 
 /// A key and what its holder has left of his requests.
@@ -44,6 +45,7 @@ pub struct Grant {
     pub name: String,
     /// Its role.
     pub role: Role,
+    hash: [u8; 32],
 }
 
 /// Why somebody is not known.
@@ -75,7 +77,7 @@ impl Keyring {
     /// As [`KeyFile::read`].
     pub fn load(path: &Path, per_minute: NonZeroU32) -> Result<Self, AccessError> {
         let file = KeyFile::read(path)?;
-        let keys = RwLock::new(Arc::new(held(&file, per_minute)));
+        let (keys, _) = watch::channel(Arc::new(held(&file, per_minute)));
         Ok(Self { path: path.to_owned(), per_minute, keys })
     }
 
@@ -91,14 +93,21 @@ impl Keyring {
         }
         // Hashes are compared: how far two of them agree tells nothing of a token.
         let hash = token::hash(token.trim());
-        let keys = Arc::clone(&self.keys.read().unwrap_or_else(PoisonError::into_inner));
+        let keys = Arc::clone(&self.keys.borrow());
         let found = keys.iter().find(|held| held.key.hash == hash).ok_or(Denied::Unknown)?;
         found.left.check().map_err(|later| {
             let wait = later.wait_time_from(found.left.clock().now());
             let seconds = u32::try_from(wait.as_secs()).unwrap_or(u32::MAX);
             Denied::TooMany { retry_after_s: seconds.saturating_add(1) }
         })?;
-        Ok(Grant { name: found.key.name.clone(), role: found.key.role })
+        Ok(Grant { name: found.key.name.clone(), role: found.key.role, hash })
+    }
+
+    /// Waits until the key of a grant is revoked: for what goes on after its request was let in.
+    pub async fn revoked(self: Arc<Self>, grant: Grant) {
+        let gone = |keys: &Arc<Vec<Held>>| !keys.iter().any(|held| held.key.hash == grant.hash);
+        // The sender is this keyring, so it cannot be gone first.
+        let _ = self.keys.subscribe().wait_for(gone).await;
     }
 
     /// Follows the file until `stop`. A file that cannot be used is complained about and leaves the keys as they were: who
@@ -118,8 +127,7 @@ impl Keyring {
             match KeyFile::read(&self.path) {
                 Ok(file) => {
                     tracing::info!(keys = file.keys().len(), "API keys were read anew");
-                    *self.keys.write().unwrap_or_else(PoisonError::into_inner) =
-                        Arc::new(held(&file, self.per_minute));
+                    self.keys.send_replace(Arc::new(held(&file, self.per_minute)));
                 }
                 Err(error) => tracing::error!(%error, "API keys stay as they were"),
             }

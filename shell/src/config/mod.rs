@@ -16,6 +16,7 @@ mod policy;
 mod postgres;
 mod problem;
 mod reader;
+mod webhook;
 
 pub use etcd::EtcdSettings;
 pub use init::{ClusterFiles, ClusterPlan, InitError, init_cluster};
@@ -26,3 +27,4 @@ pub use manifest::{Manifest, network_name, parse_network};
 pub use node::{ChainSettings, LogFormat, LogSettings, QuicSettings, RestSettings, Settings, TlsSettings};
 pub use postgres::PostgresSettings;
 pub use problem::{ConfigErrors, ConfigProblem};
+pub use webhook::WebhookSettings;

@@ -25,6 +25,7 @@ use super::{
     postgres::{PostgresSettings, password_in_file, read_postgres},
     problem::ConfigErrors,
     reader::{Reader, settle},
+    webhook::{WebhookSettings, read_webhooks},
 };
 use crate::access::Keyring;
 
@@ -58,6 +59,8 @@ pub struct Settings {
     pub primes: Option<Primes>,
     /// The cluster's record; `None`: this node keeps no part of it.
     pub postgres: Option<PostgresSettings>,
+    /// Where events are posted.
+    pub webhooks: Vec<WebhookSettings>,
 }
 
 /// `[quic]`
@@ -93,6 +96,8 @@ pub struct RestSettings {
     pub keyring: Option<Arc<Keyring>>,
     /// Where probes and Prometheus connect, without keys; `None`: at `listen`, where `/metrics` asks for one.
     pub operations_listen: Option<SocketAddr>,
+    /// Most streams of events at once.
+    pub event_streams: usize,
 }
 
 /// `[chain]`; the poll interval is in [`Config::timing`].
@@ -132,6 +137,8 @@ const CERTIFICATE_CHECK: u64 = 30;
 const ANSWER_MARGIN: Millis = Millis(1_000);
 /// Twenty a second: a dashboard that watches a payment asks for a few.
 const REQUESTS_PER_MINUTE: NonZeroU32 = NonZeroU32::new(1_200).unwrap();
+/// Streams of events at once: a listener that is up to date costs a socket and some kilobytes.
+const EVENT_STREAMS: usize = 500;
 /// The way to a file of API keys.
 const MAKE_KEYS: &str = "`mpc-wallet-cli key create --file FILE --name NAME --role ROLE` makes one";
 /// Every section of `node.toml`.
@@ -188,6 +195,7 @@ impl Settings {
         let primes = read_dkg(&mut reader, network);
         let etcd = read_etcd(&mut reader);
         let postgres = read_postgres(&mut reader, password_in_file);
+        let webhooks = read_webhooks(&mut reader, network);
 
         if let (Some(manifest), Some(node)) = (&manifest, &node) {
             check_identity(&mut reader, manifest, node.id, &node.identity);
@@ -222,6 +230,7 @@ impl Settings {
                 log: node.log,
                 primes,
                 postgres,
+                webhooks,
             })
         })();
         settle(settings, reader.finish().into_iter().chain(manifest_problems))
@@ -293,42 +302,50 @@ fn read_listen<T>(
 }
 
 fn read_rest(reader: &mut Reader, coin_wait: Millis, network: Option<Network>) -> Option<RestSettings> {
-    let (listen, (body_limit, timeout, keys, operations_listen)) = read_listen(reader, "rest", |section| {
-        let body_limit =
-            section.optional("body_limit_bytes", "a number of bytes from 1024 to 16777216", |text| {
-                text.parse::<usize>().ok().filter(|limit| (1_024..=16 * 1024 * 1024).contains(limit))
-            });
-        let timeout = section
-            .optional("request_timeout_ms", "milliseconds, a whole number from 1", parse_millis)
-            .unwrap_or(REQUEST_TIMEOUT);
-        let least = Millis(coin_wait.0.saturating_add(ANSWER_MARGIN.0));
-        if timeout < least {
-            section.note(
-                "request_timeout_ms",
-                Some(&timeout.0.to_string()),
-                format!(
-                    "a payment may wait timing.coin_wait = {} for coins; give at least {}",
-                    coin_wait.0, least.0
-                ),
+    let (listen, (body_limit, timeout, keys, (operations_listen, event_streams))) =
+        read_listen(reader, "rest", |section| {
+            let body_limit =
+                section.optional("body_limit_bytes", "a number of bytes from 1024 to 16777216", |text| {
+                    text.parse::<usize>().ok().filter(|limit| (1_024..=16 * 1024 * 1024).contains(limit))
+                });
+            let timeout = section
+                .optional("request_timeout_ms", "milliseconds, a whole number from 1", parse_millis)
+                .unwrap_or(REQUEST_TIMEOUT);
+            let least = Millis(coin_wait.0.saturating_add(ANSWER_MARGIN.0));
+            if timeout < least {
+                section.note(
+                    "request_timeout_ms",
+                    Some(&timeout.0.to_string()),
+                    format!(
+                        "a payment may wait timing.coin_wait = {} for coins; give at least {}",
+                        coin_wait.0, least.0
+                    ),
+                );
+            }
+            let keys = section.optional("api_keys", "the path of a file of API keys", non_empty);
+            let rate =
+                section.optional("requests_per_minute", "a whole number from 1, for each key", |text| {
+                    text.parse().ok()
+                });
+            let operations = section.optional(
+                "operations_listen",
+                "an IP address and port, as in 127.0.0.1:9464",
+                |text| text.parse::<SocketAddr>().ok(),
             );
-        }
-        let keys = section.optional("api_keys", "the path of a file of API keys", non_empty);
-        let rate = section
-            .optional("requests_per_minute", "a whole number from 1, for each key", |text| text.parse().ok());
-        let operations =
-            section.optional("operations_listen", "an IP address and port, as in 127.0.0.1:9464", |text| {
-                text.parse::<SocketAddr>().ok()
+            let event_streams = section.optional("event_streams", "a whole number from 1 to 10000", |text| {
+                text.parse::<usize>().ok().filter(|streams| (1..=10_000).contains(streams))
             });
-        let keys = (keys, rate.unwrap_or(REQUESTS_PER_MINUTE));
-        Some((body_limit.unwrap_or(BODY_LIMIT), timeout, keys, operations))
-    })?;
+            let keys = (keys, rate.unwrap_or(REQUESTS_PER_MINUTE));
+            let event_streams = event_streams.unwrap_or(EVENT_STREAMS);
+            Some((body_limit.unwrap_or(BODY_LIMIT), timeout, keys, (operations, event_streams)))
+        })?;
     if operations_listen == Some(listen) {
         let remedy = "is rest.listen; give another port, or leave it out to have /metrics there";
         reader.note("rest.operations_listen", Some(&listen.to_string()), remedy);
     }
     let keyring = read_keyring(reader, (keys.0.as_deref(), keys.1), network)?;
     let request_timeout = Duration::from_millis(timeout.0);
-    Some(RestSettings { listen, body_limit, request_timeout, keyring, operations_listen })
+    Some(RestSettings { listen, body_limit, request_timeout, keyring, operations_listen, event_streams })
 }
 
 /// The keys of clients. Without any the API is open, which is for private chains.

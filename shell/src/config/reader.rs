@@ -112,7 +112,8 @@ impl Reader {
 
     /// Notes a problem of a key.
     pub(super) fn note(&mut self, key: &str, value: Option<&str>, expected: impl Into<String>) {
-        let variable = (self.overridable && key.contains('.'))
+        // Of several alike, no variable names one.
+        let variable = (self.overridable && key.contains('.') && !key.contains('['))
             .then(|| format!("{PREFIX}{}", key.replace('.', "_").to_ascii_uppercase()));
         self.problems.push(ConfigProblem {
             file: self.file.clone(),

@@ -4,27 +4,21 @@
 //! `Connection: keep-alive`, which HTTP/1.1 servers such as electrs leave out; it queues all requests behind one
 //! connection; it accepts bodies of 1 GiB and has no limit on connecting apart from the whole request's.
 
-use std::{error::Error, time::Duration};
+use std::time::Duration;
 
 use axum::{
     body::Bytes,
     http::{Method, Request, StatusCode, Uri, header::RETRY_AFTER},
 };
 use http_body_util::{BodyExt, Full, Limited};
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::{
-    client::legacy::{Client, connect::HttpConnector},
-    rt::{TokioExecutor, TokioTimer},
-};
 use rand_core::{OsRng, RngCore};
 use tokio::{sync::Semaphore, time::timeout};
 
 use super::{ConnectError, EsploraConfig, error::BackendError};
+use crate::https::{self, HttpsClient, causes};
 
 /// Requests at once: public servers limit by address, a busy wallet asks for dozens of coins.
 const PARALLEL: usize = 8;
-/// A connection idle for longer is not reused: nginx drops them after 75 s, and one may be gone unnoticed.
-const IDLE: Duration = Duration::from_secs(30);
 /// The first pause before a retry; it doubles.
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 /// The longest pause, whatever the server asks for.
@@ -57,7 +51,7 @@ impl Reply {
 
 /// The connection pool to one server.
 pub(super) struct Http {
-    client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
+    client: HttpsClient,
     base: String,
     permits: Semaphore,
     request_timeout: Duration,
@@ -78,21 +72,8 @@ impl Http {
         if uri.query().is_some() {
             return Err(bad("it must not hold a query".into()));
         }
-        let mut tcp = HttpConnector::new();
-        tcp.enforce_http(false);
-        tcp.set_nodelay(true);
-        tcp.set_connect_timeout(Some(config.connect_timeout));
-        let connector = HttpsConnectorBuilder::new()
-            .with_provider_and_webpki_roots(rustls::crypto::ring::default_provider())
-            .map_err(|e| bad(format!("TLS: {e}")))?
-            .https_or_http()
-            .enable_http1()
-            .wrap_connector(tcp);
-        let client = Client::builder(TokioExecutor::new())
-            .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(IDLE)
-            .pool_max_idle_per_host(PARALLEL)
-            .build(connector);
+        let client =
+            https::client(config.connect_timeout, PARALLEL).map_err(|error| bad(format!("TLS: {error}")))?;
         Ok(Self {
             client,
             base: config.url.trim_end_matches('/').to_owned(),
@@ -148,12 +129,12 @@ impl Http {
             .body(Full::new(body))
             .map_err(|e| unreachable(e.to_string()))?;
         let exchange = async {
-            let response = self.client.request(request).await.map_err(|e| unreachable(chain(&e)))?;
+            let response = self.client.request(request).await.map_err(|e| unreachable(causes(&e)))?;
             let (head, body) = response.into_parts();
             let body = Limited::new(body, cap)
                 .collect()
                 .await
-                .map_err(|e| unreachable(format!("{}, limit {cap} bytes", chain(e.as_ref()))))?;
+                .map_err(|e| unreachable(format!("{}, limit {cap} bytes", causes(e.as_ref()))))?;
             let retry_after = head.headers.get(RETRY_AFTER).and_then(|v| v.to_str().ok()?.parse().ok());
             let retry_after = retry_after.map(Duration::from_secs);
             Ok(Reply { status: head.status, body: body.to_bytes(), retry_after })
@@ -169,17 +150,6 @@ fn jittered(pause: Duration) -> Duration {
     let half = pause / 2;
     let span = u64::try_from(half.as_millis()).unwrap_or(u64::MAX).max(1);
     half + Duration::from_millis(OsRng.next_u64() % span)
-}
-
-/// An error with its causes: the client's own text is only "client error (Connect)".
-fn chain(error: &(dyn Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }
 
 /// The beginning of a text from outside, on one line.

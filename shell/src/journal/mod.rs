@@ -19,11 +19,12 @@ use std::{
 };
 
 use mpc_wallet_core::{ClusterId, LogIndex, NodeId, codec::CodecError, record::Record, step::Receipt};
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 use crate::ports::{Journal, JournalFailure};
 
 mod copy;
+mod cursors;
 mod outbox;
 mod projection;
 mod read_model;
@@ -33,6 +34,7 @@ mod trail;
 mod writer;
 
 pub use copy::{examine, snapshot};
+pub use cursors::Cursors;
 pub use outbox::{Outbox, OutboxEntry};
 pub use projection::ProjectionError;
 pub use read_model::ReadModel;
@@ -184,16 +186,18 @@ pub enum OpenError {
     },
 }
 
-/// One batch on its way to the writer's thread, and where the answer goes.
-struct Batch {
-    records: Vec<Record>,
-    reply: oneshot::Sender<Result<Receipt, JournalFailure>>,
+/// What the writer's thread is asked to do, and where the answer goes.
+enum Work {
+    Append { records: Vec<Record>, reply: oneshot::Sender<Result<Receipt, JournalFailure>> },
+    Mark { reader: String, cursor: String, reply: oneshot::Sender<Result<(), JournalFailure>> },
+    End,
 }
 
 /// The open journal of one node. Dropping it waits for the write in progress, then releases the directory.
 pub struct Store {
     database: PathBuf,
-    batches: Option<mpsc::Sender<Batch>>,
+    work: mpsc::Sender<Work>,
+    position: watch::Receiver<LogIndex>,
     writer: Option<JoinHandle<()>>,
 }
 
@@ -205,18 +209,14 @@ impl Store {
     /// See [`OpenError`].
     pub fn open(data_dir: &Path, cluster: ClusterId, me: NodeId) -> Result<(Self, Vec<Record>), OpenError> {
         let (mut writer, records) = Writer::open(data_dir, cluster, me)?;
-        let (batches, inbox) = mpsc::channel::<Batch>();
+        let (work, inbox) = mpsc::channel::<Work>();
+        let (durable, position) = watch::channel(writer.position());
         let thread = std::thread::Builder::new()
             .name("journal".to_owned())
-            .spawn(move || {
-                for Batch { records, reply } in inbox {
-                    // Nobody may be waiting any more; the records are durable all the same.
-                    let _ = reply.send(writer.append(&records));
-                }
-            })
+            .spawn(move || write(&mut writer, &inbox, &durable))
             .map_err(|source| OpenError::Io { path: data_dir.to_owned(), source })?;
         let database = data_dir.join(DATABASE_FILE);
-        Ok((Self { database, batches: Some(batches), writer: Some(thread) }, records))
+        Ok((Self { database, work, position, writer: Some(thread) }, records))
     }
 
     /// A reader of the same database; it may be used while this store writes.
@@ -225,6 +225,21 @@ impl Store {
     /// [`OpenError::Database`] if SQLite cannot open it again.
     pub fn read_model(&self) -> Result<ReadModel, OpenError> {
         ReadModel::open(&self.database)
+            .map_err(|source| OpenError::Database { path: self.database.clone(), source })
+    }
+
+    /// The position of the newest durable record, told after each commit.
+    #[must_use]
+    pub fn position(&self) -> watch::Receiver<LogIndex> {
+        self.position.clone()
+    }
+
+    /// How far readers of the records have come.
+    ///
+    /// # Errors
+    /// [`OpenError::Database`] if SQLite cannot open it again.
+    pub fn cursors(&self) -> Result<Cursors, OpenError> {
+        Cursors::open(&self.database, self.work.clone())
             .map_err(|source| OpenError::Database { path: self.database.clone(), source })
     }
 
@@ -238,20 +253,42 @@ impl Store {
     }
 }
 
+/// The writer's thread, until it is told to end.
+fn write(writer: &mut Writer, inbox: &mpsc::Receiver<Work>, durable: &watch::Sender<LogIndex>) {
+    for work in inbox {
+        // Nobody may be waiting for an answer any more; what was written is durable all the same.
+        match work {
+            Work::Append { records, reply } => {
+                let appended = writer.append(&records);
+                let newest = writer.position();
+                durable.send_if_modified(|told| std::mem::replace(told, newest) != newest);
+                let _ = reply.send(appended);
+            }
+            Work::Mark { reader, cursor, reply } => {
+                let _ = reply.send(writer.mark(&reader, &cursor));
+            }
+            Work::End => return,
+        }
+    }
+}
+
+fn stopped() -> JournalFailure {
+    JournalFailure("the writer has stopped; restart the node".to_owned())
+}
+
 impl Journal for Store {
     /// Appends in one transaction. If the future is dropped the batch is still written: only the answer is lost.
     async fn append(&mut self, records: Vec<Record>) -> Result<Receipt, JournalFailure> {
-        let stopped = || JournalFailure("the writer has stopped; restart the node".to_owned());
         let (reply, answer) = oneshot::channel();
-        let batches = self.batches.as_ref().ok_or_else(stopped)?;
-        batches.send(Batch { records, reply }).map_err(|_| stopped())?;
+        self.work.send(Work::Append { records, reply }).map_err(|_| stopped())?;
         answer.await.map_err(|_| stopped())?
     }
 }
 
 impl Drop for Store {
     fn drop(&mut self) {
-        drop(self.batches.take());
+        // Its readers may live on and ask in vain.
+        let _ = self.work.send(Work::End);
         if let Some(writer) = self.writer.take() {
             // A panic of the writer has been printed by its own thread.
             let _ = writer.join();

@@ -12,7 +12,8 @@ const APPLICATION_ID: i32 = 0x6d70_6377;
 
 /// Steps from an empty file to the present schema; `user_version` counts those taken. Steps are only ever added.
 /// The tables of the read model are not among them: they are made anew by [`super::projection`].
-const MIGRATIONS: &[&str] = &["
+const MIGRATIONS: &[&str] = &[
+    "
     CREATE TABLE journal (
         position INTEGER PRIMARY KEY,
         record BLOB NOT NULL
@@ -26,7 +27,14 @@ const MIGRATIONS: &[&str] = &["
         only INTEGER PRIMARY KEY CHECK (only = 1),
         version INTEGER NOT NULL
     ) STRICT;
-"];
+",
+    "
+    CREATE TABLE cursors (
+        reader TEXT PRIMARY KEY,
+        cursor TEXT NOT NULL
+    ) STRICT;
+",
+];
 
 /// How long a statement waits for a lock. Within one process only a checkpoint holds one, for milliseconds.
 pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);

@@ -63,25 +63,51 @@ impl Writer {
         Ok((Self { connection, position, failure: None, _lock: lock }, records))
     }
 
+    /// Position of the newest durable record.
+    pub(super) const fn position(&self) -> LogIndex {
+        self.position
+    }
+
     /// Appends records and their projection in one transaction; the receipt is made after the commit returned. The
     /// first failure is final, because what is on disk is then unknown.
     pub(super) fn append(&mut self, records: &[Record]) -> Result<Receipt, JournalFailure> {
-        if let Some(failure) = &self.failure {
-            return Err(JournalFailure(format!(
-                "stopped after an earlier failure: {failure}; restart the node"
-            )));
-        }
+        self.check()?;
         match self.try_append(records) {
             Ok(position) => {
                 self.position = position;
                 Ok(Receipt::up_to(position))
             }
             Err(error) => {
-                let failure = format!("cannot append after position {}: {error}", self.position.0);
-                self.failure = Some(failure.clone());
-                Err(JournalFailure(failure))
+                Err(self.fail(format!("cannot append after position {}: {error}", self.position.0)))
             }
         }
+    }
+
+    /// Remembers how far a reader of the records has come. A failure is final, as that of an append.
+    pub(super) fn mark(&mut self, reader: &str, cursor: &str) -> Result<(), JournalFailure> {
+        self.check()?;
+        let marked = self
+            .connection
+            .prepare_cached("INSERT OR REPLACE INTO cursors (reader, cursor) VALUES (?1, ?2)")
+            .and_then(|mut statement| statement.execute((reader, cursor)));
+        match marked {
+            Ok(_) => Ok(()),
+            Err(error) => Err(self.fail(format!("cannot remember where a reader is: {error}"))),
+        }
+    }
+
+    fn check(&self) -> Result<(), JournalFailure> {
+        match &self.failure {
+            None => Ok(()),
+            Some(failure) => {
+                Err(JournalFailure(format!("stopped after an earlier failure: {failure}; restart the node")))
+            }
+        }
+    }
+
+    fn fail(&mut self, failure: String) -> JournalFailure {
+        self.failure = Some(failure.clone());
+        JournalFailure(failure)
     }
 
     fn try_append(&mut self, records: &[Record]) -> Result<LogIndex, AppendError> {

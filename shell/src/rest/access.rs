@@ -10,7 +10,7 @@ use axum::{
 };
 
 use super::{problem::Problem, state::ApiState};
-use crate::access::{Denied, Role};
+use crate::access::{Denied, Grant, Role};
 
 /// What a request asks of its sender; `None`: nothing. Whatever is not named here asks for the most.
 pub(super) fn required(method: &Method, route: &str) -> Option<Role> {
@@ -50,19 +50,18 @@ pub(super) async fn guard(State(state): State<ApiState>, mut request: Request, n
         return forbidden(&grant.name, grant.role, role).into_response();
     }
     tracing::Span::current().record("key", grant.name.as_str());
-    request.extensions_mut().insert(Caller(Some(grant.name)));
+    request.extensions_mut().insert(grant);
     next.run(request).await
 }
 
 /// Who sends a request, by the name of his key; nobody where the API asks for no keys.
-#[derive(Clone, Default)]
 pub(super) struct Caller(pub(super) Option<String>);
 
 impl<S: Send + Sync> FromRequestParts<S> for Caller {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
-        Ok(parts.extensions.get::<Self>().cloned().unwrap_or_default())
+        Ok(Self(parts.extensions.get::<Grant>().map(|grant| grant.name.clone())))
     }
 }
 

@@ -59,6 +59,7 @@ static FILES: LazyLock<BTreeMap<&'static str, File>> = LazyLock::new(|| {
         "js/map.js",
         "js/parts.js",
         "js/router.js",
+        "js/stream.js",
         "js/theme.js",
         "js/wallets.js",
         "js/warnings.js",

@@ -15,6 +15,7 @@ mod descriptor;
 mod dkg;
 mod envelope;
 mod etag;
+mod events;
 mod freeze;
 mod health;
 mod metrics;
@@ -91,6 +92,7 @@ fn documented(description: OpenApi, with_metrics: bool) -> OpenApiRouter<ApiStat
         .routes(routes!(presignatures::status, presignatures::order))
         .routes(routes!(violations::list))
         .routes(routes!(audit::list))
+        .routes(routes!(events::stream))
 }
 
 /// What probes and Prometheus ask, and nothing else. It wants no key: who reaches the listener is decided by where it listens.

@@ -63,6 +63,7 @@ const WITH_BODY: [(&str, &str); 4] = [
         (name = "transactions", description = "Payments."),
         (name = "keys", description = "Key generation and presignatures."),
         (name = "cluster", description = "The nodes, and what they did wrong."),
+        (name = "events", description = "What happens, as it happens."),
         (name = "operations", description = "Probes and metrics."),
     ),
     components(schemas(ProblemDocument)),

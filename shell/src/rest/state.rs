@@ -15,6 +15,7 @@ use crate::{
     access::Keyring,
     config::Settings,
     etcd::EtcdHealth,
+    events::Events,
     handle::NodeHandle,
     metrics::{RequestMetrics, Sources},
     postgres,
@@ -50,6 +51,8 @@ pub struct ApiOptions {
     pub sources: Sources,
     /// Whether probes and `/metrics` have a listener of their own; then `/metrics` is there and nowhere else.
     pub operations: bool,
+    /// What happens, for listeners; `None` on a node without a journal.
+    pub events: Option<Events>,
 }
 
 impl ApiOptions {
@@ -70,6 +73,7 @@ impl ApiOptions {
             etcd: None,
             postgres: None,
             certificates: None,
+            events: None,
             requests,
             sources: Sources::default(),
             operations: settings.rest.operations_listen.is_some(),

@@ -355,13 +355,21 @@ pub fn with_options(
         }
     });
     let queries: Arc<dyn Queries> = Arc::<Memory>::clone(&memory);
+    let mut options = options(None);
+    change(&mut options);
+    let state = ApiState::new(NodeHandle::new(requests, view, queries), options);
+    ScriptedNode { state, overview, memory, commands }
+}
+
+/// What an API on a private chain is told, for holders of these keys.
+pub fn options(keyring: Option<Arc<Keyring>>) -> ApiOptions {
     let registry = prometheus::Registry::new();
-    let mut options = ApiOptions {
+    ApiOptions {
         network: Network::Regtest,
         confirmations_required: 1,
         body_limit: 64 * 1024,
         request_timeout: Duration::from_millis(500),
-        keyring: None,
+        keyring,
         requests: RequestMetrics::register(&registry).unwrap(),
         registry,
         etcd: None,
@@ -369,8 +377,6 @@ pub fn with_options(
         certificates: None,
         sources: Sources::default(),
         operations: false,
-    };
-    change(&mut options);
-    let state = ApiState::new(NodeHandle::new(requests, view, queries), options);
-    ScriptedNode { state, overview, memory, commands }
+        events: None,
+    }
 }
