@@ -109,10 +109,13 @@ export const paths = {
   transactions: "/api/v1/transactions",
   violations: "/api/v1/violations",
   events: "/api/v1/events",
+  freeze: "/api/v1/cluster/freeze",
+  lift: "/api/v1/cluster/lift",
   balance: (type) => query("/api/v1/wallet/balance", { type }),
   address: (wanted) => query("/api/v1/wallet/address", wanted),
   qr: (wanted) => query("/api/v1/wallet/address/qr", wanted),
   transaction: (txid) => `/api/v1/transactions/${encodeURIComponent(txid)}`,
+  awaiting: query("/api/v1/transactions", { awaiting: "approval", limit: 50 }),
   latest: query("/api/v1/transactions", { limit: 8 }),
   open: query("/api/v1/transactions", { state: "pending,voting,threshold_reached,approved,signing,signed,broadcasting", limit: 50 }),
 };

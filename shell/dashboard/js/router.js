@@ -1,6 +1,7 @@
 // From the address's hash to a page. A page is `{title, show(root, parameters)}`; `show` returns what ends it.
 
 import { fill, h } from "./dom.js";
+import { approvals } from "../pages/approvals.js";
 import { cluster } from "../pages/cluster.js";
 import { history } from "../pages/history.js";
 import { overview } from "../pages/overview.js";
@@ -15,6 +16,7 @@ const PAGES = [
   [/^\/send$/, send, "#/send"],
   [/^\/history$/, history, "#/history"],
   [/^\/tx\/([0-9a-fA-F]{64})$/, transaction, "#/history"],
+  [/^\/approvals$/, approvals, "#/approvals"],
   [/^\/cluster$/, cluster, "#/cluster"],
   [/^\/violations$/, violations, "#/violations"],
 ];

@@ -28,6 +28,7 @@ export const isEnd = (state) => ENDS.includes(state);
 
 const SUB = {
   awaiting_votes: "Votes are coming in.",
+  awaiting_approval: "Operators must approve it before the nodes vote.",
   waiting_for_quorum: "Too few nodes are reachable. Nothing is lost; it goes on by itself when one returns.",
   abandoning: "The vote is over without enough approvals; nodes are promising never to sign.",
   choosing_signers: "The coordinator is choosing who signs.",

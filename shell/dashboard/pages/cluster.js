@@ -5,6 +5,7 @@ import { fill, h } from "../js/dom.js";
 import { grouped, plural, short } from "../js/format.js";
 import { watch } from "../js/live.js";
 import { clusterMap } from "../js/map.js";
+import { freezeSheet, freezeState } from "./cluster/freeze.js";
 import { copyButton, facts, mark, moment, pageHead, sheet } from "../js/parts.js";
 import { health, nodeStatusMeaning, nodeStatusName, nodeStatusTone, walletName } from "../js/words.js";
 
@@ -15,9 +16,11 @@ function show(root) {
   const map = h("div", { class: "five" });
   const details = h("div", { class: "seven" });
   const table = h("div");
+  const stop = h("div");
   const keys = h("div");
-  fill(root, pageHead("Cluster"), h("div", { class: "stack" }, sentence, h("div", { class: "grid" }, map, details), table, keys));
+  fill(root, pageHead("Cluster"), h("div", { class: "stack" }, sentence, h("div", { class: "grid" }, map, details), table, stop, keys));
   let status = null;
+  let stopped = "";
   let notes = [];
   const tell = () => {
     if (!status) return;
@@ -25,6 +28,10 @@ function show(root) {
     fill(sentence, h("section", { class: `sentence ${tone}`, "aria-label": "Cluster health" }, h("b", { id: "health" }, text)));
     fill(details, detailsSheet(status, notes));
     fill(keys, keysSheet(status));
+    if (freezeState(status) !== stopped) {
+      stopped = freezeState(status);
+      fill(stop, freezeSheet(status));
+    }
   };
   const ends = [
     watch(paths.status, ({ data }) => { status = data ?? status; tell(); }),

@@ -6,6 +6,7 @@ import { sats } from "../js/format.js";
 import { watch } from "../js/live.js";
 import { amount, copyButton, pageHead, problemBox, sheet, stateMark } from "../js/parts.js";
 import { stateMeaning, stateName, subStatus } from "../js/words.js";
+import { approvalSheet, approvalState } from "./transaction/approval.js";
 import { contentSheet, factsSheet } from "./transaction/content.js";
 import { logSheet, track } from "./transaction/life.js";
 import { votesSheet } from "./transaction/votes.js";
@@ -16,10 +17,12 @@ function show(root, txid) {
   const top = h("div");
   const life = h("div");
   const left = h("div", { class: "seven stack" });
+  const people = h("div");
   const right = h("div", { class: "five stack" });
   fill(root, pageHead("Payment", h("p", { class: "mono breakable txid" }, txid), h("div", { class: "actions" }, copyButton(txid, "txid", "Copy txid"))),
-    h("div", { class: "stack" }, top, life, h("div", { class: "grid" }, left, right)));
+    h("div", { class: "stack" }, top, people, life, h("div", { class: "grid" }, left, right)));
   let before = null;
+  let asked = "";
   return watch(paths.transaction(txid.toLowerCase()), ({ data, problem }) => {
     if (problem) {
       fill(top, problemBox(problem));
@@ -28,6 +31,11 @@ function show(root, txid) {
     if (before && before !== data.state) announce(`The payment is now: ${stateName(data.state)}`);
     before = data.state;
     fill(top, summary(data));
+    const now = data.approval.required || data.approval.decisions.length > 0 ? approvalState(data) : "";
+    if (now !== asked) {
+      asked = now;
+      fill(people, now && approvalSheet(data));
+    }
     fill(life, sheet("Life of this payment", {}, track(data)));
     fill(left, votesSheet(data), contentSheet(data));
     fill(right, factsSheet(data), logSheet(data));
