@@ -38,7 +38,8 @@ fn load(config: &Path) -> Settings {
 /// One of the two shares of a key.
 fn share() -> KeyShare {
     let params = |slot| KeygenParams { execution_id: [9; 32], me: Slot(slot), parties: 2, threshold: 2 };
-    let mut machines = [0, 1].map(|slot| Suite::Givre.keygen(params(slot), [u8::try_from(slot).unwrap(); 32]).unwrap());
+    let mut machines =
+        [0, 1].map(|slot| Suite::Givre.keygen(params(slot), [u8::try_from(slot).unwrap(); 32]).unwrap());
     // Far more turns than the protocol has rounds.
     for turn in 0..16 {
         let (slot, other) = (turn % 2, 1 - turn % 2);
