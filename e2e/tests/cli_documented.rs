@@ -71,15 +71,17 @@ impl Desk {
             "node 5 is started" => self.cluster.start_all().unwrap(),
             "an export of the audit log and a proof are there" => self.write_papers(),
             "node 4 asks for API keys" => self.guard_node_4(),
-            "nodes 4 and 5 are stopped" => {
+            "nodes 3, 4 and 5 are stopped" => {
                 if let Some(mut guarded) = self.guarded.take() {
                     guarded.kill().unwrap();
                     guarded.wait().unwrap();
                 }
-                self.cluster.node(5).unwrap().terminate(SOON).unwrap();
+                for id in [3, 5] {
+                    self.cluster.node(id).unwrap().terminate(SOON).unwrap();
+                }
                 wait_for("node 1 to miss them", SOON, || {
                     let online = self.cluster.node(1)?.api().cluster()?.online_nodes;
-                    anyhow::ensure!(online == 3, "{online} online");
+                    anyhow::ensure!(online == 2, "{online} online");
                     Ok(())
                 })
                 .unwrap();

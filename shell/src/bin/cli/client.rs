@@ -70,7 +70,12 @@ impl Node {
         body: &Value,
         headers: &[(&str, &str)],
     ) -> Result<Posted, Failure> {
-        self.send(path, body, headers, Exit::Unavailable)
+        self.send(path, body, headers, Exit::Unavailable).map_err(|mut failure| {
+            if failure.exit == Exit::OutcomeUnknown {
+                failure.exit = Exit::Unavailable;
+            }
+            failure
+        })
     }
 
     fn send(
