@@ -1,5 +1,9 @@
 //! People's decisions over a scripted node: who may decide, what reaches the node, what is shown.
 
+#![allow(
+    clippy::wildcard_enum_match_arm,
+    reason = "a test looks at one kind of fact or message and leaves the rest"
+)]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 mod rest_support;

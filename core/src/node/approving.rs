@@ -143,11 +143,16 @@ impl Node {
 
     /// What people say about a transaction, by this node's policy.
     pub(super) fn people_on(&self, tx: &TxRecord) -> Ruling {
-        match tx.decisions.rule(self.config.policy.approval_of(tx.proposal.body.amount)) {
-            Ruling::Waiting { .. } if mutant!(OperatorsNotAsked) => Ruling::NotAsked,
-            Ruling::Rejected { at, .. } if mutant!(OperatorRefusalIgnored) => Ruling::Approved(at),
-            ruling => ruling,
+        let ruling = tx.decisions.rule(self.config.policy.approval_of(tx.proposal.body.amount));
+        if matches!(ruling, Ruling::Waiting { .. }) && mutant!(OperatorsNotAsked) {
+            return Ruling::NotAsked;
         }
+        if let Ruling::Rejected { at, .. } = ruling
+            && mutant!(OperatorRefusalIgnored)
+        {
+            return Ruling::Approved(at);
+        }
+        ruling
     }
 
     /// Whether nothing but people keeps this node from voting.

@@ -16,7 +16,16 @@ fn every_page_fits_its_screen_in_both_themes_and_asks_only_its_node() {
     let browser = Browser::start().unwrap();
     for (width, theme) in [(DESK, "light"), (DESK, "dark"), (PHONE, "light"), (PHONE, "dark")] {
         browser.look(width, theme).unwrap();
-        for page in ["#/", "#/receive", "#/send", &transaction, "#/history", "#/approvals", "#/cluster", "#/violations"] {
+        for page in [
+            "#/",
+            "#/receive",
+            "#/send",
+            &transaction,
+            "#/history",
+            "#/approvals",
+            "#/cluster",
+            "#/violations",
+        ] {
             let desc = format!("{page} at {width} px, {theme}");
             browser.open(node.url(), page).unwrap();
             browser.wait("#connection[data-state=live]").unwrap();

@@ -143,8 +143,11 @@ fn transactions(sheet: &Sheet, overview: &Overview, counts: &[(State, u64)]) -> 
     sheet.gauge("mpc_wallet_signing_sessions", "Signing sessions under way.", overview.sessions)
 }
 
+/// A kind of money.
+type Part = fn(&Balance) -> bitcoin::Amount;
+
 fn wallets(sheet: &Sheet, wallets: &[WalletView]) -> Result<(), Error> {
-    let kinds: [(&str, fn(&Balance) -> bitcoin::Amount); 6] = [
+    let kinds: [(&str, Part); 6] = [
         ("confirmed", |balance| balance.confirmed),
         ("trusted_pending", |balance| balance.trusted_pending),
         ("untrusted_pending", |balance| balance.untrusted_pending),

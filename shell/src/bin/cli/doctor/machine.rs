@@ -148,7 +148,7 @@ fn certificate(settings: &Settings) -> Check {
     }
 }
 
-fn authority(ca: &PathBuf) -> Check {
+fn authority(ca: &Path) -> Check {
     const NAME: &str = "CA";
     match inspect::certificates_of(ca) {
         Err(error) => Check::fail(NAME, error.to_string()),
