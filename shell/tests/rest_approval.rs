@@ -1,6 +1,7 @@
 //! People's decisions over a scripted node: who may decide, what reaches the node, what is shown.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
+#![allow(clippy::wildcard_enum_match_arm, reason = "a test expects one kind of command")]
 
 mod rest_support;
 

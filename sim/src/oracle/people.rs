@@ -68,10 +68,7 @@ impl HumanApproval {
             self.see(decision)?;
             self.hear(node, decision);
         }
-        match fact {
-            Fact::Voted(vote) => self.consent(node, vote),
-            _ => Ok(()),
-        }
+        if let Fact::Voted(vote) = fact { self.consent(node, vote) } else { Ok(()) }
     }
 
     fn open(&mut self, node: NodeId, proposal: &Proposal) {
