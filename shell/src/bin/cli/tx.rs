@@ -56,7 +56,9 @@ pub(crate) fn decide(
     if !decision.yes {
         note(&describe(&node.get(&path)?));
         let mut question = verb.to_owned();
-        question.get_mut(..1).map(str::make_ascii_uppercase);
+        if let Some(initial) = question.get_mut(..1) {
+            initial.make_ascii_uppercase();
+        }
         confirm(&format!("{question} this transaction?"), "nothing was decided")?;
     }
     let body = decision.comment.as_ref().map_or_else(|| json!({}), |comment| json!({ "comment": comment }));
