@@ -107,7 +107,7 @@ async fn who_comes_back_hears_exactly_what_was_missed_even_after_a_restart() {
     node.append(vec![banned(4)]).await;
     assert_eq!(again.numbers(1).await, [4]);
 
-    let mut node = node.restart().await;
+    let mut node = node.restart();
     let mut again = node.listen(first.id.as_deref()).await;
     assert_eq!(again.numbers(3).await, [2, 3, 4]);
     // Who heard nothing at all has the place where it began.
@@ -166,7 +166,7 @@ async fn an_id_older_than_what_is_kept_is_reset_also_after_a_restart() {
         let reset = node.listen(Some(&begins)).await.next_event().await;
         assert_eq!((reset.event.as_deref(), &reset.json()["reason"]), (Some("reset"), &json!("too_old")));
         assert_eq!(reset.id.as_ref(), Some(&newest));
-        node = node.restart().await;
+        node = node.restart();
     }
 }
 
@@ -274,7 +274,7 @@ fn keys(names: &[&str]) -> (TempDir, Arc<Keyring>, Vec<String>) {
 #[tokio::test]
 async fn streams_are_limited_by_key_and_in_all_and_a_closed_one_makes_room() {
     let (_dir, keyring, shown) = keys(&["one", "two", "three"]);
-    let node = Node::guarded(keyring).await;
+    let node = Node::guarded(keyring);
     let mut open = Vec::new();
     for _ in 0..events_support::PER_KEY {
         open.push(node.listen_as(&shown[0], None).await);
@@ -300,7 +300,7 @@ async fn a_revoked_key_ends_its_stream_and_no_other() {
     tokio::spawn(Arc::clone(&keyring).follow(stop.clone()));
     // It has seen the file as it is now.
     tokio::task::yield_now().await;
-    let mut node = Node::guarded(keyring).await;
+    let mut node = Node::guarded(keyring);
     let mut stays = node.listen_as(&shown[0], None).await;
     let mut goes = node.listen_as(&shown[1], None).await;
     stays.next().await;

@@ -70,12 +70,12 @@ impl Node {
     }
 
     /// A node for holders of these keys.
-    pub async fn guarded(keyring: Arc<Keyring>) -> Self {
+    pub fn guarded(keyring: Arc<Keyring>) -> Self {
         Self::open(TempDir::new().unwrap(), Some(keyring))
     }
 
     /// Ends it and starts it again on the same journal.
-    pub async fn restart(self) -> Self {
+    pub fn restart(self) -> Self {
         self.stop.cancel();
         let Self { store, dir, .. } = self;
         drop(store);
