@@ -55,3 +55,24 @@ fn what_the_servers_and_their_outages_cost_is_measured_and_all_accounts_agree_af
     }
     assert!(report.contains("agreed with the nodes and the chain"), "{report}");
 }
+
+#[test]
+fn how_soon_listeners_hear_and_how_fast_the_api_answers_meanwhile_is_measured() {
+    let report = bench(&["--listeners", "10", "--in-flight", "2", "--each", "2"]);
+    let rows = [
+        "event, from durable to heard",
+        "GET balance",
+        "GET cluster status",
+        "GET transaction",
+        "GET list of transactions",
+    ];
+    let named = |row: &str| ["posted evenly", "all at once"].map(|way| format!("{row}, {way}"));
+    for name in rows.into_iter().flat_map(named) {
+        let cells = row(&report, &name);
+        assert!(cells[0].parse::<u32>().unwrap() > 0, "{report}");
+        let [p50, p99, most] = [1, 2, 3].map(|column| milliseconds(cells[column]));
+        assert!(0.0 < p50 && p50 <= p99 && p99 <= most, "{report}");
+    }
+    // Two listeners at each node, and all of them heard all of the payments, in both ways, from proposal to confirmation.
+    assert!(report.contains("4 payments") && report.contains("10 listeners heard all"), "{report}");
+}

@@ -609,11 +609,26 @@ fn what_is_wrong_with_a_webhook_is_told_without_its_secret() {
         ("url = \"https://a.example/\"\nevents = []", "regtest", vec!["without the key all are posted"]),
         ("url = \"https://a.example/\"\nsecret_file = \"open\"", "regtest", vec!["mode 0644"]),
         ("url = \"https://a.example/\"\nsecret_file = \"short\"", "regtest", vec!["openssl rand -base64 32"]),
+        (
+            "url = \"https://a.example/\"\nsecret_file = \"fine\"\n[[webhook]]\nurl = \"https://a.example/\"\nsecret_file = \"fine\"",
+            "regtest",
+            vec!["webhook[2].url", "name all its events in one"],
+        ),
+        (
+            "url = \"https://a.example/\"\nsecret_file = \"fine\"\n\
+             [[webhook]]\nurl = \"https://a.example/\"\nsecret_file = \"fine\"",
+            "regtest",
+            vec!["webhook[2].url", "name all its events in one"],
+        ),
         ("url = \"https://a.example/\"\nretries = 3", "regtest", vec!["webhook[1].retries", "unknown key"]),
     ] {
         let plan = ClusterPlan { network: network.parse().unwrap(), ..ClusterPlan::default() };
         let (dir, files) = cluster(&plan);
-        for (name, text, mode) in [("open", "whsec_secret", 0o644), ("short", "whsec_c2VjcmV0", 0o600)] {
+        for (name, text, mode) in [
+            ("open", "whsec_secret", 0o644),
+            ("short", "whsec_c2VjcmV0", 0o600),
+            ("fine", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", 0o600),
+        ] {
             let file = dir.path().join("node-1").join(name);
             fs::write(&file, text).unwrap();
             fs::set_permissions(&file, fs::Permissions::from_mode(mode)).unwrap();

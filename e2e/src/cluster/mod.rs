@@ -6,7 +6,7 @@
 //! stays, and its path and the ends of the logs are printed.
 //!
 //! Parts: `options` is what can be chosen, `ports` and `binary` find what a start needs, `node` is one process, `api`
-//! its HTTP face and `view` what that says, `actions` are the things that wallets are for, `wait` is patience.
+//! its HTTP face, `stream` its events and `view` what it says, `actions` are the things that wallets are for, `wait` is patience.
 
 mod actions;
 mod api;
@@ -14,6 +14,7 @@ mod binary;
 mod node;
 mod options;
 mod ports;
+mod stream;
 mod view;
 mod wait;
 
@@ -37,6 +38,7 @@ pub use api::{Api, Reply};
 pub use binary::{cli_binary, hostile_binary, repository, server_binary};
 pub use node::{NodeProcess, Treason};
 pub use options::{ClusterOptions, Place, Ports};
+pub use stream::{EventStream, EventView};
 pub use view::{
     AddressView, BalanceView, ClusterView, CoordinationView, KeygenRun, KeygenView, Kind, NodeView,
     NodesView, PaymentView, StageView, StockView, TransactionView, TransitionView, VoteView,

@@ -24,7 +24,7 @@ fn what_happens_is_shown_without_asking_again_and_again() {
     let payee = payee("dashboard events", 1).unwrap();
     let payment = cluster.pay(1, &payee, 20_000).unwrap();
     browser.wait_text(".latest", |text| text.contains("Confirmed")).unwrap();
-    browser.wait_text(".headline", |text| text.starts_with("0.0299")).unwrap();
+    browser.wait_text(".headline", |text| text.starts_with("0.0297")).unwrap();
     assert!(cluster.transaction(3, &payment.txid).unwrap().is_final());
 
     assert_eq!(browser.complaints().unwrap(), Vec::<String>::new());

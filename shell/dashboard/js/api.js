@@ -28,7 +28,8 @@ function headers(more) {
 
 async function request(path, options, patience) {
   try {
-    return await fetch(path, { cache: "no-store", credentials: "same-origin", signal: AbortSignal.timeout(patience), ...options });
+    const signal = options.signal ?? AbortSignal.timeout(patience);
+    return await fetch(path, { cache: "no-store", credentials: "same-origin", ...options, signal });
   } catch (error) {
     throw new Silence(error.name === "TimeoutError" ? "The node did not answer in time." : "The node cannot be reached.");
   }
@@ -71,7 +72,7 @@ export async function post(path, body, key) {
 /** The body of the stream of events, from now on or from after the event `last`; it goes on until `signal` ends it. */
 export async function events(last, signal) {
   const more = { accept: "text/event-stream", ...(last ? { "last-event-id": last } : {}) };
-  const response = await request(paths.events, { headers: headers(more), signal });
+  const response = await request(paths.events, { headers: headers(more), signal }, null);
   if (!response.ok) throw new Problem(response.status, await document(response));
   return response.body;
 }

@@ -37,21 +37,24 @@ pub(super) fn read_webhooks(reader: &mut Reader, network: Option<Network>) -> Ve
         return Vec::new();
     }
     let tables = reader.tables(NAME);
-    (1..)
-        .zip(tables)
-        .filter_map(|(number, table): (usize, _)| {
-            let path = format!("{NAME}[{number}]");
-            let mut section = reader.item(path.clone(), table);
-            let url = read_url(&mut section, network);
-            let secret_file =
-                section.required("secret_file", "the path of a file with the secret", non_empty);
-            let events = read_events(&mut section);
-            section.finish();
-            let secret =
-                secret_file.and_then(|file| read_secret(reader, &format!("{path}.secret_file"), &file));
-            Some(WebhookSettings { url: url?, secret: secret?, events })
-        })
-        .collect()
+    let mut webhooks: Vec<WebhookSettings> = Vec::new();
+    for (number, table) in (1_usize..).zip(tables) {
+        let path = format!("{NAME}[{number}]");
+        let mut section = reader.item(path.clone(), table);
+        let url = read_url(&mut section, network);
+        let secret_file = section.required("secret_file", "the path of a file with the secret", non_empty);
+        let events = read_events(&mut section);
+        section.finish();
+        let secret = secret_file.and_then(|file| read_secret(reader, &format!("{path}.secret_file"), &file));
+        let Some((url, secret)) = url.zip(secret) else { continue };
+        if webhooks.iter().any(|other| other.url == url) {
+            let remedy = "stands in another [[webhook]], too; name all its events in one";
+            reader.note(&format!("{path}.url"), Some(&url.to_string()), remedy);
+            continue;
+        }
+        webhooks.push(WebhookSettings { url, secret, events });
+    }
+    webhooks
 }
 
 /// An address whose events nobody else can read, unless they never leave the machine or the money is none.

@@ -2,8 +2,7 @@
 //!
 //! **The journal is the source.** A record that means something to a client is one [`Event`]; its id names the record's
 //! position, so ids ascend, outlive restarts, and say exactly what a listener has missed. The journal's writer tells the
-//! new position after each commit; one task then reads the new records once, and every listener gets the same serialised
-//! event. What is only of the present (a balance, a peer, the tip) is taken from the node's overview, has no id and is never
+//! new position after each commit; one thread then reads the new records once, and every listener gets the same bytes. What is only of the present (a balance, a peer, the tip) is taken from the node's overview, has no id and is never
 //! sent twice: whoever missed it reads it anew.
 //!
 //! | rule | what goes wrong without it |
@@ -14,9 +13,11 @@
 //! | nothing here is asked by, or waits in, the driver loop | a listener slows down payments |
 //!
 //! Parts: `id` and `kind` name an event, `fact` says what a record means, `present` what a change of the overview means,
-//! `window` is what is kept, `reader` the tasks that tell, `listener` one that hears, `streams` counts them.
+//! `frames` how events are written, `window` is what is kept, `reader` the thread that tells, `listener` one that hears, `streams`
+//! counts them.
 
 mod fact;
+mod frames;
 mod id;
 mod kind;
 mod listener;
@@ -26,14 +27,19 @@ mod streams;
 mod window;
 
 use std::{
+    io,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
+    thread,
 };
 
+use axum::body::Bytes;
 use mpc_wallet_core::{LogIndex, NodeId, Timestamp, overview::Overview};
 use prometheus::Registry;
 use serde_json::{Map, Value, json};
-use tokio::sync::{broadcast, watch};
+use tokio::{
+    runtime::Handle,
+    sync::{broadcast, watch},
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::{journal::Outbox, read::ReadError, units::rfc3339};
@@ -83,16 +89,14 @@ impl Event {
     }
 }
 
-/// Several events in order, shared by all listeners.
-type Batch = Arc<[Event]>;
-
 /// The events of one node. Cheap to clone.
 #[derive(Clone)]
 pub struct Events(Arc<Shared>);
 
 struct Shared {
     window: Mutex<Window>,
-    told: broadcast::Sender<Batch>,
+    /// Several events in order, as all listeners get them.
+    told: broadcast::Sender<Bytes>,
     streams: Streams,
     stop: CancellationToken,
 }
@@ -118,6 +122,9 @@ pub enum StartError {
     /// Somebody else uses the names of its metrics.
     #[error(transparent)]
     Metrics(#[from] prometheus::Error),
+    /// Nobody could read.
+    #[error("events: no thread: {0}; raise the limit on threads of this user or service")]
+    Thread(#[from] io::Error),
 }
 
 impl Events {
@@ -137,7 +144,10 @@ impl Events {
         let (told, _) = broadcast::channel(QUEUE);
         let streams = Streams::new(limits, registry)?;
         let events = Self(Arc::new(Shared { window, told, streams, stop }));
-        tokio::spawn(reader::follow(events.clone(), outbox, position));
+        let (reading, runtime) = (events.clone(), Handle::current());
+        thread::Builder::new()
+            .name("events".to_owned())
+            .spawn(move || reader::follow(&reading, &outbox, position, &runtime))?;
         tokio::spawn(present::follow(events.clone(), overview));
         Ok(events)
     }
@@ -151,16 +161,9 @@ impl Events {
         self.0.streams.admit(key)
     }
 
-    /// A listener must get something at least this often, or it takes its stream for dead.
-    #[must_use]
-    pub fn heartbeat(&self) -> Duration {
-        self.0.streams.heartbeat()
-    }
-
     /// Listens from now on, or from the event that was heard last. What cannot be resumed begins with a `reset`.
-    #[must_use]
-    pub fn listen(&self, heard_last: Option<&str>) -> Listener {
-        Listener::new(self.clone(), heard_last)
+    pub async fn listen(&self, heard_last: Option<&str>) -> Listener {
+        Listener::new(self.clone(), heard_last).await
     }
 
     fn window(&self) -> MutexGuard<'_, Window> {

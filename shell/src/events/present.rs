@@ -18,7 +18,7 @@ pub(super) async fn follow(events: Events, mut overview: watch::Receiver<Arc<Ove
         let mut before = Arc::clone(&overview.borrow_and_update());
         while overview.changed().await.is_ok() {
             let now = Arc::clone(&overview.borrow_and_update());
-            events.tell(changes(&before, &now));
+            events.tell(&changes(&before, &now)).await;
             before = now;
             sleep(LOOK).await;
         }

@@ -1,14 +1,16 @@
-//! The task that reads each record once and tells it to all.
+//! What reads each record once and tells it to all: a thread, because on a busy machine every change of threads on the way to
+//! the listeners is a wait for a processor.
 
-use std::{sync::Arc, time::Duration};
-
-use mpc_wallet_core::LogIndex;
-use tokio::{
-    sync::watch,
-    time::{Instant, sleep, sleep_until},
+use std::{
+    thread,
+    time::{Duration, Instant},
 };
 
-use super::{Batch, Event, Events};
+use axum::body::Bytes;
+use mpc_wallet_core::LogIndex;
+use tokio::{runtime::Handle, sync::watch};
+
+use super::{Event, Events, frames};
 use crate::{
     journal::{Outbox, OutboxEntry},
     read::ReadError,
@@ -23,55 +25,61 @@ const BATCH: usize = 256;
 /// Before another try after the journal could not be read.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// Follows the journal until the node stops.
-pub(super) async fn follow(events: Events, outbox: Outbox, mut position: watch::Receiver<LogIndex>) {
-    let outbox = Arc::new(outbox);
+/// Follows the journal until the node stops or nothing more is written.
+pub(super) fn follow(
+    events: &Events,
+    outbox: &Outbox,
+    mut position: watch::Receiver<LogIndex>,
+    runtime: &Handle,
+) {
     let stop = events.0.stop.clone();
-    let work = async {
-        loop {
-            position.borrow_and_update();
-            let began = Instant::now();
-            let newest = events.window().newest().position();
-            match read(&outbox, newest).await {
-                Ok(entries) if entries.is_empty() => {
-                    if position.changed().await.is_err() {
-                        return;
-                    }
-                }
-                Ok(entries) => {
-                    events.take_in(&entries);
-                    sleep_until(began.checked_add(PACE).unwrap_or(began)).await;
-                }
-                Err(error) => {
-                    tracing::error!(%error, "events cannot be read; listeners wait");
-                    sleep(RETRY).await;
-                }
+    let mut began = Instant::now();
+    while matches!(runtime.block_on(stop.run_until_cancelled(position.changed())), Some(Ok(()))) {
+        thread::sleep(PACE.saturating_sub(began.elapsed()));
+        began = Instant::now();
+        while let Err(error) = tell_new(events, outbox, runtime) {
+            tracing::error!(%error, "events cannot be read; listeners wait");
+            if runtime.block_on(stop.run_until_cancelled(tokio::time::sleep(RETRY))).is_none() {
+                return;
             }
         }
-    };
-    let _ = stop.run_until_cancelled(work).await;
+    }
 }
 
-async fn read(outbox: &Arc<Outbox>, after: LogIndex) -> Result<Vec<OutboxEntry>, ReadError> {
-    let outbox = Arc::clone(outbox);
-    tokio::task::spawn_blocking(move || outbox.after(after, BATCH))
-        .await
-        .unwrap_or_else(|error| Err(ReadError(format!("a reader of the journal died: {error}"))))
+/// Tells what was written since the last time.
+fn tell_new(events: &Events, outbox: &Outbox, runtime: &Handle) -> Result<(), ReadError> {
+    loop {
+        let newest = events.window().newest().position();
+        let entries = outbox.after(newest, BATCH)?;
+        if entries.is_empty() {
+            return Ok(());
+        }
+        runtime.block_on(events.take_in(&entries));
+    }
 }
 
 impl Events {
     /// Keeps records and tells their events. Who begins to listen meanwhile hears each once: from what is kept, or as told.
-    fn take_in(&self, entries: &[OutboxEntry]) {
+    async fn take_in(&self, entries: &[OutboxEntry]) {
+        let me = self.window().me();
+        let known: Vec<_> = entries.iter().map(|entry| super::window::Kept::of(me, entry)).collect();
+        let batch: Vec<Event> = known.iter().filter_map(|kept| kept.event.clone()).collect();
+        let frames = frames::of_events(&batch).await;
         let mut window = self.window();
-        let batch: Vec<Event> = entries.iter().filter_map(|entry| window.push(entry)).collect();
-        self.tell(batch);
+        known.into_iter().for_each(|kept| window.push(kept));
+        self.send(frames);
     }
 
-    /// Tells events to all who listen.
-    pub(super) fn tell(&self, batch: Vec<Event>) {
-        if !batch.is_empty() {
+    /// Tells what is only of the present.
+    pub(super) async fn tell(&self, batch: &[Event]) {
+        let frames = frames::of_events(batch).await;
+        self.send(frames);
+    }
+
+    fn send(&self, frames: Bytes) {
+        if !frames.is_empty() {
             // Without a listener there is nobody to tell.
-            let _ = self.0.told.send(Batch::from(batch));
+            let _ = self.0.told.send(frames);
         }
     }
 }

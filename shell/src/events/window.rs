@@ -35,12 +35,25 @@ impl Gap {
     }
 }
 
-/// The newest records, as far as listeners care.
+/// A record, as far as listeners care.
+pub(super) struct Kept {
+    id: EventId,
+    pub(super) event: Option<Event>,
+}
+
+impl Kept {
+    /// Of a record in the journal of `me`.
+    pub(super) fn of(me: NodeId, entry: &OutboxEntry) -> Self {
+        Self { id: EventId::of(me, entry), event: fact::event(me, entry) }
+    }
+}
+
+/// The newest records.
 pub(super) struct Window {
     me: NodeId,
     /// The record before the first that is kept.
     base: EventId,
-    kept: VecDeque<(EventId, Option<Event>)>,
+    kept: VecDeque<Kept>,
 }
 
 impl Window {
@@ -57,33 +70,36 @@ impl Window {
                 return Ok(window);
             }
             for entry in &entries {
-                window.push(entry);
+                window.push(Kept::of(me, entry));
             }
         }
     }
 
-    /// Takes the next record in and returns its event.
-    pub(super) fn push(&mut self, entry: &OutboxEntry) -> Option<Event> {
-        let event = fact::event(self.me, entry);
-        self.kept.push_back((EventId::of(self.me, entry), event.clone()));
+    /// Takes the next record in.
+    pub(super) fn push(&mut self, next: Kept) {
+        self.kept.push_back(next);
         if self.kept.len() > KEPT
-            && let Some((dropped, _)) = self.kept.pop_front()
+            && let Some(dropped) = self.kept.pop_front()
         {
-            self.base = dropped;
+            self.base = dropped.id;
         }
-        event
+    }
+
+    /// Whose records they are.
+    pub(super) const fn me(&self) -> NodeId {
+        self.me
     }
 
     /// The newest record.
     pub(super) fn newest(&self) -> EventId {
-        self.kept.back().map_or(self.base, |(id, _)| *id)
+        self.kept.back().map_or(self.base, |newest| newest.id)
     }
 
     /// What came after the event of this id.
     pub(super) fn after(&self, heard: &str) -> Result<Vec<Event>, Gap> {
         let heard: EventId = heard.parse().map_err(|_| Gap::Unknown)?;
         let known =
-            |first: usize| self.kept.iter().skip(first).filter_map(|(_, event)| event.clone()).collect();
+            |first: usize| self.kept.iter().skip(first).filter_map(|kept| kept.event.clone()).collect();
         if heard == self.base {
             return Ok(known(0));
         }
@@ -94,7 +110,7 @@ impl Window {
         };
         let place = usize::try_from(place).unwrap_or(usize::MAX);
         match self.kept.get(place) {
-            Some((id, _)) if *id == heard => Ok(known(place.saturating_add(1))),
+            Some(kept) if kept.id == heard => Ok(known(place.saturating_add(1))),
             Some(_) | None => Err(Gap::Unknown),
         }
     }

@@ -1,31 +1,30 @@
 //! What happens, as server-sent events.
 
-use std::{convert::Infallible, time::Duration};
+use std::convert::Infallible;
 
 use axum::{
     Extension,
+    body::{Body, Bytes},
     extract::State,
-    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
-    response::{
-        IntoResponse, Response,
-        sse::{Event as Frame, KeepAlive, Sse},
-    },
+    http::{HeaderMap, HeaderName, StatusCode, header},
+    response::{IntoResponse as _, Response},
 };
 use futures_util::{Stream, StreamExt as _, future::pending, stream};
 
 use super::{problem::Problem, query::Parameters, state::ApiState};
 use crate::{
     access::Grant,
-    events::{Event, Full, Listener, Slot},
+    events::{Full, Listener, Slot},
 };
 
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
-/// Proxies like nginx hold answers back unless they are told.
-const BUFFERING: (HeaderName, HeaderValue) =
-    (HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
+/// Proxies like nginx hold answers back unless they are told not to.
+const HEADERS: [(HeaderName, &str); 3] = [
+    (header::CONTENT_TYPE, "text/event-stream"),
+    (header::CACHE_CONTROL, "no-store"),
+    (HeaderName::from_static("x-accel-buffering"), "no"),
+];
 
-/// Until a listener that lost its stream tries again.
-const RETRY: Duration = Duration::from_secs(3);
 /// Seconds until another stream may be free.
 const RETRY_FULL_S: u32 = 15;
 
@@ -53,7 +52,7 @@ pub(super) async fn stream(
     // A value that is no text is no id of ours.
     let heard_last =
         headers.get(LAST_EVENT_ID).map(|id| id.to_str().unwrap_or("?")).filter(|id| !id.is_empty());
-    let listener = events.listen(heard_last);
+    let listener = events.listen(heard_last).await;
     let keyring = state.options().keyring.clone();
     let revoked = async move {
         match keyring.zip(grant) {
@@ -61,38 +60,16 @@ pub(super) async fn stream(
             None => pending().await,
         }
     };
-    let first = opening(&listener, heard_last.is_none());
-    let frames = stream::iter([first]).chain(told(listener, slot)).map(Ok::<_, Infallible>);
-    let heartbeat = KeepAlive::new().interval(events.heartbeat()).text("keep-alive");
-    let mut response = Sse::new(frames.take_until(Box::pin(revoked))).keep_alive(heartbeat).into_response();
-    let headers = response.headers_mut();
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    headers.extend([BUFFERING]);
-    Ok(response)
-}
-
-/// Says when to try again. Who has heard nothing yet is told where it begins, so that it can go on from there.
-fn opening(listener: &Listener, is_new: bool) -> Frame {
-    let frame = Frame::default().retry(RETRY);
-    if is_new { frame.id(listener.begins().to_string()) } else { frame }
+    let told = told(listener, slot).map(Ok::<_, Infallible>).take_until(Box::pin(revoked));
+    Ok((HEADERS, Body::from_stream(told)).into_response())
 }
 
 /// Everything that the listener hears, as long as it holds its slot.
-fn told(listener: Listener, slot: Slot) -> impl Stream<Item = Frame> {
-    let batches = stream::unfold((listener, slot), async |(mut listener, slot)| {
-        let batch = listener.next().await?;
-        let frames: Vec<Frame> = batch.iter().map(frame).collect();
-        Some((stream::iter(frames), (listener, slot)))
-    });
-    batches.flatten()
-}
-
-fn frame(event: &Event) -> Frame {
-    let frame = Frame::default().event(event.kind.name()).data(&event.body);
-    match event.id {
-        Some(id) => frame.id(id.to_string()),
-        None => frame,
-    }
+fn told(listener: Listener, slot: Slot) -> impl Stream<Item = Bytes> {
+    stream::unfold((listener, slot), async |(mut listener, slot)| {
+        let next = listener.next().await?;
+        Some((next, (listener, slot)))
+    })
 }
 
 fn full(full: Full) -> Problem {

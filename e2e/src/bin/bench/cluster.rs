@@ -13,9 +13,9 @@ use super::sample::{Samples, millis};
 /// A block comes this often while a transaction waits.
 pub(super) const BLOCK_EVERY: Duration = Duration::from_secs(1);
 /// What each payment sends.
-const PAYMENT_SATS: u64 = 5_000;
+pub(super) const PAYMENT_SATS: u64 = 5_000;
 /// What each coin holds; there is one for each payment.
-const COIN_SATS: u64 = 20_000;
+pub(super) const COIN_SATS: u64 = 20_000;
 /// Between two looks of a client.
 const LOOK_EVERY: Duration = Duration::from_millis(5);
 /// Longest that one payment may take.

@@ -7,6 +7,7 @@
 
 mod cluster;
 mod ecdsa;
+mod listeners;
 mod machine;
 mod raw;
 mod sample;
@@ -36,13 +37,22 @@ struct Arguments {
     /// Measure instead what PostgreSQL and etcd cost beside the embedded stores, and outages of this many seconds each.
     #[arg(long, value_name = "SECONDS")]
     servers: Option<u64>,
+    /// Measure instead how soon this many listeners, spread over the nodes, hear of what happens, and how fast the API
+    /// answers meanwhile.
+    #[arg(long, value_name = "COUNT", conflicts_with = "servers")]
+    listeners: Option<usize>,
 }
 
 fn main() -> anyhow::Result<()> {
-    let Arguments { sequential, each, in_flight, segwit, servers } = Arguments::parse();
+    let Arguments { sequential, each, in_flight, segwit, servers, listeners } = Arguments::parse();
     anyhow::ensure!(sequential > 0 && each > 0 && in_flight > 0, "every count must be at least 1");
     if let Some(seconds) = servers {
         let report = servers::measure(sequential, Duration::from_secs(seconds))?.table();
+        std::io::stdout().write_all(format!("{}\n{report}", machine::facts()?).as_bytes())?;
+        return Ok(());
+    }
+    if let Some(listeners) = listeners {
+        let report = listeners::measure(listeners, in_flight, each)?.table();
         std::io::stdout().write_all(format!("{}\n{report}", machine::facts()?).as_bytes())?;
         return Ok(());
     }
