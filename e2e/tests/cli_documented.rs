@@ -35,6 +35,8 @@ impl Desk {
         let url = |id: u16| cluster.node(id).unwrap().url().to_owned();
         let variables = [
             ("MPC_WALLET_NODE", url(1)),
+            ("NODE2", url(2)),
+            ("NODE3", url(3)),
             ("NODE4", url(4)),
             ("TO", payee("documented", 0).unwrap().to_string()),
         ];

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use bitcoin::Amount;
 use mpc_wallet_core::{
     Timestamp,
     overview::{Balance, MemberStatus, MemberView, Overview, PoolView, StandingView, WalletView},
@@ -143,21 +144,11 @@ fn transactions(sheet: &Sheet, overview: &Overview, counts: &[(State, u64)]) -> 
     sheet.gauge("mpc_wallet_signing_sessions", "Signing sessions under way.", overview.sessions)
 }
 
-/// A kind of money.
-type Part = fn(&Balance) -> bitcoin::Amount;
-
 fn wallets(sheet: &Sheet, wallets: &[WalletView]) -> Result<(), Error> {
-    let kinds: [(&str, Part); 6] = [
-        ("confirmed", |balance| balance.confirmed),
-        ("trusted_pending", |balance| balance.trusted_pending),
-        ("untrusted_pending", |balance| balance.untrusted_pending),
-        ("immature", |balance| balance.immature),
-        ("locked", |balance| balance.locked),
-        ("spendable", |balance| balance.spendable),
-    ];
     let scheme = |wallet: &WalletView| wallet.scheme().name().to_owned();
     let balances = wallets.iter().flat_map(|wallet| {
-        kinds.map(|(kind, of)| ([scheme(wallet), kind.to_owned()], of(&wallet.balance).to_sat()))
+        let row = |(kind, amount): (&str, Amount)| ([scheme(wallet), kind.to_owned()], amount.to_sat());
+        kinds(&wallet.balance).map(row)
     });
     sheet.gauges(
         ("mpc_wallet_balance_sats", "Satoshis of a wallet, by kind; absent before it has a key."),
@@ -169,6 +160,18 @@ fn wallets(sheet: &Sheet, wallets: &[WalletView]) -> Result<(), Error> {
         ["scheme"],
         wallets.iter().map(|wallet| ([scheme(wallet)], wallet.coins.len())),
     )
+}
+
+/// The kinds of money, as the API names them.
+const fn kinds(balance: &Balance) -> [(&'static str, Amount); 6] {
+    [
+        ("confirmed", balance.confirmed),
+        ("trusted_pending", balance.trusted_pending),
+        ("untrusted_pending", balance.untrusted_pending),
+        ("immature", balance.immature),
+        ("locked", balance.locked),
+        ("spendable", balance.spendable),
+    ]
 }
 
 fn presignatures(sheet: &Sheet, pool: &PoolView) -> Result<(), Error> {
