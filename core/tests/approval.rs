@@ -4,7 +4,6 @@
     reason = "a test looks at one kind of fact or message and leaves the rest"
 )]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
-#![allow(clippy::wildcard_enum_match_arm, reason = "a test looks at one kind of answer and of fact")]
 
 use std::collections::BTreeSet;
 

@@ -5,7 +5,6 @@
     reason = "a test looks at one kind of fact or message and leaves the rest"
 )]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
-#![allow(clippy::wildcard_enum_match_arm, reason = "a test expects one kind of command")]
 
 mod rest_support;
 

@@ -1,11 +1,6 @@
 //! The machine: configuration, files, room, shares, certificates, keys of the API, backups.
 
-use std::{
-    fs,
-    os::unix::fs::PermissionsExt as _,
-    path::{Path, PathBuf},
-    process::Command,
-};
+use std::{fs, os::unix::fs::PermissionsExt as _, path::Path, process::Command};
 
 use mpc_wallet_shell::{
     access::KeyFile,
