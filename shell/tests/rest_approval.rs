@@ -136,7 +136,8 @@ async fn an_open_api_decides_in_nobodys_name_and_needs_no_body() {
         assert_eq!(post(&node, &path("/reject"), body).await.status, StatusCode::OK, "{body}");
     }
     let none = DecisionRequest { txid: txid(1), approve: false, operator: None, comment: None };
-    assert_eq!(decisions(&node), vec![none; 4]);
+    let made = decisions(&node);
+    assert!(made.len() == 4 && made.iter().all(|decision| *decision == none), "{made:?}");
 }
 
 #[tokio::test]
