@@ -17,7 +17,7 @@ use mpc_wallet_core::{
     refusal::Refusal,
     step::{Alert, Command, Input, Outcome},
     tx::{State, SubStatus},
-    vote::Decision,
+    vote::{Decision, Vote},
 };
 
 mod support;
@@ -61,10 +61,8 @@ fn assert_peace(world: &World) {
 
 /// Has node-1 pay, and stops it where all have consented and no share has left.
 fn payment_in_signing(world: &mut World) {
-    world.tamper = Some(Box::new(|_, _, message| match message {
-        Message::Mpc(_) => vec![],
-        other => vec![other],
-    }));
+    let lost = |message: &Message| matches!(message, Message::Mpc(_));
+    world.tamper = Some(Box::new(move |_, _, message| if lost(&message) { vec![] } else { vec![message] }));
     world.ask(1, payment(50_000));
     world.run_until("a payment in signing", |world| world.have(&[1], 1, State::Signing));
 }
@@ -80,20 +78,17 @@ fn waits_frozen(world: &World) -> bool {
 fn breaks_freeze(node: NodeId, records: &[Record]) -> Option<&Fact> {
     let (mut frozen, mut lifts) = (false, 0);
     records.iter().map(|record| &record.fact).find(|fact| {
-        match fact {
-            Fact::Frozen(_) => (frozen, lifts) = (true, 0),
-            Fact::Lifted(_) => lifts += 1,
-            _ => {}
+        if matches!(fact, Fact::Frozen(_)) {
+            (frozen, lifts) = (true, 0);
+        } else if matches!(fact, Fact::Lifted(_)) {
+            lifts += 1;
         }
-        let active = frozen && lifts < 4;
-        active
-            && match fact {
-                Fact::Voted(vote) => vote.body.voter == node && vote.body.decision == Decision::Approve,
-                Fact::Transition { to, .. } => matches!(to, State::Approved | State::Signing),
-                Fact::ShareReleased { .. } | Fact::PresignaturesUsed { .. } => true,
-                Fact::Proposed(proposal) => proposal.body.origin == node,
-                _ => false,
-            }
+        let approves = |vote: &Vote| vote.body.voter == node && vote.body.decision == Decision::Approve;
+        let forbidden = matches!(fact, Fact::Voted(vote) if approves(vote))
+            || matches!(fact, Fact::Transition { to: State::Approved | State::Signing, .. })
+            || matches!(fact, Fact::ShareReleased { .. } | Fact::PresignaturesUsed { .. })
+            || matches!(fact, Fact::Proposed(proposal) if proposal.body.origin == node);
+        frozen && lifts < 4 && forbidden
     })
 }
 
@@ -242,10 +237,8 @@ fn who_slept_through_the_freeze_hears_of_it() {
 #[test]
 fn a_lost_word_costs_seconds() {
     let mut world = cluster_with_key(Suite::Mock);
-    world.tamper = Some(Box::new(|_, _, message| match message {
-        Message::Freezes(_) => vec![],
-        other => vec![other],
-    }));
+    let lost = |message: &Message| matches!(message, Message::Freezes(_));
+    world.tamper = Some(Box::new(move |_, _, message| if lost(&message) { vec![] } else { vec![message] }));
     freeze(&mut world, 5);
     pass(&mut world, 1_000);
     assert!(!is_frozen(&world, 1));
@@ -264,10 +257,8 @@ fn who_lost_its_journal_does_not_speak_before_it_knows_the_freeze() {
     freeze(&mut world, 2);
     world.run_until("a freeze everywhere", all_frozen);
     // Nothing that a peer tells by itself gets through, only answers.
-    world.tamper = Some(Box::new(|_, _, message| match message {
-        Message::Freezes(told) if told.answers.is_none() => vec![],
-        other => vec![other],
-    }));
+    let lost = |message: &Message| matches!(message, Message::Freezes(told) if told.answers.is_none());
+    world.tamper = Some(Box::new(move |_, _, message| if lost(&message) { vec![] } else { vec![message] }));
     world.restart(4, keep);
     world.run_until("node-4 to take part", |world| world.node(4).overview().standing.is_sound());
     let records = &world.disks[&NodeId::new(4)][keep..];
@@ -280,10 +271,9 @@ fn who_lost_its_journal_does_not_speak_before_it_knows_the_freeze() {
 #[test]
 fn without_word_of_what_is_frozen_nobody_who_starts_speaks() {
     let mut world = cluster_with_key(Suite::Mock);
-    world.tamper = Some(Box::new(|_, to, message| match message {
-        Message::Freezes(_) if to == NodeId::new(4) => vec![],
-        other => vec![other],
-    }));
+    let lost = |to, message: &Message| to == NodeId::new(4) && matches!(message, Message::Freezes(_));
+    world.tamper =
+        Some(Box::new(move |_, to, message| if lost(to, &message) { vec![] } else { vec![message] }));
     world.restart(4, usize::MAX);
     pass(&mut world, 60_000);
     assert!(!world.node(4).overview().standing.is_sound());
