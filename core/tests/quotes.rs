@@ -28,10 +28,9 @@ fn answer(world: &mut World, command: Command) -> Outcome {
 }
 
 fn quote(world: &mut World, request: PaymentRequest) -> Quote {
-    match answer(world, Command::Quote(request)) {
-        Outcome::Quoted(quote) => quote,
-        other => panic!("{other:?}"),
-    }
+    let answer = answer(world, Command::Quote(request));
+    let Outcome::Quoted(quote) = answer else { panic!("{answer:?}") };
+    quote
 }
 
 #[test]

@@ -429,7 +429,7 @@ mod tests {
             let typed = |example: &&str| {
                 example.split_once(&command).is_some_and(|(_, rest)| rest.is_empty() || rest.starts_with(' '))
             };
-            assert!(examples.iter().any(|example| typed(&example)), "docs/cli.md has no `$ {command}`");
+            assert!(examples.iter().any(typed), "docs/cli.md has no `$ {command}`");
         }
     }
 }

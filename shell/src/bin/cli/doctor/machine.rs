@@ -1,11 +1,6 @@
 //! The machine: configuration, files, room, shares, certificates, keys of the API, backups.
 
-use std::{
-    fs,
-    os::unix::fs::PermissionsExt as _,
-    path::{Path, PathBuf},
-    process::Command,
-};
+use std::{fs, os::unix::fs::PermissionsExt as _, path::Path, process::Command};
 
 use mpc_wallet_shell::{
     access::KeyFile,
@@ -148,7 +143,7 @@ fn certificate(settings: &Settings) -> Check {
     }
 }
 
-fn authority(ca: &PathBuf) -> Check {
+fn authority(ca: &Path) -> Check {
     const NAME: &str = "CA";
     match inspect::certificates_of(ca) {
         Err(error) => Check::fail(NAME, error.to_string()),
