@@ -28,8 +28,8 @@ fn answer(world: &mut World, command: Command) -> Outcome {
 }
 
 fn quote(world: &mut World, request: PaymentRequest) -> Quote {
-    let said = answer(world, Command::Quote(request));
-    let Outcome::Quoted(quote) = said else { panic!("{said:?}") };
+    let answer = answer(world, Command::Quote(request));
+    let Outcome::Quoted(quote) = answer else { panic!("{answer:?}") };
     quote
 }
 

@@ -90,7 +90,7 @@ fn complete() -> String {
     EtcdHealth::register(&registry).unwrap();
     let events = RecordMetrics::register(&Registry::new(), &[]).unwrap();
     let dir = tempfile::tempdir().unwrap();
-    std::fs::write(dir.path().join(backup::LAST_BACKUP_FILE), "1700000000").unwrap();
+    std::fs::write(dir.path().join(mpc_wallet_shell::backup::LAST_BACKUP_FILE), "1700000000").unwrap();
     let peer = PeerStats {
         connected: true,
         rtt: Some(Duration::from_millis(3)),

@@ -119,3 +119,19 @@ pub fn last(data_dir: &Path) -> Option<Timestamp> {
     let text = std::fs::read_to_string(data_dir.join(LAST_BACKUP_FILE)).ok()?;
     text.trim().parse::<u64>().ok().map(|seconds| Timestamp(seconds.saturating_mul(1_000)))
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn the_last_backup_is_known_by_its_file_and_by_nothing_else() {
+        let dir = tempfile::tempdir().unwrap();
+        assert_eq!(last(dir.path()), None);
+        for (text, time) in [("1700000000\n", Some(1_700_000_000_000)), ("yesterday", None), ("", None)] {
+            std::fs::write(dir.path().join(LAST_BACKUP_FILE), text).unwrap();
+            assert_eq!(last(dir.path()), time.map(Timestamp), "{text}");
+        }
+    }
+}
