@@ -128,7 +128,7 @@ pub(crate) fn measure(listeners: usize, in_flight: u32, each: u32) -> anyhow::Re
             })
             .collect();
         // Ends the streams, and with them the listeners, for which this scope waits.
-        let ended = cluster.nodes().iter().map(|node| node.kill9()).collect::<anyhow::Result<()>>();
+        let ended = cluster.nodes().iter().try_for_each(|node| node.kill9());
         ended.and(measured)
     })?;
     let mut complaints = hall.complaints.into_inner().unwrap_or_else(PoisonError::into_inner);
