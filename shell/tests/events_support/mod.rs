@@ -207,12 +207,16 @@ impl Stream {
 
     /// The next block with a name.
     pub async fn next_event(&mut self) -> Block {
-        loop {
-            let block = self.next().await;
-            if block.event.is_some() {
-                return block;
+        let named = async {
+            loop {
+                let block = self.next().await;
+                if block.event.is_some() {
+                    return block;
+                }
             }
-        }
+        };
+        // Signs of life alone are no event.
+        tokio::time::timeout(PATIENCE, named).await.unwrap()
     }
 
     /// The nodes that the next events, all of [`banned`], speak of.
