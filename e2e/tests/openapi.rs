@@ -81,6 +81,8 @@ fn the_api_does_what_its_description_says() {
         .current_dir(dir.path())
         .args(["run", &format!("{url}/api/v1/openapi.json"), "--url", url])
         .args(["--header", &format!("Authorization: Bearer {}", token.reveal())])
+        // It does not end, and the tester reads answers to their end; the shell's tests of streams have it.
+        .args(["--exclude-path", "/api/v1/events"])
         .args(["--checks", "all", "--mode", "all", "--seed", "1", "--no-color", "--continue-on-failure"])
         .args(["--max-examples", &std::env::var(EXAMPLES_VARIABLE).unwrap_or_else(|_| EXAMPLES.to_owned())])
         .output()

@@ -8,6 +8,9 @@ use mpc_wallet_sim::{
     world::Counts,
 };
 
+/// Runs of each deviation in each place: what depends on chance happens in one of them.
+const SEEDS: u64 = 4;
+
 /// Where the traitor stands: among the rest, or where the coordinator stands.
 const PLACES: [u16; 2] = [3, 1];
 
@@ -36,7 +39,7 @@ fn plan(seed: u64, node: u16, deviation: Deviation) -> FaultPlan {
 fn tell(deviation: Deviation) -> [Counts; 2] {
     PLACES.map(|node| {
         let mut tally = Counts::default();
-        for seed in 1..=2 {
+        for seed in 1..=SEEDS {
             let report = run(plan(seed, node, deviation), None).unwrap();
             assert_eq!(report.breach, None, "{deviation:?} at node-{node}, seed {seed}");
             tally.add(&report.tally);
@@ -45,8 +48,8 @@ fn tell(deviation: Deviation) -> [Counts; 2] {
     })
 }
 
-/// Four honest members, each of which shuts the liar out in each of two runs.
-const ALL_SHUT_OUT: u64 = 8;
+/// Four honest members, each of which shuts the liar out in each run.
+const ALL_SHUT_OUT: u64 = 4 * SEEDS;
 
 #[test]
 fn an_equivocator_is_proven_a_liar_and_shut_out_by_all() {
