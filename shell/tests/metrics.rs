@@ -136,9 +136,21 @@ fn complete() -> String {
     render(&scrape).unwrap()
 }
 
+/// What only streams and webhooks show; their own tests see them.
+const ELSEWHERE: [&str; 4] = [
+    "mpc_wallet_event_streams",
+    "mpc_wallet_event_resets_total",
+    "mpc_wallet_webhook_deliveries_total",
+    "mpc_wallet_webhook_waiting_records",
+];
+
 #[test]
 fn the_table_lists_every_metric_as_it_is_and_no_other() {
-    assert_eq!(shown(&complete()), documented());
+    let mut documented = documented();
+    for name in ELSEWHERE {
+        assert!(documented.remove(name).is_some(), "{name} is not in docs/metrics.md");
+    }
+    assert_eq!(shown(&complete()), documented);
 }
 
 #[test]

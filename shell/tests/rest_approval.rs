@@ -196,7 +196,11 @@ async fn what_waits_for_people_is_one_request_away() {
     let answer = get(&node, "/api/v1/transactions?awaiting=approval&type=taproot").await;
     let items = answer.json["items"].as_array().unwrap();
     assert_eq!(items.iter().map(|item| &item["txid"]).collect::<Vec<_>>(), [&json!(txid_of(1))]);
-    for wrong in ["awaiting=votes", "awaiting=", "awaiting=approval&state=voting"] {
+    for (states, count) in [("voting,signing", 1), ("signing", 0)] {
+        let answer = get(&node, &format!("/api/v1/transactions?awaiting=approval&state={states}")).await;
+        assert_eq!(answer.json["items"].as_array().unwrap().len(), count, "{states}");
+    }
+    for wrong in ["awaiting=votes", "awaiting="] {
         let answer = get(&node, &format!("/api/v1/transactions?{wrong}")).await;
         assert_problem(&answer, 400, "validation_failed");
     }

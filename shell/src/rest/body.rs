@@ -32,13 +32,13 @@ impl Fields {
         Self::parse(headers, &bytes)
     }
 
-    /// The same for a request that needs no body: none at all has no fields.
+    /// The same for a request that needs no body: none at all has no fields, and neither has `null`.
     ///
     /// # Errors
     /// As [`Fields::read`].
     pub(super) async fn read_if_any(headers: &HeaderMap, body: Body, limit: usize) -> Result<Self, Problem> {
         let bytes = read_bounded(body, limit).await?;
-        if bytes.is_empty() { Ok(Self(Vec::new())) } else { Self::parse(headers, &bytes) }
+        if bytes.is_empty() || bytes == b"null" { Ok(Self(Vec::new())) } else { Self::parse(headers, &bytes) }
     }
 
     fn parse(headers: &HeaderMap, bytes: &[u8]) -> Result<Self, Problem> {

@@ -46,7 +46,8 @@ enum Created {
 }
 
 /// What a dry run is answered with.
-#[derive(ToSchema)]
+#[derive(Serialize, ToSchema)]
+#[serde(untagged)]
 #[allow(dead_code, reason = "the schema of what `create` answers with")]
 enum DryRun {
     Preview(Preview),
@@ -190,7 +191,7 @@ fn unread(state: &ApiState, txid: &str, payment: &PaymentRequest) -> Unread {
         ("state" = Option<Vec<StateName>>, Query, explode = false, min_items = 1, description = "Only payments in one of these states, separated by commas."),
         ("type" = Option<WalletType>, Query, description = "Only payments of this wallet."),
         ("external_id" = Option<String>, Query, min_length = 1, max_length = 64, pattern = "^[!-~]+$", description = "Only the payment of this name."),
-        ("awaiting" = Option<String>, Query, pattern = "^approval$", description = "Only payments that wait for people at this node; without `state`."),
+        ("awaiting" = Option<String>, Query, pattern = "^approval$", description = "Only payments that wait for people at this node."),
     ),
     responses((status = 200, description = "One page.", body = Page<Summary>)),
 )]
@@ -210,11 +211,9 @@ pub(super) async fn list(
     }
     let awaiting_approval = awaits_approval(&mut parameters)?;
     parameters.finish()?;
-    if awaiting_approval && !states.is_empty() {
-        return Err(Problem::bad_parameter(
-            "awaiting",
-            "means transactions in voting; give no state with it",
-        ));
+    // What waits for people is voting.
+    if awaiting_approval && !states.is_empty() && !states.contains(&TxState::Voting) {
+        return Ok(Json(Page { items: Vec::new(), next_cursor: None }));
     }
     let filter =
         Filter { states, scheme, external_id, awaiting_approval, before: page.before, limit: page.probe() };
