@@ -188,6 +188,7 @@ fn entries(settings: &Settings, root: &Path) -> Vec<Entry> {
         ("timing", "offline_after", number(timing.offline_after.0)),
         ("timing", "coordinator_grace", number(timing.coordinator_grace.0)),
         ("timing", "voting_round", number(timing.voting_round.0)),
+        ("timing", "approval_wait", number(timing.approval_wait.0)),
         ("timing", "proposal_life", number(timing.proposal_life.0)),
         ("timing", "signing_session", number(timing.signing_session.0)),
         ("timing", "key_generation", number(timing.key_generation.0)),
@@ -247,6 +248,14 @@ fn entries(settings: &Settings, root: &Path) -> Vec<Entry> {
             }
         }
     }
+    if let Some(approval) = policy.approval {
+        entries.push(("policy", "approval_above_sats", number(approval.above.to_sat())));
+        entries.push(("policy", "approval_operators", number(approval.operators.into())));
+    }
+    if let Some(address) = settings.rest.operations_listen {
+        entries.push(("rest", "operations_listen", text(address.to_string())));
+    }
+    entries.push(("rest", "event_streams", count(settings.rest.event_streams)));
     if let Some(most) = policy.max_amount {
         entries.push(("policy", "max_amount_sats", number(most.to_sat())));
     }
@@ -276,6 +285,8 @@ fn shown(settings: &Settings) -> String {
         log,
         primes,
         postgres,
+        // Their secrets are in files that are not written back.
+        webhooks: _,
     } = settings;
     // Without the manifest's path, which a file that is written back elsewhere names otherwise; and without the password,
     // which can be written back to neither place.

@@ -96,9 +96,7 @@ impl Service {
                     }
                     Command::Presign { count } => Outcome::PresigningOrdered { count: *count },
                     Command::Decide(decision) => Outcome::Decided { txid: decision.txid },
-                    Command::Freeze { .. } => {
-                        Outcome::Frozen { freeze: FreezeId::from_bytes([0x11; 32]) }
-                    }
+                    Command::Freeze { .. } => Outcome::Frozen { freeze: FreezeId::from_bytes([0x11; 32]) },
                     Command::Lift { .. } => Outcome::Lifted { freezes: Vec::new() },
                 };
                 seen.lock().expect("one thread").push(request.command);
@@ -196,6 +194,7 @@ pub fn target(bytes: &[u8]) {
                 let said = fields.get("comment").and_then(Value::as_str).filter(|text| !text.is_empty());
                 assert_eq!(decision.comment.as_deref(), said);
                 assert!(fields.keys().all(|name| name == "comment"), "an unknown field passed: {fields:?}");
+            }
             Command::Freeze { operator, reason } => {
                 assert_eq!(fields.get("reason").and_then(Value::as_str), Some(reason.as_str()));
                 assert_eq!(check_operator(&operator).and_then(|()| check_reason(&reason)), Ok(()));
@@ -214,8 +213,9 @@ fn fields(body: &[u8]) -> BTreeMap<String, Value> {
     if body.is_empty() {
         return BTreeMap::new();
     }
-    let object: BTreeMap<String, Value> = serde_json::from_slice(body).expect("an object was accepted");
-    object.into_iter().filter(|(_, value)| !value.is_null()).collect()
+    let object: Option<BTreeMap<String, Value>> =
+        serde_json::from_slice(body).expect("an object was accepted");
+    object.unwrap_or_default().into_iter().filter(|(_, value)| !value.is_null()).collect()
 }
 
 fn named(fields: &BTreeMap<String, Value>) -> Option<Scheme> {
@@ -227,7 +227,7 @@ fn named(fields: &BTreeMap<String, Value>) -> Option<Scheme> {
 }
 
 fn check_payment(payment: &PaymentRequest, fields: &BTreeMap<String, Value>, key: Option<&[u8]>) {
-    let known = ["recipient", "amount_sats", "metadata", "type", "fee_rate"];
+    let known = ["recipient", "amount_sats", "metadata", "external_id", "type", "fee_rate"];
     assert!(fields.keys().all(|name| known.contains(&name.as_str())), "an unknown field passed: {fields:?}");
     assert_eq!(fields.get("amount_sats").and_then(Value::as_u64), Some(payment.amount.to_sat()));
     assert!((1..=Amount::MAX_MONEY.to_sat()).contains(&payment.amount.to_sat()));
@@ -238,6 +238,8 @@ fn check_payment(payment: &PaymentRequest, fields: &BTreeMap<String, Value>, key
         fields.get("metadata").map(|text| text.as_str().expect("a string")),
         payment.metadata.as_deref()
     );
+    assert_eq!(fields.get("external_id").and_then(Value::as_str), payment.external_id.as_deref());
+    assert!(payment.external_id.as_ref().is_none_or(|id| (1..=64).contains(&id.len())));
     assert_eq!(
         named(fields).or(fields.get("type").is_none().then_some(Scheme::Taproot)),
         Some(payment.scheme)
