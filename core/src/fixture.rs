@@ -54,6 +54,7 @@ pub(crate) fn proposal(cluster: &Cluster, number: u8, coins: &[u8]) -> Proposal 
         external_id: None,
         created_at: Timestamp(1),
         expires_at: Timestamp(1_000),
+        replaces: None,
     }
 }
 

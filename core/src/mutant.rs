@@ -98,6 +98,12 @@ named! {
     LiftedTooSoon,
     /// Peers are told of freezes and lifts once, and never again.
     FreezesToldOnce,
+    /// A replacement may pay somebody else, or something else.
+    ReplacementPaysOther,
+    /// A replacement need not pay more than what it replaces.
+    ReplacementTooCheap,
+    /// The change of a transaction may be spent while another takes its place.
+    ReplacedChangeIsFree,
 }
 
 #[cfg(feature = "mutants")]

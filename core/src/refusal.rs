@@ -203,6 +203,58 @@ pub enum Refusal {
     /// A freeze or a lift in words that are not kept.
     #[error("{0}")]
     Words(WordsError),
+    /// Its fee cannot be raised where it stands.
+    #[error("the fee of a transaction is raised while it is broadcast and in no block; {txid} is {state}")]
+    NotReplaceable {
+        /// Which.
+        txid: Txid,
+        /// Where it stands.
+        state: State,
+    },
+    /// It is in a block.
+    #[error("{txid} is in block {height} already; its fee cannot be raised any more")]
+    InBlock {
+        /// Which.
+        txid: Txid,
+        /// Height of the block.
+        height: u32,
+    },
+    /// It has a replacement.
+    #[error("{by} takes the place of this transaction already; to pay more, raise the fee of that one")]
+    ReplacedBefore {
+        /// Which.
+        by: Txid,
+    },
+    /// What it makes is being spent.
+    #[error("{by} spends the change of this transaction; raise the fee of that one, it carries both")]
+    ChangeSpent {
+        /// By which transaction.
+        by: Txid,
+    },
+    /// Too little more for the network to prefer it.
+    #[error(
+        "a replacement at {rate} sat/kvB pays {fee} sat; the network takes none below {least} sat, ask for at least {least_rate} sat/kvB"
+    )]
+    ReplacementTooCheap {
+        /// Asked, sat/kvB.
+        rate: u64,
+        /// What that makes, in satoshis.
+        fee: u64,
+        /// Least fee, in satoshis.
+        least: u64,
+        /// The rate that makes it, sat/kvB.
+        least_rate: u64,
+    },
+    /// The higher fee comes out of the change, and there is too little.
+    #[error(
+        "a replacement needs a fee of {fee} sat, and the transaction's coins leave at most {available} sat: its change is too small"
+    )]
+    ChangeTooSmall {
+        /// Needed, in satoshis.
+        fee: u64,
+        /// What coins and amount leave, in satoshis.
+        available: u64,
+    },
 }
 
 impl Refusal {
@@ -247,6 +299,11 @@ impl Refusal {
             Self::AlreadyFrozen(_) => "already_frozen",
             Self::NotFrozen => "not_frozen",
             Self::Words(_) => "validation_failed",
+            Self::NotReplaceable { .. } | Self::InBlock { .. } => "not_replaceable",
+            Self::ReplacedBefore { .. } => "replaced_before",
+            Self::ChangeSpent { .. } => "change_spent",
+            Self::ReplacementTooCheap { .. } => "replacement_too_cheap",
+            Self::ChangeTooSmall { .. } => "change_too_small",
         }
     }
 }

@@ -39,6 +39,8 @@ pub enum Needs {
     People,
     /// Members that stop all signing, and lift it.
     Freezes,
+    /// Clients that raise the fee of a payment on its way.
+    Bumps,
 }
 
 #[cfg(feature = "testing")]
@@ -215,6 +217,14 @@ situations! {
     FreezeLifted: Freezes,
     /// Two members have frozen the cluster at once.
     FrozenTwice: Freezes,
+    /// A replacement confirms.
+    ReplacementWins: Bumps,
+    /// A transaction confirms although another was signed in its place.
+    OriginalWins: Bumps,
+    /// A member hears of a replacement and has not got the original's signature.
+    ReplacementBeforeOriginal: Bumps,
+    /// A replacement comes when the original is in a block.
+    ReplacementTooLate: Bumps,
 }
 
 #[cfg(feature = "testing")]

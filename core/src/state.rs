@@ -52,6 +52,8 @@ pub struct State {
     coins: BTreeMap<OutPoint, Txid>,
     payments: BTreeMap<PaymentId, Txid>,
     proposed: BTreeMap<PaymentId, Txid>,
+    /// Proposals to replace a transaction, in the order they came.
+    replacements: BTreeMap<Txid, Vec<Txid>>,
     sealed: BTreeMap<SessionId, SealedKey>,
     keys: BTreeMap<KeyId, KeyProof>,
     members: BTreeMap<NodeId, MemberRecord>,
@@ -198,6 +200,8 @@ impl State {
                 if to.is_final() && *to != TxState::Confirmed && dead {
                     sometimes!(CoinsFreed);
                     self.release_claims(me, cluster, *txid);
+                } else if *to == TxState::Failed && *sub_status == SubStatus::Replaced {
+                    self.spare_what_stays(*txid);
                 }
             }
             Fact::SubStatusChanged { txid, sub_status } => {
@@ -307,6 +311,9 @@ impl State {
             self.past.act();
         }
         self.proposed.entry(proposal.body.payment).or_insert(txid);
+        if let Some(original) = proposal.body.replaces {
+            self.replacements.entry(original).or_default().push(txid);
+        }
         self.transactions.entry(txid).or_insert_with(|| TxRecord {
             proposal: proposal.clone(),
             digest: proposal.body.digest(),
@@ -339,34 +346,6 @@ impl State {
 
     fn member_mut(&mut self, node: NodeId) -> &mut MemberRecord {
         self.members.entry(node).or_default()
-    }
-
-    /// Gives the transaction its coins and its payment, unless another holds them.
-    fn commit_claims(&mut self, txid: Txid) {
-        if let Some(tx) = self.transactions.get(&txid) {
-            for coin in tx.proposal.body.coins() {
-                self.coins.entry(coin).or_insert(txid);
-            }
-            self.payments.entry(tx.proposal.body.payment).or_insert(txid);
-        }
-    }
-
-    /// Frees what a provably dead transaction held.
-    fn release_claims(&mut self, me: NodeId, cluster: &Cluster, txid: Txid) {
-        self.coins.retain(|_, holder| *holder != txid);
-        self.payments.retain(|_, holder| *holder != txid);
-        if self.past.rejoined().is_none() {
-            return;
-        }
-        // Approvals taken back from peers come in any order, and of two on one coin the dead one may have come first.
-        let approved = |tx: &&TxRecord| {
-            tx.tally.vote_of(me).is_some_and(|vote| vote.body.decision == Decision::Approve)
-                && (tx.finished.is_some() || !tx.tally.is_dead(cluster))
-        };
-        let holders: Vec<Txid> = self.transactions.values().filter(approved).map(TxRecord::txid).collect();
-        for holder in holders {
-            self.commit_claims(holder);
-        }
     }
 
     /// Position of the last record.
@@ -442,23 +421,6 @@ impl State {
     #[must_use]
     pub fn open_count(&self) -> usize {
         self.open.len()
-    }
-
-    /// The transaction that holds a coin, by this node's commitment (I2).
-    #[must_use]
-    pub fn holder_of(&self, coin: &OutPoint) -> Option<Txid> {
-        self.coins.get(coin).copied()
-    }
-
-    /// All committed coins and their holders.
-    pub fn committed_coins(&self) -> impl Iterator<Item = (&OutPoint, Txid)> {
-        self.coins.iter().map(|(coin, txid)| (coin, *txid))
-    }
-
-    /// The transaction this node is committed to for a payment (I1).
-    #[must_use]
-    pub fn serving(&self, payment: PaymentId) -> Option<Txid> {
-        self.payments.get(&payment).copied()
     }
 
     /// The first transaction ever proposed for a payment.
@@ -544,6 +506,7 @@ impl State {
     }
 }
 
+mod claims;
 mod freezes;
 mod past;
 #[cfg(test)]

@@ -98,6 +98,19 @@ pub enum Command {
         /// Who wants it: 1 to 64 printable characters.
         operator: String,
     },
+    /// Raise the fee of a payment: propose a transaction that takes the place of one that no block has taken.
+    Bump(BumpRequest),
+}
+
+/// A higher fee as a client asks for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BumpRequest {
+    /// The transaction to replace.
+    pub txid: Txid,
+    /// Fee rate in sat/kvB; `None` leaves it to the estimate, and is at least what the network asks of a replacement.
+    pub fee_rate: Option<u64>,
+    /// Who asks, by the name of his API key; `None` where no keys are asked for.
+    pub initiator: Option<String>,
 }
 
 /// An operator's decision as his node's API hears it.

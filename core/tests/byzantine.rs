@@ -167,6 +167,7 @@ fn proposal(world: &mut World, coin: OutPoint, claimed: u64, fee: u64) -> Propos
         external_id: None,
         created_at: world.now,
         expires_at: Timestamp(world.now.0 + 3_600_000),
+        replaces: None,
     }
 }
 

@@ -79,6 +79,7 @@ fn payment(amount: u64) -> Proposal {
         external_id: Some(format!("order-{amount}")),
         created_at: Timestamp(1_000),
         expires_at: Timestamp(90_000),
+        replaces: None,
     }
 }
 

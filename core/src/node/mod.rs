@@ -23,6 +23,7 @@ mod payments;
 mod peers;
 mod presigning;
 mod quoting;
+mod replacing;
 mod settling;
 mod signing;
 mod spendable;

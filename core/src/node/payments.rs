@@ -120,6 +120,13 @@ impl Node {
                 let outcome = self.on_lift_command(&operator, entropy);
                 self.reply(client, outcome);
             }
+            Command::Bump(request) => {
+                let outcome = match self.bump(&request, entropy) {
+                    Ok(txid) => Outcome::Proposed { txid, replayed: false },
+                    Err(refusal) => Outcome::Refused(refusal),
+                };
+                self.reply(client, outcome);
+            }
         }
     }
 
@@ -206,19 +213,25 @@ impl Node {
         if let Err(breach) = policy.check_payment(&request.recipient, request.amount).and(rate) {
             return refuse(Refusal::Policy(breach));
         }
-        if let Some(age) = self.chain_age().filter(|_| self.chain_is_stale()) {
-            return refuse(Refusal::ChainStale { age_s: age.0 / 1_000 });
+        self.ready_to_propose().map_err(Outcome::Refused)
+    }
+
+    /// Whether anything may be proposed now, whatever it is.
+    pub(super) fn ready_to_propose(&self) -> Result<(), Refusal> {
+        if let Some(refusal) = self.frozen() {
+            return Err(refusal);
         }
-        if self.state.open_count() + self.payments.asking.len() >= limits.open_transactions {
-            return refuse(Refusal::Busy { limit: limits.open_transactions });
+        if let Some(age) = self.chain_age().filter(|_| self.chain_is_stale()) {
+            return Err(Refusal::ChainStale { age_s: age.0 / 1_000 });
+        }
+        let limit = self.config.limits.open_transactions;
+        if self.state.open_count() + self.payments.asking.len() >= limit {
+            return Err(Refusal::Busy { limit });
         }
         if !self.has_majority() {
-            return refuse(self.no_quorum());
+            return Err(self.no_quorum());
         }
-        if let Some(refusal) = self.unsound() {
-            return refuse(refusal);
-        }
-        Ok(())
+        self.unsound().map_or(Ok(()), Err)
     }
 
     pub(super) fn no_quorum(&self) -> Refusal {
@@ -404,12 +417,18 @@ impl Node {
         let (proposal, _) = self.draw_up(payment, &asking.request, grant, entropy)?;
         let initiator = asking.request.initiator.clone();
         let txid = proposal.txid();
+        self.put_forward(proposal, initiator);
+        Ok(txid)
+    }
+
+    /// Proposes, and says who wanted it.
+    pub(super) fn put_forward(&mut self, proposal: Proposal, initiator: Option<String>) {
+        let txid = proposal.txid();
         let signed = Signed::new(proposal, &self.identity);
         self.record(Fact::Proposed(Box::new(signed)));
         if let Some(initiator) = initiator {
             self.record(Fact::Initiated { txid, initiator });
         }
-        Ok(txid)
     }
 
     /// The proposal that a grant makes of a request, and the size of its signed transaction in vB.
@@ -445,6 +464,7 @@ impl Node {
             external_id: request.external_id.clone(),
             created_at: self.now,
             expires_at: self.now.plus(self.life_of(request.amount)),
+            replaces: None,
         };
         let vsize = wallet::check_structure(wallet, &proposal, &self.config.limits).map_err(|reason| {
             inconsistent(&format!("the coordinator's grant makes no transaction: {reason}"))

@@ -184,6 +184,13 @@ impl Node {
                 }
                 self.send_to_network(txid);
             }
+            TxPresence::Conflicted { by, block } if self.state.is_kin(by, &tx.proposal.body) => {
+                self.on_rival(
+                    txid,
+                    by,
+                    block.map(|block| tip.height.saturating_sub(block.height).saturating_add(1)),
+                );
+            }
             TxPresence::Conflicted { by, block: Some(block) } => {
                 let depth = tip.height.saturating_sub(block.height).saturating_add(1);
                 if depth >= self.config.confirmations_required {
@@ -209,9 +216,10 @@ impl Node {
     pub(super) fn lost_coin(&self, txid: Txid) -> Option<OutPoint> {
         let tx = self.state.transaction(txid)?;
         tx.proposal.body.coins().find(|coin| {
-            self.state
-                .transaction(coin.txid)
-                .is_some_and(|tx| tx.state == tx::State::Failed && tx.sub_status == SubStatus::InputSpent)
+            self.state.transaction(coin.txid).is_some_and(|tx| {
+                tx.state == tx::State::Failed
+                    && matches!(tx.sub_status, SubStatus::InputSpent | SubStatus::Replaced)
+            })
         })
     }
 
@@ -273,7 +281,7 @@ impl Node {
         }
     }
 
-    fn send_to_network(&mut self, txid: Txid) {
+    pub(super) fn send_to_network(&mut self, txid: Txid) {
         let question = self.state.transaction(txid).and_then(|tx| {
             tx.transaction().map(|transaction| ChainQuery::Broadcast {
                 transaction: transaction.clone(),

@@ -15,7 +15,7 @@ use crate::{
 impl Node {
     /// Coins that open transactions ask for; a proposal does so before anyone has committed them.
     pub(super) fn proposed_coins(&self) -> BTreeSet<OutPoint> {
-        self.state.open().flat_map(|(_, tx)| tx.proposal.body.coins().collect::<Vec<_>>()).collect()
+        self.state.open().flat_map(|(_, tx)| self.state.claims_of(&tx.proposal.body)).collect()
     }
 
     /// What a new payment may spend: free, mature, and either in a block or our own change in the mempool.
@@ -85,15 +85,15 @@ impl Node {
             })
     }
 
-    /// Whether an unconfirmed output of this transaction is our own change, accepted by the network, and not on top of
-    /// too many unconfirmed transactions.
+    /// Whether an unconfirmed output of this transaction is our own change, accepted by the network, not on top of too many
+    /// unconfirmed transactions, and sure to be if one of them confirms.
     fn change_may_be_spent(&self, txid: Txid) -> bool {
         let accepted = self
             .state
             .transaction(txid)
             .is_some_and(|tx| tx.state == tx::State::Broadcasting && tx.sub_status == SubStatus::InMempool);
         let short = self.unconfirmed_family(txid) < self.config.limits.unconfirmed_chain;
-        accepted && (short || mutant!(ChainLimitIgnored))
+        accepted && !self.state.is_contested(txid) && (short || mutant!(ChainLimitIgnored))
     }
 
     /// How many unconfirmed transactions of ours this one stands on, itself included; counted up to the limit.

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use bitcoin::{OutPoint, Txid, absolute::LockTime};
 use rand_core::CryptoRngCore;
 
-use super::{Node, settling::LOST_PARENT, timers::Timer};
+use super::{Node, replacing::Standing, settling::LOST_PARENT, timers::Timer};
 use crate::{
     chain::{ChainQuery, CoinStatus},
     identity::Signed,
@@ -26,7 +26,7 @@ use crate::{
         Ballot, Counted, Decision, Evidence, FIRST_ROUND, Promise, RejectReason, Ruling, SignedPromise,
         Violation, Vote,
     },
-    wallet::{self, CoinVerdict},
+    wallet::{self, Books, CoinVerdict},
 };
 
 /// Pause before a question that the chain backend could not answer yet is asked again.
@@ -382,13 +382,14 @@ impl Node {
                     .tally
                     .vote_of(self.config.me)
                     .is_some_and(|vote| vote.body.decision == Decision::Approve);
-                let held_by_other = tx
-                    .proposal
-                    .body
-                    .coins()
-                    .any(|coin| self.state.holder_of(&coin).is_some_and(|holder| holder != txid));
-                let served_by_other =
-                    self.state.serving(tx.proposal.body.payment).is_some_and(|other| other != txid);
+                let proposal = &tx.proposal.body;
+                let other = |holder: Txid| holder != txid && !self.state.is_kin(holder, proposal);
+                let held_by_other = self
+                    .state
+                    .claims_of(proposal)
+                    .iter()
+                    .any(|coin| self.state.holder_of(coin).is_some_and(other));
+                let served_by_other = self.state.serving(proposal.payment).is_some_and(other);
                 (approved || self.approval_is_waived())
                     && !held_by_other
                     && !served_by_other
@@ -463,6 +464,11 @@ impl Node {
         if let Err(breach) = self.config.policy.check_proposal(proposal, vsize) {
             return Judgement::Refuse(RejectReason::Policy(breach));
         }
+        match self.judge_replacement(proposal, vsize) {
+            Some(Standing::May) | None => {}
+            Some(Standing::NotYet) => return Judgement::NotYet,
+            Some(Standing::MayNot(reason)) => return Judgement::Refuse(reason),
+        }
         if let Some(reason) = self.conflict(txid) {
             return Judgement::Refuse(reason);
         }
@@ -483,14 +489,14 @@ impl Node {
     /// A commitment of this node that the proposal contradicts.
     fn conflict(&self, txid: Txid) -> Option<RejectReason> {
         let proposal = &self.state.transaction(txid)?.proposal.body;
-        let other = |holder: &Txid| *holder != txid;
+        let other = |holder: &Txid| *holder != txid && !self.state.is_kin(*holder, proposal);
         if let Some(holder) = self.state.serving(proposal.payment).filter(other) {
             return Some(RejectReason::PaymentServed(holder));
         }
         if let Some(reason) = self.doubtful_claim(txid) {
             return Some(reason);
         }
-        proposal.coins().find_map(|coin| {
+        self.state.claims_of(proposal).into_iter().find_map(|coin| {
             self.state
                 .holder_of(&coin)
                 .filter(other)
@@ -507,11 +513,15 @@ impl Node {
             .open()
             .filter(|(other, tx)| *other != txid && self.state.is_doubtful(self.config.me, tx));
         for (holder, tx) in doubtful {
+            if self.state.is_kin(holder, proposal) {
+                continue;
+            }
             let held = &tx.proposal.body;
             if held.payment == proposal.payment {
                 return Some(RejectReason::PaymentServed(holder));
             }
-            if let Some(coin) = proposal.coins().find(|coin| held.coins().any(|held| held == *coin)) {
+            let (claims, held) = (self.state.claims_of(proposal), self.state.claims_of(held));
+            if let Some(coin) = claims.into_iter().find(|coin| held.contains(coin)) {
                 return Some(RejectReason::CoinCommitted { coin: coin.to_string(), holder });
             }
         }
@@ -543,14 +553,24 @@ impl Node {
         self.voting.asked.remove(&txid);
         sometimes!(CoinsUnanswered, statuses.is_none());
         let Some(tx) = self.state.transaction(txid) else { return };
-        let trusted = |parent: Txid| self.state.transaction(parent).is_some_and(|tx| tx.finished.is_some());
+        let proposal = &tx.proposal.body;
+        let trusted = |parent: Txid| {
+            let finished = self.state.transaction(parent).is_some_and(|tx| tx.finished.is_some());
+            finished && !self.state.is_contested(parent)
+        };
+        let yields = |spender: Txid| {
+            let waits = self.state.transaction(spender).is_some_and(|tx| tx.block.is_none());
+            waits && self.state.is_kin(spender, proposal)
+        };
         let verdict = match (self.lost_coin(txid), statuses) {
             // The backend knows nothing of such a coin, and never will.
             (Some(coin), _) => CoinVerdict::Bad(RejectReason::Input {
                 coin: coin.to_string(),
                 problem: LOST_PARENT.to_owned(),
             }),
-            (None, Some(statuses)) => wallet::check_coins(&tx.proposal.body, statuses, &trusted),
+            (None, Some(statuses)) => {
+                wallet::check_coins(proposal, statuses, Books { trusted: &trusted, yields: &yields })
+            }
             (None, None) => CoinVerdict::NotYet("the chain backend did not answer".to_owned()),
         };
         let voted = tx.tally.vote_of(self.config.me).is_some();

@@ -195,6 +195,10 @@ pub enum SubStatus {
     /// `voting`, `threshold_reached`, `approved`, `signing`: a member has frozen the cluster; it goes on when that is
     /// lifted, or expires.
     Frozen,
+    /// `broadcasting`: one with a higher fee has been sent in its place; either may still confirm.
+    BeingReplaced,
+    /// `failed`: another transaction for the same payment confirmed instead.
+    Replaced,
 }
 
 impl fmt::Display for SubStatus {
@@ -225,6 +229,8 @@ impl fmt::Display for SubStatus {
             Self::WaitingForPresignatures => f.write_str("waiting_for_presignatures"),
             Self::AwaitingApproval => f.write_str("awaiting_approval"),
             Self::Frozen => f.write_str("frozen"),
+            Self::BeingReplaced => f.write_str("being_replaced"),
+            Self::Replaced => f.write_str("replaced"),
         }
     }
 }

@@ -54,6 +54,8 @@ pub struct Proposal {
     pub created_at: Timestamp,
     /// No vote is cast after this moment.
     pub expires_at: Timestamp,
+    /// The signed transaction for the same payment that this one takes the place of, for a higher fee.
+    pub replaces: Option<Txid>,
 }
 
 /// The one payment of a cluster that a payer has given this name.

@@ -107,12 +107,17 @@ pub enum RejectReason {
     /// A person said no.
     #[error("an operator rejected it at {0}")]
     OperatorRejected(NodeId),
+    /// It may not take the place of the transaction that it names.
+    #[error("replacement: {0}")]
+    Replacement(String),
 }
 
 impl RejectReason {
     const fn text_bytes(&self) -> usize {
         match self {
-            Self::Malformed(text) | Self::CoinCommitted { coin: text, .. } => text.len(),
+            Self::Malformed(text) | Self::CoinCommitted { coin: text, .. } | Self::Replacement(text) => {
+                text.len()
+            }
             Self::Input { coin, problem } => coin.len().saturating_add(problem.len()),
             Self::PaymentServed(_)
             | Self::Policy(_)
@@ -134,6 +139,7 @@ impl RejectReason {
             Self::Expired => "expired",
             Self::Key(_) => "key",
             Self::OperatorRejected(_) => "operator_rejected",
+            Self::Replacement(_) => "replacement",
         }
     }
 }

@@ -22,17 +22,28 @@ pub enum CoinVerdict {
     Bad(RejectReason),
 }
 
+/// What this node's own books say about other transactions.
+#[derive(Clone, Copy)]
+pub struct Books<'a> {
+    /// Whether an unconfirmed transaction's outputs may be built on: this cluster finished it, and nothing else may confirm in
+    /// its place.
+    pub trusted: &'a dyn Fn(Txid) -> bool,
+    /// Whether a transaction yields its coins, because the proposal replaces it.
+    pub yields: &'a dyn Fn(Txid) -> bool,
+}
+
 /// Compares every claimed prevout with `statuses`, what the chain backend answered about the proposal's coins.
 ///
 /// Amount and script are read from the raw parent, whose hash must be the txid: a backend can withhold, but not
-/// forge. A coin must be unspent (or spent by this very transaction), in a block or made by a transaction that is
-/// `trusted` (one this cluster finished), and a block reward must be mature when the proposal's own lock time lets
+/// forge. A coin must be unspent (or spent by this very transaction, or by one that `yields` to it because this one
+/// replaces it), in a block or made by a transaction that is
+/// `trusted`, and a block reward must be mature when the proposal's own lock time lets
 /// it into a block. Doubt that time can remove is [`CoinVerdict::NotYet`]; a defect of one coin outweighs it.
 #[must_use]
 pub fn check_coins(
     proposal: &Proposal,
     statuses: &[(OutPoint, CoinStatus)],
-    trusted: &dyn Fn(Txid) -> bool,
+    books: Books<'_>,
 ) -> CoinVerdict {
     let (inputs, prevouts) = (proposal.unsigned_tx.input.len(), proposal.prevouts.len());
     if inputs != prevouts {
@@ -42,7 +53,7 @@ pub fn check_coins(
     let statuses: BTreeMap<_, _> = statuses.iter().map(|(coin, status)| (coin, status)).collect();
     let mut verdict = CoinVerdict::Good;
     for (coin, claim) in proposal.coins().zip(&proposal.prevouts) {
-        match judge(proposal, coin, claim, statuses.get(&coin).copied(), trusted) {
+        match judge(proposal, coin, claim, statuses.get(&coin).copied(), books) {
             Ok(()) => {}
             Err(Doubt::Wait(problem)) => verdict = CoinVerdict::NotYet(format!("input {coin}: {problem}")),
             Err(Doubt::Defect(problem)) => {
@@ -66,7 +77,7 @@ fn judge(
     coin: OutPoint,
     claim: &Prevout,
     status: Option<&CoinStatus>,
-    trusted: &dyn Fn(Txid) -> bool,
+    books: Books<'_>,
 ) -> Result<(), Doubt> {
     let (parent, height, spent_by) = match status {
         None | Some(CoinStatus::Unknown) => {
@@ -90,13 +101,13 @@ fn judge(
         return Err(Doubt::Defect("it has another script than claimed".into()));
     }
     match spent_by {
-        Some(spender) if spender != proposal.txid() => {
+        Some(spender) if spender != proposal.txid() && !(books.yields)(spender) => {
             return Err(Doubt::Defect(format!("it is spent by {spender}")));
         }
         Some(_) | None => {}
     }
     match height {
-        None if trusted(coin.txid) => Ok(()),
+        None if (books.trusted)(coin.txid) => Ok(()),
         None => Err(Doubt::Wait("it is unconfirmed and not change of this wallet".into())),
         // Until its lock time has passed no block takes the transaction, so maturity then is maturity enough.
         Some(height)
@@ -119,6 +130,8 @@ mod tests {
     use super::*;
     use crate::{ids::Scheme, wallet::fixture};
 
+    const NO_BOOKS: Books<'static> = Books { trusted: &|_| false, yields: &|_| false };
+
     /// A good proposal of two coins and what an honest backend says about them.
     fn case() -> (Proposal, Vec<(OutPoint, CoinStatus)>) {
         let mut proposal = fixture::proposal(Scheme::Taproot, &[60_000, 50_000], 500, 9_500);
@@ -140,15 +153,15 @@ mod tests {
             return CoinVerdict::NotYet("no status to edit".into());
         };
         edit(parent, height, spent_by);
-        check_coins(&proposal, &statuses, &|_| false)
+        check_coins(&proposal, &statuses, NO_BOOKS)
     }
 
     #[test]
     fn coins_as_the_chain_shows_them_are_good() {
         let (proposal, mut statuses) = case();
-        assert_eq!(check_coins(&proposal, &statuses, &|_| false), CoinVerdict::Good);
+        assert_eq!(check_coins(&proposal, &statuses, NO_BOOKS), CoinVerdict::Good);
         statuses.reverse();
-        assert_eq!(check_coins(&proposal, &statuses, &|_| false), CoinVerdict::Good, "in any order");
+        assert_eq!(check_coins(&proposal, &statuses, NO_BOOKS), CoinVerdict::Good, "in any order");
     }
 
     #[test]
@@ -169,8 +182,8 @@ mod tests {
         let (proposal, statuses) = case();
         let unknown = vec![(statuses[0].0, CoinStatus::Unknown), statuses[1].clone()];
         for (desc, verdict) in [
-            ("unknown", check_coins(&proposal, &unknown, &|_| false)),
-            ("left out", check_coins(&proposal, &statuses[1..], &|_| false)),
+            ("unknown", check_coins(&proposal, &unknown, NO_BOOKS)),
+            ("left out", check_coins(&proposal, &statuses[1..], NO_BOOKS)),
             ("another transaction", with(|parent, _, _| parent.output[0].value = Amount::from_sat(1))),
             ("unconfirmed", with(|_, height, _| *height = None)),
         ] {
@@ -185,7 +198,10 @@ mod tests {
         if let CoinStatus::Known { height, .. } = &mut statuses[0].1 {
             *height = None;
         }
-        assert_eq!(check_coins(&proposal, &statuses, &|txid| txid == own), CoinVerdict::Good);
+        assert_eq!(
+            check_coins(&proposal, &statuses, Books { trusted: &|txid| txid == own, ..NO_BOOKS }),
+            CoinVerdict::Good
+        );
     }
 
     #[test]
@@ -202,7 +218,7 @@ mod tests {
             edit(&mut proposal);
             statuses[0].1 = CoinStatus::Unknown;
             statuses[1].0 = proposal.unsigned_tx.input[1].previous_output;
-            let verdict = check_coins(&proposal, &statuses, &|_| false);
+            let verdict = check_coins(&proposal, &statuses, NO_BOOKS);
             assert!(matches!(verdict, CoinVerdict::Bad(_)), "{desc}: {verdict:?}");
         }
     }
@@ -216,7 +232,7 @@ mod tests {
             let coin = OutPoint { txid: parent.compute_txid(), vout: 1 };
             proposal.unsigned_tx.input[0].previous_output = coin;
             let status = CoinStatus::Known { parent, height: Some(height), spent_by: None };
-            let verdict = check_coins(&proposal, &[(coin, status)], &|_| false);
+            let verdict = check_coins(&proposal, &[(coin, status)], NO_BOOKS);
             assert_eq!(verdict == CoinVerdict::Good, good, "height {height}: {verdict:?}");
         }
     }

@@ -132,5 +132,6 @@ pub(super) fn proposal(scheme: Scheme, values: &[u64], fee: u64, change: u64) ->
         external_id: None,
         created_at: Timestamp(1),
         expires_at: Timestamp(2),
+        replaces: None,
     }
 }

@@ -97,6 +97,7 @@ pub(crate) fn proposal() -> Proposal {
         external_id: Some("order-17".to_owned()),
         created_at: Timestamp(1_700_000_000_000),
         expires_at: Timestamp(1_700_086_400_000),
+        replaces: Some(Txid::from_byte_array([0x12; 32])),
     }
 }
 
@@ -390,6 +391,7 @@ pub(crate) fn reject_reasons() -> Vec<RejectReason> {
         RejectReason::Expired,
         RejectReason::Key(KEY),
         RejectReason::OperatorRejected(NodeId::new(4)),
+        RejectReason::Replacement("it spends other coins".to_owned()),
     ]
 }
 
@@ -444,6 +446,12 @@ pub(crate) fn refusals() -> Vec<Refusal> {
         Refusal::AlreadyFrozen(signed_freeze().body.id()),
         Refusal::NotFrozen,
         Refusal::Words(WordsError::ReasonUnprintable),
+        Refusal::NotReplaceable { txid: proposal().txid(), state: State::Confirmed },
+        Refusal::InBlock { txid: proposal().txid(), height: 812_000 },
+        Refusal::ReplacedBefore { by: proposal().txid() },
+        Refusal::ChangeSpent { by: proposal().txid() },
+        Refusal::ReplacementTooCheap { rate: 1_000, fee: 200, least: 400, least_rate: 2_000 },
+        Refusal::ChangeTooSmall { fee: 400, available: 300 },
     ]
 }
 
@@ -474,6 +482,8 @@ pub(crate) fn sub_statuses() -> Vec<SubStatus> {
         SubStatus::WaitingForPresignatures,
         SubStatus::AwaitingApproval,
         SubStatus::Frozen,
+        SubStatus::BeingReplaced,
+        SubStatus::Replaced,
     ]
 }
 

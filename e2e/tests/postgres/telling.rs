@@ -67,6 +67,7 @@ fn proposal(number: u8) -> Proposal {
         external_id: None,
         created_at: Timestamp(1_000),
         expires_at: Timestamp(253_402_300_799_000),
+        replaces: None,
     }
 }
 

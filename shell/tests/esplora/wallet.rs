@@ -108,6 +108,7 @@ pub fn segwit_payment() -> (Transaction, Vec<TxOut>) {
         external_id: None,
         created_at: Timestamp(0),
         expires_at: Timestamp(1),
+        replaces: None,
     };
     let secp = Secp256k1::new();
     let sign = |digest: &[u8; 32]| {

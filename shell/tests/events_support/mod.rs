@@ -276,6 +276,7 @@ fn payment() -> Proposal {
         external_id: None,
         created_at: Timestamp(1_000),
         expires_at: Timestamp(90_000),
+        replaces: None,
     }
 }
 

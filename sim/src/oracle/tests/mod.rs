@@ -99,6 +99,7 @@ fn proposal(coin: u8, to: u8) -> SignedProposal {
         external_id: None,
         created_at: Timestamp(1),
         expires_at: Timestamp(2),
+        replaces: None,
     };
     Signed::new(body, &key(1))
 }
