@@ -414,7 +414,8 @@ impl Node {
     ) -> Result<Txid, Refusal> {
         let asking = self.payments.asking.get(&payment);
         let asking = asking.ok_or_else(|| Refusal::Internal("nobody asked".to_owned()))?;
-        let (proposal, _) = self.draw_up(payment, &asking.request, grant, entropy)?;
+        let (proposal, vsize) = self.draw_up(payment, &asking.request, grant, entropy)?;
+        self.check_granted_fee(&proposal, asking.request.fee_rate, vsize).map_err(Refusal::Policy)?;
         let initiator = asking.request.initiator.clone();
         let txid = proposal.txid();
         self.put_forward(proposal, initiator);
@@ -470,13 +471,12 @@ impl Node {
             inconsistent(&format!("the coordinator's grant makes no transaction: {reason}"))
         })?;
         self.config.policy.check_proposal(&proposal, vsize).map_err(Refusal::Policy)?;
-        self.check_granted_fee(&proposal, request.fee_rate, vsize).map_err(Refusal::Policy)?;
         Ok((proposal, vsize))
     }
 
     /// The coordinator chose the fee; it may not exceed what the client asked for, or twice this node's own estimate, by
     /// more than a change output that was not worth making.
-    fn check_granted_fee(
+    pub(super) fn check_granted_fee(
         &self,
         proposal: &Proposal,
         asked: Option<u64>,

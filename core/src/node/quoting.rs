@@ -7,7 +7,10 @@
 use rand_core::CryptoRngCore;
 
 use super::{Node, granting::Shortage, payments::coin_request};
-use crate::step::{Outcome, PaymentRequest, Quote};
+use crate::{
+    refusal::Refusal,
+    step::{Outcome, PaymentRequest, Quote},
+};
 
 impl Node {
     /// Answers as the payment itself would be answered: an idempotency key that made a payment is told that payment.
@@ -23,6 +26,9 @@ impl Node {
         let (inputs, change) = (grant.inputs.clone(), grant.change);
         match self.draw_up(payment, request, grant, entropy) {
             Ok((proposal, vsize)) => {
+                if let Err(breach) = self.check_granted_fee(&proposal, request.fee_rate, vsize) {
+                    return Outcome::Refused(Refusal::Policy(breach));
+                }
                 Outcome::Quoted(Quote { key: proposal.key, inputs, fee: proposal.fee, vsize, change })
             }
             Err(refusal) => Outcome::Refused(refusal),

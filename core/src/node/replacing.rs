@@ -49,13 +49,11 @@ impl Node {
         let estimate = self.estimate_fee_rate().unwrap_or(0);
         let mut grant = wallet::outbid(wallet, body, (request.fee_rate, estimate), policy)?;
         grant.lock_time = self.settling.tip_height();
-        // The fee was chosen here, within policy; its rate over any size this may have.
-        let rate = grant.fee.to_sat().saturating_mul(1_000);
         let wish = PaymentRequest {
             scheme,
             recipient: body.recipient.clone(),
             amount: body.amount,
-            fee_rate: Some(rate),
+            fee_rate: request.fee_rate,
             metadata: body.metadata.clone(),
             external_id: body.external_id.clone(),
             idempotency_key: None,
@@ -124,14 +122,8 @@ impl Node {
         let fee = |txid: Txid| self.state.transaction(txid).map(|tx| tx.proposal.body.fee);
         match depth {
             Some(depth) if depth >= self.config.confirmations_required => {
-                sometimes!(
-                    OriginalWins,
-                    self.state.transaction(rival).is_some_and(|tx| tx.proposal.body.replaces.is_none())
-                );
-                sometimes!(
-                    ReplacementWins,
-                    self.state.transaction(rival).is_some_and(|tx| tx.proposal.body.replaces.is_some())
-                );
+                sometimes!(ReplacementWins, fee(rival) > fee(txid));
+                sometimes!(OriginalWins, fee(rival) < fee(txid));
                 let cause = format!("{rival} for the same payment has confirmed");
                 self.transition(txid, tx::State::Failed, SubStatus::Replaced, &cause);
             }

@@ -144,3 +144,119 @@ fn grant(original: &Proposal, fee: Amount, change: Amount) -> CoinGrant {
         epoch: crate::ids::FencingEpoch(0),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+    use super::*;
+    use crate::{
+        ids::{PaymentId, Scheme},
+        wallet::fixture,
+    };
+
+    /// 60,000 and 50,000 sat of coins, 500 sat of fee, 9,500 sat of change.
+    fn original(scheme: Scheme) -> Proposal {
+        fixture::proposal(scheme, &[60_000, 50_000], 500, 9_500)
+    }
+
+    fn size(proposal: &Proposal) -> u64 {
+        signed_vsize(proposal.key.scheme, &proposal.unsigned_tx)
+    }
+
+    fn outbid_at(original: &Proposal, rate: Option<u64>, estimate: u64) -> Result<CoinGrant, Refusal> {
+        let wallet = fixture::wallet(original.key.scheme);
+        outbid(&wallet, original, (rate, estimate), &Policy::default())
+    }
+
+    #[test]
+    fn the_least_fee_pays_for_the_relay_and_raises_the_rate() {
+        for scheme in Scheme::ALL {
+            let original = original(scheme);
+            let vsize = size(&original);
+            let least = least_replacement_fee(&original, vsize).to_sat();
+            assert!(least >= 500 + vsize, "{scheme}: {least}");
+            assert!(least * vsize > 500 * vsize + vsize * vsize - 1_000, "{scheme}: {least}");
+            assert!(least <= 500 + vsize + 1, "{scheme}: {least}");
+            // A smaller one need not pay for what it leaves out, but never less than the original and its own relay.
+            let smaller = least_replacement_fee(&original, vsize - 43).to_sat();
+            assert_eq!(smaller, 500 + vsize - 43);
+        }
+    }
+
+    #[test]
+    fn at_high_rates_the_rise_is_a_hundredth() {
+        let mut original = original(Scheme::Segwit);
+        let vsize = size(&original);
+        original.fee = fee_for(1_000_000, vsize);
+        assert_eq!(least_replacement_fee(&original, vsize), fee_for(1_010_000, vsize));
+    }
+
+    #[test]
+    fn the_fee_comes_out_of_the_change() {
+        let original = original(Scheme::Taproot);
+        let vsize = size(&original);
+        let grant = outbid_at(&original, Some(10_000), 0).unwrap();
+        assert_eq!(grant.fee, fee_for(10_000, vsize));
+        assert_eq!(grant.change.to_sat(), 10_000 - grant.fee.to_sat());
+        let coins: Vec<_> = grant.inputs.iter().map(|coin| coin.outpoint).collect();
+        assert!(original.coins().eq(coins));
+        let estimated = outbid_at(&original, None, 20_000).unwrap();
+        assert_eq!(estimated.fee, fee_for(20_000, vsize));
+        let least = outbid_at(&original, None, 1).unwrap();
+        assert_eq!(least.fee, least_replacement_fee(&original, vsize));
+    }
+
+    #[test]
+    fn change_that_is_not_worth_an_output_goes_to_the_fee_and_no_further() {
+        let original = original(Scheme::Taproot);
+        let grant = outbid_at(&original, Some(49_000), 0).unwrap();
+        assert_eq!((grant.fee.to_sat(), grant.change), (10_000, Amount::ZERO));
+        let refused = outbid_at(&original, Some(100_000), 0).unwrap_err();
+        assert!(matches!(refused, Refusal::ChangeTooSmall { available: 10_000, .. }), "{refused}");
+        let bare = fixture::proposal(Scheme::Taproot, &[60_000], 500, 0);
+        let refused = outbid_at(&bare, None, 0).unwrap_err();
+        assert!(matches!(refused, Refusal::ChangeTooSmall { available: 500, .. }), "{refused}");
+        // An estimate beyond the change is a wish, not a condition.
+        assert_eq!(outbid_at(&original, None, 100_000).unwrap().fee.to_sat(), 10_000);
+    }
+
+    #[test]
+    fn a_rate_that_nobody_would_relay_is_refused_with_the_least_that_does() {
+        let original = original(Scheme::Taproot);
+        let refused = outbid_at(&original, Some(1_000), 0).unwrap_err();
+        let Refusal::ReplacementTooCheap { rate: 1_000, least_rate, .. } = refused else {
+            unreachable!("{refused}")
+        };
+        assert!(outbid_at(&original, Some(least_rate), 0).is_ok());
+        assert!(outbid_at(&original, Some(least_rate - 10), 0).is_err());
+    }
+
+    #[test]
+    fn every_deviation_is_refused() {
+        type Edit = fn(&mut Proposal);
+        let original = original(Scheme::Taproot);
+        let vsize = size(&original);
+        let mut good = original.clone();
+        good.fee = least_replacement_fee(&original, vsize);
+        assert_eq!(check_replacement(&original, &good, vsize), Ok(()));
+        let edits: &[(Edit, &str)] = &[
+            (|p| p.recipient = fixture::stranger(), "another recipient"),
+            (|p| p.amount += Amount::ONE_SAT, "another amount"),
+            (|p| p.payment = PaymentId::from_bytes([9; 32]), "another payment"),
+            (|p| p.metadata = None, "another payment"),
+            (|p| p.external_id = Some("order-1".to_owned()), "another payment"),
+            (|p| p.unsigned_tx.input.truncate(1), "other coins"),
+            (|p| p.unsigned_tx.input.reverse(), "other coins"),
+            (|p| p.unsigned_tx.input[0].previous_output = fixture::outpoint(200), "other coins"),
+            (|p| p.prevouts[0].value += Amount::ONE_SAT, "other coins"),
+            (|p| p.fee -= Amount::ONE_SAT, "the network takes none"),
+        ];
+        for (edit, words) in edits {
+            let mut wrong = good.clone();
+            edit(&mut wrong);
+            let refused = check_replacement(&original, &wrong, vsize).unwrap_err();
+            assert_eq!(refused.code(), "replacement");
+            assert!(refused.to_string().contains(words), "{refused}");
+        }
+    }
+}

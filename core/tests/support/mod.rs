@@ -31,11 +31,16 @@ use mpc_wallet_core::{
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
 
-/// A chain that accepts everything and confirms it at once.
+/// A chain that accepts everything and confirms it at once, or keeps it waiting.
 #[derive(Default)]
 pub(crate) struct Ledger {
     pub(crate) transactions: BTreeMap<Txid, Transaction>,
     height: u32,
+    /// Whether what is sent waits for [`Ledger::mine`].
+    pub(crate) waits: bool,
+    mempool: BTreeSet<Txid>,
+    /// What lost its place in the mempool, or never got one.
+    losers: BTreeMap<Txid, Transaction>,
 }
 
 impl Ledger {
@@ -56,6 +61,68 @@ impl Ledger {
         BlockRef { height: self.height, hash: BlockHash::all_zeros() }
     }
 
+    /// Puts a transaction into a block, whoever is in the mempool in its place.
+    pub(crate) fn mine(&mut self, txid: Txid) {
+        if let Some(loser) = self.losers.remove(&txid) {
+            self.evict_rivals(&loser);
+            self.transactions.insert(txid, loser);
+        }
+        self.mempool.remove(&txid);
+        self.height += 1;
+    }
+
+    /// Takes whatever spends a coin of this transaction out of the mempool.
+    fn evict_rivals(&mut self, transaction: &Transaction) {
+        for input in &transaction.input {
+            let Some(rival) = self.spender(&input.previous_output) else { continue };
+            assert!(self.mempool.remove(&rival), "double spend of {input:?}");
+            let evicted = self.transactions.remove(&rival);
+            self.losers.extend(evicted.map(|evicted| (rival, evicted)));
+        }
+    }
+
+    /// What the outputs of a transaction are worth: of two with the same coins the one that leaves less pays more.
+    fn paid_out(transaction: &Transaction) -> Amount {
+        transaction.output.iter().map(|output| output.value).sum()
+    }
+
+    fn height_of(&self, txid: &Txid) -> Option<u32> {
+        (!self.mempool.contains(txid)).then_some(1)
+    }
+
+    fn presence(&self, txid: &Txid) -> TxPresence {
+        if self.mempool.contains(txid) {
+            return TxPresence::Mempool;
+        }
+        if self.transactions.contains_key(txid) {
+            return TxPresence::Confirmed(self.tip());
+        }
+        let coins = self.losers.get(txid).into_iter().flat_map(|loser| &loser.input);
+        let rival = coins.into_iter().find_map(|input| self.spender(&input.previous_output));
+        rival.map_or(TxPresence::Absent, |by| TxPresence::Conflicted {
+            by,
+            block: self.height_of(&by).map(|_| self.tip()),
+        })
+    }
+
+    /// Takes a transaction into the mempool in the place of its rivals, if it pays more than they do.
+    fn queue(&mut self, txid: Txid, transaction: Transaction) -> BroadcastOutcome {
+        let rivals: BTreeSet<Txid> =
+            transaction.input.iter().filter_map(|input| self.spender(&input.previous_output)).collect();
+        let yields = |rival: &Txid| {
+            self.mempool.contains(rival)
+                && Self::paid_out(&self.transactions[rival]) > Self::paid_out(&transaction)
+        };
+        if !rivals.iter().all(yields) {
+            self.losers.insert(txid, transaction);
+            return BroadcastOutcome::FeeTooLow;
+        }
+        self.evict_rivals(&transaction);
+        self.mempool.insert(txid);
+        self.transactions.insert(txid, transaction);
+        BroadcastOutcome::Accepted
+    }
+
     pub(crate) fn spender(&self, coin: &OutPoint) -> Option<Txid> {
         let spends = |tx: &&Transaction| tx.input.iter().any(|input| input.previous_output == *coin);
         self.transactions.values().find(spends).map(Transaction::compute_txid)
@@ -72,22 +139,18 @@ impl Ledger {
                             coins.push(Coin {
                                 outpoint,
                                 output: output.clone(),
-                                height: Some(1),
+                                height: self.height_of(txid),
                                 coinbase: false,
                             });
                         }
                     }
                 }
-                let presence = |txid: Txid| match self.transactions.contains_key(&txid) {
-                    true => TxPresence::Confirmed(self.tip()),
-                    false => TxPresence::Absent,
-                };
                 ChainObservation::Poll(ChainView {
                     tip: self.tip(),
                     tip_time: 0,
                     fee_estimates: vec![],
                     coins,
-                    watched: watch.into_iter().map(|txid| (txid, presence(txid))).collect(),
+                    watched: watch.into_iter().map(|txid| (txid, self.presence(&txid))).collect(),
                 })
             }
             ChainQuery::Coins { outpoints } => ChainObservation::Coins(
@@ -98,7 +161,7 @@ impl Ledger {
                             self.transactions.get(&coin.txid).map_or(CoinStatus::Unknown, |parent| {
                                 CoinStatus::Known {
                                     parent: parent.clone(),
-                                    height: Some(1),
+                                    height: self.height_of(&coin.txid),
                                     spent_by: self.spender(&coin),
                                 }
                             });
@@ -108,6 +171,10 @@ impl Ledger {
             ),
             ChainQuery::Broadcast { transaction, .. } => {
                 let txid = transaction.compute_txid();
+                if self.waits && !self.transactions.contains_key(&txid) {
+                    let outcome = self.queue(txid, transaction);
+                    return ChainObservation::Broadcast { txid, outcome };
+                }
                 for input in &transaction.input {
                     let spender = self.spender(&input.previous_output);
                     assert!(spender.is_none_or(|spender| spender == txid), "double spend of {input:?}");
