@@ -7,12 +7,11 @@
 
 use std::collections::BTreeMap;
 
-use bitcoin::{OutPoint, Txid, absolute::LockTime};
+use bitcoin::Txid;
 use rand_core::CryptoRngCore;
 
-use super::{Node, replacing::Standing, settling::LOST_PARENT, timers::Timer};
+use super::{Node, timers::Timer};
 use crate::{
-    chain::{ChainQuery, CoinStatus},
     identity::Signed,
     ids::{NodeId, QueryId},
     message::Message,
@@ -20,30 +19,19 @@ use crate::{
     record::Fact,
     sometimes,
     state::TxRecord,
-    time::{Millis, Timestamp},
+    time::Timestamp,
     tx::{self, SignedProposal, SubStatus},
     vote::{
-        Ballot, Counted, Decision, Evidence, FIRST_ROUND, Promise, RejectReason, Ruling, SignedPromise,
-        Violation, Vote,
+        Ballot, Counted, Decision, Evidence, FIRST_ROUND, Promise, Ruling, SignedPromise, Violation, Vote,
     },
-    wallet::{self, Books, CoinVerdict},
 };
-
-/// Pause before a question that the chain backend could not answer yet is asked again.
-const ASK_AGAIN: Millis = Millis(250);
-
-/// After this long an unanswered question counts as lost; longer than any adapter takes to answer.
-const ANSWER_LOST: Millis = Millis(20_000);
-
-/// How far a proposal's expiry may lie beyond this node's own idea of its life, for clocks that differ.
-const CLOCK_TOLERANCE: Millis = Millis(60_000);
 
 /// Volatile state of voting.
 #[derive(Default)]
 pub(super) struct Voting {
-    asked: BTreeMap<Txid, (QueryId, Timestamp)>,
-    not_before: BTreeMap<Txid, Timestamp>,
-    checked: BTreeMap<Txid, Timestamp>,
+    pub(super) asked: BTreeMap<Txid, (QueryId, Timestamp)>,
+    pub(super) not_before: BTreeMap<Txid, Timestamp>,
+    pub(super) checked: BTreeMap<Txid, Timestamp>,
     early: BTreeMap<Txid, Vec<(NodeId, Vote)>>,
 }
 
@@ -60,13 +48,6 @@ impl Voting {
         self.asked.remove(&txid);
         self.not_before.remove(&txid);
     }
-}
-
-/// What this node thinks of a proposal before it looks at the coins.
-enum Judgement {
-    Fine,
-    NotYet,
-    Refuse(RejectReason),
 }
 
 impl Node {
@@ -410,7 +391,7 @@ impl Node {
         mutant!(SignsWithoutApproval)
     }
 
-    fn promise_never_to_sign(&mut self, txid: Txid) {
+    pub(super) fn promise_never_to_sign(&mut self, txid: Txid) {
         if !self.may_commit(txid) {
             return;
         }
@@ -428,213 +409,8 @@ impl Node {
         self.broadcast(Message::Promise(promise));
     }
 
-    /// Judges a proposal; what needs no look at the chain is decided at once.
-    fn consider(&mut self, txid: Txid, entropy: &mut dyn CryptoRngCore) {
-        if !self.may_commit(txid) {
-            return;
-        }
-        match self.judge(txid) {
-            Judgement::Fine => self.look_at_coins(txid),
-            Judgement::NotYet => {
-                self.timers.set_by(Timer::Transaction(txid), self.now.plus(ASK_AGAIN));
-            }
-            Judgement::Refuse(reason) => self.cast(txid, Decision::Reject(reason), entropy),
-        }
-    }
-
-    fn judge(&self, txid: Txid) -> Judgement {
-        let Some(tx) = self.state.transaction(txid) else { return Judgement::NotYet };
-        let proposal = &tx.proposal.body;
-        let Some(wallet) = self.wallet(proposal.key.scheme) else { return Judgement::NotYet };
-        if proposal.key != wallet.key {
-            return if proposal.key > wallet.key {
-                Judgement::NotYet
-            } else {
-                Judgement::Refuse(RejectReason::Key(proposal.key))
-            };
-        }
-        let latest = self.now.plus(self.longest_life()).plus(CLOCK_TOLERANCE);
-        if proposal.expires_at > latest {
-            return Judgement::Refuse(RejectReason::Malformed("it expires too far ahead".to_owned()));
-        }
-        let vsize = match wallet::check_structure(wallet, proposal, &self.config.limits) {
-            Ok(vsize) => vsize,
-            Err(reason) => return Judgement::Refuse(reason),
-        };
-        if let Err(breach) = self.config.policy.check_proposal(proposal, vsize) {
-            return Judgement::Refuse(RejectReason::Policy(breach));
-        }
-        match self.judge_replacement(proposal, vsize) {
-            Some(Standing::May) | None => {}
-            Some(Standing::NotYet) => return Judgement::NotYet,
-            Some(Standing::MayNot(reason)) => return Judgement::Refuse(reason),
-        }
-        if let Some(reason) = self.conflict(txid) {
-            return Judgement::Refuse(reason);
-        }
-        if let Ruling::Rejected { by, .. } = self.people_on(tx) {
-            sometimes!(PeopleReject);
-            return Judgement::Refuse(RejectReason::OperatorRejected(by));
-        }
-        let reached = match proposal.unsigned_tx.lock_time {
-            LockTime::Blocks(height) => {
-                height.to_consensus_u32() <= self.settling.tip_height().saturating_add(1)
-            }
-            LockTime::Seconds(_) => false,
-        };
-        let frozen = self.is_frozen() && !mutant!(ApprovesWhileFrozen);
-        if reached && !self.chain_is_stale() && !frozen { Judgement::Fine } else { Judgement::NotYet }
-    }
-
-    /// A commitment of this node that the proposal contradicts.
-    fn conflict(&self, txid: Txid) -> Option<RejectReason> {
-        let proposal = &self.state.transaction(txid)?.proposal.body;
-        let other = |holder: &Txid| *holder != txid && !self.state.is_kin(*holder, proposal);
-        if let Some(holder) = self.state.serving(proposal.payment).filter(other) {
-            return Some(RejectReason::PaymentServed(holder));
-        }
-        if let Some(reason) = self.doubtful_claim(txid) {
-            return Some(reason);
-        }
-        self.state.claims_of(proposal).into_iter().find_map(|coin| {
-            self.state
-                .holder_of(&coin)
-                .filter(other)
-                .map(|holder| RejectReason::CoinCommitted { coin: coin.to_string(), holder })
-        })
-    }
-
-    /// An open transaction that this node may have approved before it lost its journal, and that wants the same.
-    fn doubtful_claim(&self, txid: Txid) -> Option<RejectReason> {
-        let proposal = &self.state.transaction(txid)?.proposal.body;
-        self.state.past().rejoined()?;
-        let doubtful = self
-            .state
-            .open()
-            .filter(|(other, tx)| *other != txid && self.state.is_doubtful(self.config.me, tx));
-        for (holder, tx) in doubtful {
-            if self.state.is_kin(holder, proposal) {
-                continue;
-            }
-            let held = &tx.proposal.body;
-            if held.payment == proposal.payment {
-                return Some(RejectReason::PaymentServed(holder));
-            }
-            let (claims, held) = (self.state.claims_of(proposal), self.state.claims_of(held));
-            if let Some(coin) = claims.into_iter().find(|coin| held.contains(coin)) {
-                return Some(RejectReason::CoinCommitted { coin: coin.to_string(), holder });
-            }
-        }
-        None
-    }
-
-    /// Asks the chain about the inputs, unless an answer is on its way.
-    fn look_at_coins(&mut self, txid: Txid) {
-        let waiting = self.voting.asked.get(&txid).is_some_and(|(_, at)| self.now.since(*at) < ANSWER_LOST);
-        let resting = self.voting.not_before.get(&txid).is_some_and(|at| self.now < *at);
-        if waiting || resting {
-            return;
-        }
-        let Some(tx) = self.state.transaction(txid) else { return };
-        let outpoints = tx.proposal.body.coins().collect();
-        let query = self.ask_chain(ChainQuery::Coins { outpoints });
-        self.voting.asked.insert(txid, (query, self.now));
-    }
-
-    /// The chain's word on the inputs of the transaction that asked.
-    pub(super) fn on_coins(
-        &mut self,
-        query: QueryId,
-        statuses: Option<&[(OutPoint, CoinStatus)]>,
-        entropy: &mut dyn CryptoRngCore,
-    ) {
-        let asker = self.voting.asked.iter().find(|(_, (asked, _))| *asked == query).map(|(txid, _)| *txid);
-        let Some(txid) = asker else { return };
-        self.voting.asked.remove(&txid);
-        sometimes!(CoinsUnanswered, statuses.is_none());
-        let Some(tx) = self.state.transaction(txid) else { return };
-        let proposal = &tx.proposal.body;
-        let trusted = |parent: Txid| {
-            let finished = self.state.transaction(parent).is_some_and(|tx| tx.finished.is_some());
-            finished && !self.state.is_contested(parent)
-        };
-        let yields = |spender: Txid| {
-            let waits = self.state.transaction(spender).is_some_and(|tx| tx.block.is_none());
-            waits && self.state.is_kin(spender, proposal)
-        };
-        let verdict = match (self.lost_coin(txid), statuses) {
-            // The backend knows nothing of such a coin, and never will.
-            (Some(coin), _) => CoinVerdict::Bad(RejectReason::Input {
-                coin: coin.to_string(),
-                problem: LOST_PARENT.to_owned(),
-            }),
-            (None, Some(statuses)) => {
-                wallet::check_coins(proposal, statuses, Books { trusted: &trusted, yields: &yields })
-            }
-            (None, None) => CoinVerdict::NotYet("the chain backend did not answer".to_owned()),
-        };
-        let voted = tx.tally.vote_of(self.config.me).is_some();
-        match verdict {
-            CoinVerdict::Good => {
-                self.voting.checked.insert(txid, self.now);
-                if !voted && !tx.state.is_final() {
-                    self.decide(txid, entropy);
-                } else {
-                    if mutant!(SecondVoteInJournal) {
-                        self.vote_in_journal(txid);
-                    }
-                    self.attend(txid, entropy);
-                }
-            }
-            CoinVerdict::NotYet(_) => {
-                let again = self.now.plus(ASK_AGAIN);
-                self.voting.not_before.insert(txid, again);
-                self.timers.set_by(Timer::Transaction(txid), again);
-            }
-            CoinVerdict::Bad(reason) if !voted && tx.state.is_unsigned() => {
-                self.cast(txid, Decision::Reject(reason), entropy);
-            }
-            CoinVerdict::Bad(_) => {
-                sometimes!(ApprovedCoinGoesBad);
-                self.promise_never_to_sign(txid);
-            }
-        }
-    }
-
-    /// The coins are good; the rest may have changed while the chain was asked.
-    fn decide(&mut self, txid: Txid, entropy: &mut dyn CryptoRngCore) {
-        match self.judge(txid) {
-            Judgement::Fine if self.is_left_to_people(txid) => self.rest_while_people_decide(txid),
-            Judgement::Fine => self.cast(txid, Decision::Approve, entropy),
-            Judgement::NotYet => self.timers.set_by(Timer::Transaction(txid), self.now.plus(ASK_AGAIN)),
-            Judgement::Refuse(reason) => self.cast(txid, Decision::Reject(reason), entropy),
-        }
-    }
-
-    fn is_left_to_people(&self, txid: Txid) -> bool {
-        let ruling = self.state.transaction(txid).map(|tx| self.people_on(tx));
-        sometimes!(PeopleApprove, matches!(ruling, Some(Ruling::Approved(_))));
-        matches!(ruling, Some(Ruling::Waiting { .. }))
-    }
-
-    /// All is well but for people's word. The coins are looked at now and then: if one goes bad, nobody need decide.
-    fn rest_while_people_decide(&mut self, txid: Txid) {
-        let again = self.now.plus(self.config.timing.recheck_after);
-        self.voting.not_before.insert(txid, again);
-        self.timers.set_by(Timer::Transaction(txid), again);
-    }
-
-    /// What [`Mutant::SecondVoteInJournal`](crate::mutant::Mutant) does.
-    fn vote_in_journal(&mut self, txid: Txid) {
-        let own = self.state.transaction(txid).and_then(|tx| tx.tally.vote_of(self.config.me));
-        if let Some(mut ballot) = own.map(|vote| vote.body.clone()) {
-            ballot.expires_at = ballot.expires_at.plus(Millis(1));
-            self.record(Fact::Voted(Signed::new(ballot, &self.identity)));
-        }
-    }
-
     /// Votes, once (I5): durable before it is heard, and after that only ever repeated.
-    fn cast(&mut self, txid: Txid, decision: Decision, entropy: &mut dyn CryptoRngCore) {
+    pub(super) fn cast(&mut self, txid: Txid, decision: Decision, entropy: &mut dyn CryptoRngCore) {
         let Some(tx) = self.state.transaction(txid) else { return };
         let spoken = !self.may_commit(txid)
             || tx.tally.vote_of(self.config.me).is_some()
