@@ -10,7 +10,7 @@ use mpc_wallet_core::{
     message::Message,
     mpc::Suite,
     refusal::Refusal,
-    step::{BumpRequest, Command, Input, Outcome},
+    step::{BumpRequest, Command, Input, Outcome, PaymentRequest},
     tx::{Proposal, State, SubStatus},
     vote::{Decision, RejectReason},
 };
@@ -122,6 +122,35 @@ fn the_original_may_confirm_all_the_same_and_its_change_is_free_then() {
     let next = pay(&mut world, 60_000);
     world.run_until("its change is spent", |world| is(world, next, State::Confirmed, &SubStatus::Settled));
     assert!(proposal(&world, next).coins().eq([change_of(&world, original)]));
+}
+
+#[test]
+fn who_asks_for_the_payment_again_is_told_the_transaction_that_counts() {
+    for miner_takes_the_first in [true, false] {
+        let mut world = cluster_with_key(Suite::Mock);
+        world.ledger.waits = true;
+        let Command::Pay(request) = payment(50_000) else { unreachable!() };
+        let named =
+            || Command::Pay(PaymentRequest { external_id: Some("order-17".into()), ..request.clone() });
+        let answer = |world: &mut World| {
+            world.replies.clear();
+            world.ask(1, named());
+            world.run_until("an answer", |world| !world.replies.is_empty());
+            world.replies.remove(0)
+        };
+        let Outcome::Proposed { txid: first, replayed: false } = answer(&mut world) else { panic!() };
+        world.run_until("the mempool", |world| is(world, first, State::Broadcasting, &SubStatus::InMempool));
+        let second = bump(&mut world, 3, first, None).unwrap();
+        world.run_until("its place", |world| is(world, second, State::Broadcasting, &SubStatus::InMempool));
+        assert_eq!(answer(&mut world), Outcome::Proposed { txid: second, replayed: true });
+        let (wins, loses) = if miner_takes_the_first { (first, second) } else { (second, first) };
+        world.ledger.mine(wins);
+        world.run_until("an end", |world| {
+            is(world, wins, State::Confirmed, &SubStatus::Settled)
+                && is(world, loses, State::Failed, &SubStatus::Replaced)
+        });
+        assert_eq!(answer(&mut world), Outcome::Proposed { txid: wins, replayed: true });
+    }
 }
 
 #[test]

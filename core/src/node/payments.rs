@@ -175,7 +175,7 @@ impl Node {
     /// What can be said before any coin is looked for.
     pub(super) fn admit(&self, payment: PaymentId, request: &PaymentRequest) -> Result<(), Outcome> {
         let refuse = |refusal| Err(Outcome::Refused(refusal));
-        if let Some(tx) = self.state.proposed_for(payment) {
+        if let Some(tx) = self.state.standing_for(payment) {
             let (made, txid) = (&tx.proposal.body, tx.txid());
             let same = made.key.scheme == request.scheme
                 && made.recipient == request.recipient

@@ -13,7 +13,7 @@ use crate::{
     config::Cluster,
     ids::{NodeId, PaymentId},
     mutant,
-    tx::Proposal,
+    tx::{Proposal, State as TxState},
     vote::Decision,
 };
 
@@ -100,12 +100,27 @@ impl State {
     /// The transaction that replaces this one, or is to: the last one proposed, but for those that were given up.
     #[must_use]
     pub fn replacement_of(&self, txid: Txid) -> Option<&TxRecord> {
-        let replacements = self.replacements.get(&txid)?;
-        replacements
-            .iter()
-            .rev()
-            .filter_map(|txid| self.transactions.get(txid))
-            .find(|tx| tx.finished.is_some() || !tx.state.is_final())
+        let original = self.transactions.get(&txid)?;
+        let replaces = |tx: &&TxRecord| {
+            let body = &tx.proposal.body;
+            let lives = tx.finished.is_some() || !tx.state.is_final();
+            // Whoever pays more comes after whoever pays less, so nothing replaces itself by way of others.
+            lives && self.is_kin(txid, body) && body.fee > original.proposal.body.fee
+        };
+        let proposed = self.replacements.get(&txid)?.iter().rev();
+        proposed.filter_map(|txid| self.transactions.get(txid)).find(replaces)
+    }
+
+    /// The transaction that a payment stands or falls with now: of its first family the one that confirmed, or else the last.
+    #[must_use]
+    pub fn standing_for(&self, payment: PaymentId) -> Option<&TxRecord> {
+        let mut tx = self.proposed_for(payment)?;
+        while tx.state != TxState::Confirmed
+            && let Some(next) = self.replacement_of(tx.txid())
+        {
+            tx = next;
+        }
+        Some(tx)
     }
 
     /// Whether another transaction with the same coins may confirm instead of this one: nothing is to be built on either
