@@ -54,7 +54,8 @@ else
 fi
 
 step "server"
-cargo build --locked -p mpc-wallet-shell -p mpc-wallet-e2e --bins
+# With the features that the suites' own build has, so that nothing is compiled twice.
+cargo build --locked -p mpc-wallet-shell -p mpc-wallet-e2e --bins --no-default-features --features mpc-wallet-e2e/default
 
 # Each test runs a cluster of five processes: two at a time keep their deadlines on a small machine.
 step "suites on real processes"
