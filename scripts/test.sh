@@ -23,10 +23,15 @@ cargo fmt --all --check
 step "lints"
 cargo clippy --workspace --all-targets --locked -- -D warnings
 
+cargo clippy -p mpc-wallet-shell --features otel --all-targets --locked -- -D warnings
+
 step "unit, property and simulator tests"
 cargo test --workspace --exclude mpc-wallet-e2e --locked
 
 scripts/simulate.sh
+
+step "export of spans"
+cargo test --locked -p mpc-wallet-shell --features otel --lib -- telemetry::
 
 step "threshold ECDSA on GMP, the other big numbers"
 require_programs m4:m4 make:make
