@@ -75,12 +75,12 @@ fn what_is_written_costs_what_the_node_says_and_the_payment_costs_that() {
     browser.fill(RECIPIENT, &payee.to_string()).unwrap();
     browser.fill(AMOUNT, "0.0125").unwrap();
     let recipient = payee.to_string();
-    let quote = dry_run(&node.api(), &recipient, 1_250_000, &json!({}));
+    let quote = dry_run(node.api(), &recipient, 1_250_000, &json!({}));
     assert_eq!(quote["inputs"].as_array().unwrap().len(), 2, "{quote}");
     browser.wait_text("form .quote", |text| tells(text, &quote)).unwrap();
 
     // Another rate, another fee.
-    let dear = dry_run(&node.api(), &recipient, 1_250_000, &json!({ "fee_rate": 20 }));
+    let dear = dry_run(node.api(), &recipient, 1_250_000, &json!({ "fee_rate": 20 }));
     assert_ne!(dear["fee_sats"], quote["fee_sats"], "{dear}");
     browser.ask("document.querySelector('input[value=own]').click();").unwrap();
     browser.fill("input[placeholder*='2.5']", "20").unwrap();
@@ -90,7 +90,7 @@ fn what_is_written_costs_what_the_node_says_and_the_payment_costs_that() {
 
     // Refused in the node's own words.
     browser.fill(AMOUNT, "7").unwrap();
-    let refusal = dry_run(&node.api(), &recipient, 700_000_000, &json!({}));
+    let refusal = dry_run(node.api(), &recipient, 700_000_000, &json!({}));
     assert_eq!(refusal["code"], "insufficient_funds", "{refusal}");
     browser.wait_text("form .quote", |text| text.contains(refusal["detail"].as_str().unwrap())).unwrap();
     browser.fill(AMOUNT, "").unwrap();
