@@ -27,10 +27,11 @@ step "format"
 cargo fmt --all --check
 
 step "lints"
-cargo clippy --workspace --all-targets --locked -- -D warnings
+cargo clippy --workspace --all-targets --features mpc-wallet-shell/otel --locked -- -D warnings
 
 step "unit, property and simulator tests"
-cargo test --workspace --exclude mpc-wallet-e2e --locked
+# With what is off by default, too; the suites below run what is built by default.
+cargo test --workspace --exclude mpc-wallet-e2e --features mpc-wallet-shell/otel --locked
 
 scripts/simulate.sh
 
