@@ -25,7 +25,7 @@ step "one plan, one run: in two processes, and in a build without optimisation"
 sim meta --seed "$seed"
 sim meta --seed "$seed" --lane turmoil --profile crashy
 # As scripts/test.sh builds it for the tests: with another choice of packages the features differ, and all is compiled again.
-cargo test --locked --workspace --exclude mpc-wallet-e2e --test hosted --no-run
+cargo test --locked --workspace --exclude mpc-wallet-e2e --features mpc-wallet-shell/otel --test hosted --no-run
 sim meta --seed "$seed" --with "$target/debug/mpc-wallet-sim"
 
 step "planted bugs"
