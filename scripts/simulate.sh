@@ -24,7 +24,8 @@ sim stories --lane turmoil
 step "one plan, one run: in two processes, and in a build without optimisation"
 sim meta --seed "$seed"
 sim meta --seed "$seed" --lane turmoil --profile crashy
-cargo build --locked --package mpc-wallet-sim
+# As scripts/test.sh builds it for the tests: with another choice of packages the features differ, and all is compiled again.
+cargo test --locked --workspace --exclude mpc-wallet-e2e --features mpc-wallet-shell/otel --test hosted --no-run
 sim meta --seed "$seed" --with "$target/debug/mpc-wallet-sim"
 
 step "planted bugs"

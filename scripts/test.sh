@@ -27,10 +27,11 @@ step "format"
 cargo fmt --all --check
 
 step "lints"
-cargo clippy --workspace --all-targets --locked -- -D warnings
+cargo clippy --workspace --all-targets --features mpc-wallet-shell/otel --locked -- -D warnings
 
 step "unit, property and simulator tests"
-cargo test --workspace --exclude mpc-wallet-e2e --locked
+# With what is off by default, too; the suites below run what is built by default.
+cargo test --workspace --exclude mpc-wallet-e2e --features mpc-wallet-shell/otel --locked
 
 scripts/simulate.sh
 
@@ -54,7 +55,8 @@ else
 fi
 
 step "server"
-cargo build --locked -p mpc-wallet-shell -p mpc-wallet-e2e --bins
+# With the features that the suites' own build has, so that nothing is compiled twice.
+cargo build --locked -p mpc-wallet-shell -p mpc-wallet-e2e --bins --no-default-features --features mpc-wallet-e2e/default
 
 # Each test runs a cluster of five processes: two at a time keep their deadlines on a small machine.
 step "suites on real processes"

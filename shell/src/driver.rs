@@ -16,6 +16,7 @@ use mpc_wallet_core::{
 use rand_core::CryptoRngCore;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
 
 use crate::{
     handle::Request,
@@ -158,7 +159,7 @@ where
                 stop_by = Some(now.plus(DRAIN));
                 self.lines.requests.close();
             }
-            self.turn(first, now).await?;
+            self.turn(first, now).instrument(tracing::debug_span!("turn")).await?;
             let drained = |end| self.node.overview().sessions == 0 || self.ports.clock.now() >= end;
             if stop_by.is_some_and(drained) {
                 self.publish();

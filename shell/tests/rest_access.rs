@@ -168,14 +168,30 @@ async fn a_revoked_key_is_refused_within_seconds_and_a_broken_file_changes_nothi
     let mut keys = KeyFile::default();
     keys.create("new", Role::Viewer, OffsetDateTime::UNIX_EPOCH).unwrap();
     keys.write(&world.file).unwrap();
-    let revoked = async {
+    until_refused(&world.node, &bearer).await;
+    stop.cancel();
+}
+
+#[tokio::test]
+async fn a_key_revoked_between_loading_and_the_first_look_is_refused_too() {
+    let world = world();
+    let bearer = format!("Bearer {}", world.tokens[0].1.reveal());
+    KeyFile::default().write(&world.file).unwrap();
+    let stop = CancellationToken::new();
+    tokio::spawn(Arc::clone(&world.keyring).follow(stop.clone()));
+    until_refused(&world.node, &bearer).await;
+    stop.cancel();
+}
+
+async fn until_refused(node: &ScriptedNode, bearer: &str) {
+    let status = async || send(node, "GET", "/api/v1/dkg", Some(bearer)).await.status.as_u16();
+    let refused = async {
         while status().await == 200 {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(30), revoked).await.unwrap();
+    tokio::time::timeout(Duration::from_secs(30), refused).await.unwrap();
     assert_eq!(status().await, 401);
-    stop.cancel();
 }
 
 #[tokio::test]

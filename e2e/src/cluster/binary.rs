@@ -43,10 +43,11 @@ fn build() -> anyhow::Result<PathBuf> {
     }
     let target = profile.parent().context("the target folder is incomplete")?;
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    // The same packages as the program itself, so that nothing is compiled again with other features.
+    // The features that the program itself was built with, so that nothing is compiled again.
     cargo
         .current_dir(repository())
         .args(["build", "--quiet", "--locked", "-p", "mpc-wallet-shell", "-p", "mpc-wallet-e2e", "--bins"])
+        .args(["--no-default-features", "--features", "mpc-wallet-e2e/default"])
         .arg("--target-dir")
         .arg(target);
     for (variable, _) in std::env::vars_os() {

@@ -72,6 +72,15 @@ impl Browser {
         wait_for(css, PATIENCE, || self.driver.find(css).map(|_| ()))
     }
 
+    /// Waits until a function body returns true in the page.
+    pub(crate) fn wait_until(&self, script: &str) -> anyhow::Result<()> {
+        wait_for(script, PATIENCE, || {
+            let answer = self.ask(script)?;
+            anyhow::ensure!(answer == true, "it is {answer}");
+            Ok(())
+        })
+    }
+
     /// Clicks as soon as it can be clicked.
     pub(crate) fn click(&self, css: &str) -> anyhow::Result<()> {
         wait_for(&format!("{css} to be clicked"), PATIENCE, || {

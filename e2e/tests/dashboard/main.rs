@@ -8,6 +8,7 @@ mod keys;
 mod looking;
 mod outage;
 mod paying;
+mod quoting;
 mod telling;
 mod webdriver;
 

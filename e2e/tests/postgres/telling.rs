@@ -64,7 +64,7 @@ fn proposal(number: u8) -> Proposal {
         },
         prevouts: vec![Prevout { value: amount + Amount::from_sat(100), script: ScriptBuf::new() }],
         metadata: Some("with a \0 that PostgreSQL cannot hold".to_owned()),
-        external_id: None,
+        external_id: Some("invoice 7\0".to_owned()),
         created_at: Timestamp(1_000),
         expires_at: Timestamp(253_402_300_799_000),
         replaces: None,
@@ -243,7 +243,7 @@ fn tell_over(
 fn content(postgres: &Postgres) -> String {
     postgres
         .psql(
-            "SELECT txid, state, sub_status, metadata, confirmations FROM transactions ORDER BY txid;
+            "SELECT txid, state, sub_status, metadata, external_id, confirmations FROM transactions ORDER BY txid;
              SELECT txid, node_id, seen.state, seen.sub_status, told_at
                FROM transaction_views seen JOIN transactions tx ON tx.id = tx_id ORDER BY txid, node_id;
              SELECT votes_received, approved, completed FROM voting_rounds ORDER BY tx_id;
@@ -295,6 +295,22 @@ fn stories_that_differ_become_one_row_in_any_order_and_telling_again_changes_not
             tell(postgres, *node, story);
         }
         assert_eq!((self::content(postgres), audit_rows(postgres)), before);
+    }
+}
+
+#[test]
+fn every_transaction_of_a_payment_is_found_by_the_payers_name_of_it() {
+    use State::{Rejected, Voting};
+    let ends = [(Voting, SubStatus::AwaitingVotes), (Rejected, SubStatus::Abandoned)];
+    let story = Story::new(10_000).through(1, &ends).through(2, &[(Voting, SubStatus::AwaitingVotes)]);
+    let postgres = Postgres::start().unwrap();
+    tell(&postgres, NodeId::new(1), &story.0);
+    let named = "SELECT txid, state FROM transactions WHERE external_id = U&'invoice 7\\FFFD' ORDER BY id";
+    let expected = format!("{}|rejected\n{}|voting", proposal(1).txid(), proposal(2).txid());
+    assert_eq!(postgres.psql(named).unwrap().trim(), expected);
+    for other in ["'invoice 8'", "NULL"] {
+        let refused = postgres.psql(&format!("UPDATE transactions SET external_id = {other}")).unwrap_err();
+        assert!(refused.to_string().contains("does not change"), "{other}: {refused}");
     }
 }
 

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 mod altering;
+mod examining;
 mod killing;
 
 use std::time::Duration;

@@ -108,6 +108,7 @@ export const paths = {
   nodes: "/api/v1/cluster/nodes",
   presignatures: "/api/v1/presignatures",
   transactions: "/api/v1/transactions",
+  preview: query("/api/v1/transactions", { dry_run: true }),
   violations: "/api/v1/violations",
   events: "/api/v1/events",
   freeze: "/api/v1/cluster/freeze",

@@ -1,9 +1,4 @@
-// Fee rates to choose from, and what a payment will cost about. What it costs exactly, the node says when it has
-// chosen the coins.
-
-const INPUT_VB = { taproot: 57.5, segwit: 68 };
-const CHANGE_VB = { taproot: 43, segwit: 31 };
-const FRAME_VB = 10.5;
+// Fee rates to choose from.
 
 /** The estimate for confirmation within `target` blocks: of the greatest target not above it, else of the next. */
 function estimate(estimates, target) {
@@ -25,15 +20,4 @@ export function feeChoices(chain) {
   ].filter((level) => !level.given || level.rate !== null);
   const hint = (level) => (level.rate === null ? level.about : `${level.rate} sat/vB, ${level.about}`);
   return [...levels.map((level) => ({ ...level, hint: hint(level) })), { value: "own", name: "My own", rate: null, given: true, hint: "in sat/vB" }];
-}
-
-function outputVb(recipient) {
-  const text = recipient.toLowerCase();
-  if (/^(bc|tb|bcrt)1/.test(text)) return text.length > 50 && /1[qp]/.test(text) ? 43 : 31;
-  return 34;
-}
-
-/** Virtual bytes of a payment with `inputs` coins and change. */
-export function size(type, recipient, inputs = 1) {
-  return Math.ceil(FRAME_VB + inputs * INPUT_VB[type] + CHANGE_VB[type] + outputVb(recipient));
 }

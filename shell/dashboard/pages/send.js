@@ -8,7 +8,7 @@ import { pageHead, sheet } from "../js/parts.js";
 import { watchBalances, watchWallets } from "../js/wallets.js";
 import { walletName } from "../js/words.js";
 import { openNotice } from "./send/notice.js";
-import { paymentForm } from "./send/form.js";
+import { bodyOf, paymentForm } from "./send/form.js";
 import { reviewSheet } from "./send/review.js";
 
 export const send = { title: "Send", show };
@@ -28,9 +28,12 @@ function show(root) {
   };
   const facts = { status: null, balances: new Map(), own: new Map() };
   let form = null;
+  let reviewed = null;
 
-  const review = (payment) => {
-    const sheet = reviewSheet(payment, facts, { back: () => edit(), pay: () => pay(payment, sheet) });
+  const review = (payment, preview) => {
+    reviewed?.end();
+    const sheet = reviewSheet(payment, preview, facts, { back: () => edit(), pay: () => pay(payment, sheet) });
+    reviewed = sheet;
     fill(place, sheet.element);
     fill(notice);
     sheet.element.querySelector("h2").focus();
@@ -70,17 +73,10 @@ function show(root) {
       } else form.wallets(types);
     }),
   ];
-  return () => { for (const end of ends) end(); };
-}
-
-/** What is posted. Only what was given, so that the cluster's defaults stay its own. */
-function bodyOf(payment) {
-  return {
-    recipient: payment.recipient,
-    amount_sats: payment.sats,
-    type: payment.type,
-    ...(!payment.rateGiven ? {} : { fee_rate: payment.rate }),
-    ...(payment.metadata ? { metadata: payment.metadata } : {}),
+  return () => {
+    for (const end of ends) end();
+    form?.end();
+    reviewed?.end();
   };
 }
 

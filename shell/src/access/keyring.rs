@@ -29,7 +29,12 @@ pub struct Keyring {
     path: PathBuf,
     per_minute: NonZeroU32,
     keys: watch::Sender<Arc<Vec<Held>>>,
+    /// What the file looked like before it was read: what changes later is seen, however soon.
+    loaded: Option<Stamp>,
 }
+
+/// What changes when a file does: when it was written, which inode it has and who may read it.
+type Stamp = (SystemTime, u64, u32);
 
 /// A key and what its holder has left of his requests.
 #[derive(Debug)]
@@ -76,9 +81,10 @@ impl Keyring {
     /// # Errors
     /// As [`KeyFile::read`].
     pub fn load(path: &Path, per_minute: NonZeroU32) -> Result<Self, AccessError> {
+        let loaded = stamp(path);
         let file = KeyFile::read(path)?;
         let (keys, _) = watch::channel(Arc::new(held(&file, per_minute)));
-        Ok(Self { path: path.to_owned(), per_minute, keys })
+        Ok(Self { path: path.to_owned(), per_minute, keys, loaded })
     }
 
     /// Whose key the value of an `Authorization` header shows.
@@ -113,7 +119,7 @@ impl Keyring {
     /// Follows the file until `stop`. A file that cannot be used is complained about and leaves the keys as they were: who
     /// was let in before still is, and a revocation has not happened until the log says so.
     pub async fn follow(self: Arc<Self>, stop: CancellationToken) {
-        let mut seen = stamp(&self.path);
+        let mut seen = self.loaded;
         loop {
             tokio::select! {
                 () = stop.cancelled() => return,
@@ -142,8 +148,8 @@ fn held(file: &KeyFile, per_minute: NonZeroU32) -> Vec<Held> {
     file.keys().iter().map(hold).collect()
 }
 
-/// What changes when a file does; `None` while there is none.
-fn stamp(path: &Path) -> Option<(SystemTime, u64, u32)> {
+/// `None` while there is no file.
+fn stamp(path: &Path) -> Option<Stamp> {
     use std::os::unix::fs::MetadataExt as _;
     let metadata = std::fs::metadata(path).ok()?;
     Some((metadata.modified().ok()?, metadata.ino(), metadata.mode()))

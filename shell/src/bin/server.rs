@@ -38,10 +38,13 @@ fn main() -> ExitCode {
         eprintln!("{}: no problem found", arguments.config.display());
         return ExitCode::SUCCESS;
     }
-    if let Err(error) = telemetry::init(&settings.log) {
-        eprintln!("mpc-wallet-server: {error}");
-        return ExitCode::from(BAD_CONFIGURATION);
-    }
+    let _telemetry = match telemetry::init(&settings.log) {
+        Ok(telemetry) => telemetry,
+        Err(error) => {
+            eprintln!("mpc-wallet-server: {error}");
+            return ExitCode::from(BAD_CONFIGURATION);
+        }
+    };
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {

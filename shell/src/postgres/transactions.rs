@@ -31,9 +31,10 @@ impl Scribe<'_> {
         let (amount, fee) = (sats(body.amount.to_sat()), sats(body.fee.to_sat()));
         self.run(
             "INSERT INTO transactions (txid, sub_status, scheme, recipient, amount_sats, fee_sats, metadata, proposed_by,
-                 digest, unsigned_tx, created_at, updated_at, expires_at, told_by, state_at, sub_status_at)
+                 digest, unsigned_tx, created_at, updated_at, expires_at, told_by, state_at, sub_status_at,
+                 external_id)
              VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, at_ms($11), at_ms($12), at_ms($13), $14, at_ms($12),
-                 at_ms($12))
+                 at_ms($12), $15)
              ON CONFLICT (txid) DO NOTHING",
             &[
                 &txid,
@@ -50,6 +51,7 @@ impl Scribe<'_> {
                 &ms(at),
                 &ms(body.expires_at),
                 &self.me(),
+                &body.external_id.as_deref().map(text),
             ],
         )
         .await?;

@@ -14,7 +14,7 @@ use mpc_wallet_core::{
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use utoipa::ToSchema;
+use utoipa::{IntoResponses, ToSchema};
 
 use super::{
     access::Caller,
@@ -71,6 +71,22 @@ struct Comment {
     comment: Option<String>,
 }
 
+/// A decision as it comes: by whom, on which payment, and what goes with it.
+type Asked = (State<ApiState>, Caller, Path<String>, HeaderMap, Body);
+
+/// Why a decision is refused.
+#[derive(IntoResponses)]
+#[allow(dead_code, reason = "the description of what `decide` refuses")]
+enum NotKept {
+    #[response(status = 404, description = "No payment of this cluster, as far as this node knows.")]
+    Unknown,
+    #[response(
+        status = 409,
+        description = "No person is asked, the vote is over, or this node has decided already."
+    )]
+    Refused,
+}
+
 /// Approves a payment that waits for people
 ///
 /// The decision is this node's, signed, and final. Who posted a payment at this node does not approve it here.
@@ -80,20 +96,10 @@ struct Comment {
     tag = "transactions",
     params(("txid" = String, Path, pattern = "^[0-9a-fA-F]{64}$")),
     request_body = Option<Comment>,
-    responses(
-        (status = 200, description = "It is on disk.", body = Shown),
-        (status = 404, description = "No payment of this cluster, as far as this node knows."),
-        (status = 409, description = "No person is asked, the vote is over, or this node has decided already."),
-    ),
+    responses((status = 200, description = "It is on disk.", body = Shown), NotKept),
 )]
-pub(super) async fn approve(
-    State(state): State<ApiState>,
-    caller: Caller,
-    Path(txid): Path<String>,
-    headers: HeaderMap,
-    body: Body,
-) -> Result<Json<Shown>, Problem> {
-    decide(state, caller, &txid, true, (headers, body)).await
+pub(super) async fn approve(asked: Asked) -> Result<Json<Shown>, Problem> {
+    decide(asked, true).await
 }
 
 /// Rejects a payment that waits for people
@@ -105,30 +111,17 @@ pub(super) async fn approve(
     tag = "transactions",
     params(("txid" = String, Path, pattern = "^[0-9a-fA-F]{64}$")),
     request_body = Option<Comment>,
-    responses(
-        (status = 200, description = "It is on disk.", body = Shown),
-        (status = 404, description = "No payment of this cluster, as far as this node knows."),
-        (status = 409, description = "No person is asked, the vote is over, or this node has decided already."),
-    ),
+    responses((status = 200, description = "It is on disk.", body = Shown), NotKept),
 )]
-pub(super) async fn reject(
-    State(state): State<ApiState>,
-    caller: Caller,
-    Path(txid): Path<String>,
-    headers: HeaderMap,
-    body: Body,
-) -> Result<Json<Shown>, Problem> {
-    decide(state, caller, &txid, false, (headers, body)).await
+pub(super) async fn reject(asked: Asked) -> Result<Json<Shown>, Problem> {
+    decide(asked, false).await
 }
 
 async fn decide(
-    state: ApiState,
-    Caller(operator): Caller,
-    txid: &str,
+    (State(state), Caller(operator), Path(txid), headers, body): Asked,
     approve: bool,
-    (headers, body): (HeaderMap, Body),
 ) -> Result<Json<Shown>, Problem> {
-    let canonical = parse_txid(txid)?;
+    let canonical = parse_txid(&txid)?;
     let txid: Txid = canonical.parse().map_err(|_| Problem::internal())?;
     let comment = comment(&headers, body, state.options().body_limit).await?;
     let request = DecisionRequest { txid, approve, operator, comment };

@@ -76,6 +76,7 @@ static FILES: LazyLock<BTreeMap<&'static str, File>> = LazyLock::new(|| {
         "pages/send/fee.js",
         "pages/send/form.js",
         "pages/send/notice.js",
+        "pages/send/quote.js",
         "pages/send/review.js",
         "pages/transaction.js",
         "pages/transaction/approval.js",

@@ -27,7 +27,15 @@ pub(super) async fn wrap(State(state): State<ApiState>, request: Request, next: 
     let route = request.extensions().get::<MatchedPath>().cloned();
     let method = request.method().clone();
     let path = request.uri().path().to_owned();
-    let span = tracing::info_span!("request", request_id = %id, %method, %path, key = tracing::field::Empty);
+    let span = tracing::info_span!(
+        "request",
+        request_id = %id,
+        %method,
+        %path,
+        route = route.as_ref().map(MatchedPath::as_str),
+        status = tracing::field::Empty,
+        key = tracing::field::Empty,
+    );
     let mut response = async {
         let limit = state.options().request_timeout;
         let response = tokio::time::timeout(limit, next.run(request))
@@ -35,6 +43,7 @@ pub(super) async fn wrap(State(state): State<ApiState>, request: Request, next: 
             .unwrap_or_else(|_| too_late(&method).into_response());
         let problem = problem_of(&response);
         log(&method, response.status(), problem.as_ref().map_or("", Problem::code));
+        tracing::Span::current().record("status", response.status().as_u16());
         match problem {
             Some(problem) => render(response, &problem, &path, &id),
             None => response,

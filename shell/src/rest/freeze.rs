@@ -61,6 +61,9 @@ struct NewFreeze {
 #[serde(deny_unknown_fields)]
 struct NewLift {}
 
+/// A freeze or a lift as it comes: by whom, and what goes with it.
+type Asked = (State<ApiState>, Caller, HeaderMap, Body);
+
 /// Stops all signing
 ///
 /// This node signs nothing any more, and tells the others. When the answer comes the freeze is on this node's disk.
@@ -74,12 +77,8 @@ struct NewLift {}
         (status = 409, description = "This node's freeze is active already."),
     ),
 )]
-pub(super) async fn freeze(
-    State(state): State<ApiState>,
-    caller: Caller,
-    headers: HeaderMap,
-    body: Body,
-) -> Result<Json<ClusterStatus>, Problem> {
+pub(super) async fn freeze(asked: Asked) -> Result<Json<ClusterStatus>, Problem> {
+    let (State(state), caller, headers, body) = asked;
     let fields = Fields::read(&headers, body, state.options().body_limit).await?;
     let command = Command::Freeze { operator: operator(caller), reason: read_reason(fields)? };
     carry_out(&state, command).await
@@ -98,12 +97,8 @@ pub(super) async fn freeze(
         (status = 409, description = "Nothing is frozen, as far as this node knows."),
     ),
 )]
-pub(super) async fn lift(
-    State(state): State<ApiState>,
-    caller: Caller,
-    headers: HeaderMap,
-    body: Body,
-) -> Result<Json<ClusterStatus>, Problem> {
+pub(super) async fn lift(asked: Asked) -> Result<Json<ClusterStatus>, Problem> {
+    let (State(state), caller, headers, body) = asked;
     let fields = Fields::read_if_any(&headers, body, state.options().body_limit).await?;
     if let Some(problem) = Problem::merge(fields.unknown("none").collect()) {
         return Err(problem);

@@ -55,7 +55,7 @@ fn parse_deviation(name: &str) -> Result<Deviation, String> {
 async fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
     let settings = Settings::load(&arguments.config)?;
-    telemetry::init(&settings.log)?;
+    let _telemetry = telemetry::init(&settings.log)?;
     let setup = setup(&arguments, settings.core.clone())?;
     let deviant = deviant(arguments.deviation, setup)?;
     let stop = CancellationToken::new();

@@ -26,14 +26,13 @@ export function feePart() {
       if (value === OWN) own.input.focus();
     }));
   };
-  /** {rate, given, level}, or nothing after saying what is wrong. */
+  /** {rate, given, level}, or {error}. */
   const read = () => {
     const { rate, given, name } = levels.find((level) => level.value === chosen);
     if (chosen !== OWN) return { rate, given, level: name };
     const text = own.input.value.trim();
     if (RATE.test(text)) return { rate: Number(text), given, level: null };
-    own.complain("Write a number of sat/vB like 2 or 1.5, with three decimals at most.");
-    return null;
+    return { error: "Write a number of sat/vB like 2 or 1.5, with three decimals at most." };
   };
   return { elements: [list, own.element], own, draw, read, isOwn: () => chosen === OWN, hasFocus: () => list.contains(document.activeElement) };
 }

@@ -3,14 +3,15 @@
 import { amountField } from "../../js/amount.js";
 import { choices } from "../../js/choices.js";
 import { fill, h } from "../../js/dom.js";
-import { size } from "../../js/fees.js";
 import { field } from "../../js/field.js";
 import { btc } from "../../js/format.js";
 import { sheet } from "../../js/parts.js";
 import { walletName } from "../../js/words.js";
 import { feePart } from "./fee.js";
+import { quotePart } from "./quote.js";
 
-/** `facts`: what is known of cluster and wallets; `review` gets the payment when it is written. */
+/** `facts`: what is known of cluster and wallets; `review` gets the payment when it is written, and the node's preview of it if
+    there is one. */
 export function paymentForm(types, facts, review) {
   let type = types[0];
   let drawn = "";
@@ -20,6 +21,7 @@ export function paymentForm(types, facts, review) {
   const fee = feePart();
   const memo = field("Reference", {}, { hint: "Optional; an invoice number, say. Every node keeps it with the payment, and it never goes to the Bitcoin network." });
   const wrong = h("p", { class: "wrong", role: "alert" });
+  const quote = quotePart("Its cost is shown here when recipient and amount are given.");
   const fields = { "/recipient": recipient, "/amount_sats": amount, "/fee_rate": fee.own, "/metadata": memo };
 
   const refresh = () => {
@@ -34,23 +36,31 @@ export function paymentForm(types, facts, review) {
       fee.draw(facts.status?.chain);
     }
     amount.echo();
+    price();
+  };
+  /** The payment that is written, or nothing, and what is wrong with which field. */
+  const written = () => {
+    const to = recipient.input.value.trim();
+    const given = amount.read();
+    const rate = fee.read();
+    const wrongs = [[recipient, objection(to)], [amount, given.error], [fee.own, rate.error]].filter(([, text]) => text);
+    const payment = { type, recipient: to, sats: given.sats, rate: rate.rate, rateGiven: rate.given, level: rate.level, metadata: memo.input.value.trim() };
+    return { payment: wrongs.length === 0 ? payment : null, wrongs };
+  };
+  /** The cost is asked for anew when it may have changed: with what is written, with the coins, the rates, a freeze. */
+  const price = () => {
+    const { payment } = written();
+    const { status } = facts;
+    quote.want(payment && bodyOf(payment), [facts.balances.get(type)?.spendable_sats, status?.chain?.fee_estimates, status?.frozen]);
   };
   /** The payment, or nothing after saying what is wrong with each field. */
   const read = () => {
     for (const one of Object.values(fields)) one.complain("");
     wrong.textContent = "";
-    const to = recipient.input.value.trim();
-    recipient.complain(objection(to));
-    const given = amount.read();
-    amount.complain(given.error ?? "");
-    const rate = fee.read();
-    const first = Object.values(fields).find((one) => one.isWrong());
-    if (first) {
-      first.input.focus();
-      return null;
-    }
-    const cost = rate.rate === null ? null : Math.ceil(rate.rate * size(type, to));
-    return { type, recipient: to, sats: given.sats, rate: rate.rate, rateGiven: rate.given, level: rate.level, fee: cost, metadata: memo.input.value.trim() };
+    const { payment, wrongs } = written();
+    for (const [one, text] of wrongs) one.complain(text);
+    wrongs[0]?.[0].input.focus();
+    return payment;
   };
   /** Shows a refusal at the fields it names. Whether it named any. */
   const blame = (problem) => {
@@ -65,13 +75,24 @@ export function paymentForm(types, facts, review) {
   const submit = (event) => {
     event.preventDefault();
     const payment = read();
-    if (payment) review(payment);
+    if (payment) review(payment, quote.known(bodyOf(payment)));
   };
-  const element = sheet("New payment", {}, h("form", { class: "form", novalidate: true, onsubmit: submit },
-    wallets, recipient.element, amount.element, fee.elements, memo.element, wrong,
+  const element = sheet("New payment", {}, h("form", { class: "form", novalidate: true, onsubmit: submit, oninput: price, onchange: price },
+    wallets, recipient.element, amount.element, fee.elements, memo.element, quote.element, wrong,
     h("div", { class: "bar" }, h("button", { class: "button main", type: "submit" }, "Review payment"))));
   refresh();
-  return { element, refresh, blame, wallets: (list) => { types = list; refresh(); }, focus: () => recipient.input.focus() };
+  return { element, refresh, blame, end: quote.end, wallets: (list) => { types = list; refresh(); }, focus: () => recipient.input.focus() };
+}
+
+/** What is posted. Only what was given, so that the cluster's defaults stay its own. */
+export function bodyOf(payment) {
+  return {
+    recipient: payment.recipient,
+    amount_sats: payment.sats,
+    type: payment.type,
+    ...(!payment.rateGiven ? {} : { fee_rate: payment.rate }),
+    ...(payment.metadata ? { metadata: payment.metadata } : {}),
+  };
 }
 
 function walletChoice(name, facts) {

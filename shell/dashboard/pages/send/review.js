@@ -1,14 +1,22 @@
 // The payment once more, in full, before anything happens.
 
-import { h } from "../../js/dom.js";
-import { btc, percent, sats } from "../../js/format.js";
+import { fill, h } from "../../js/dom.js";
+import { btc, sats } from "../../js/format.js";
 import { address, amount, facts as factList } from "../../js/parts.js";
 import { warnings } from "../../js/warnings.js";
 import { walletName } from "../../js/words.js";
+import { bodyOf } from "./form.js";
+import { quotePart } from "./quote.js";
 
-export function reviewSheet(payment, facts, { back, pay }) {
+/** `preview`: what the node has said of the payment's cost, if it has. It is asked anew, for coins come and go. */
+export function reviewSheet(payment, preview, facts, { back, pay }) {
   const { status } = facts;
-  const found = warnings(payment, facts.own, facts.balances.get(payment.type));
+  const warned = h("div");
+  const warn = (told) => {
+    const found = warnings({ ...payment, fee: told?.fee_sats ?? null }, facts.own, facts.balances.get(payment.type));
+    fill(warned, found.length > 0 && h("ul", { class: "warnings", id: "warnings" }, found.map((text) => h("li", {}, text))));
+  };
+  const quote = quotePart("The node is asked what it costs.", warn);
   const outcome = h("div", { "aria-live": "assertive" });
   const send = h("button", { class: "button main", type: "button", onclick: pay }, `Send ${btc(payment.sats)} BTC`);
   const change = h("button", { class: "button", type: "button", onclick: back }, "Change");
@@ -19,17 +27,22 @@ export function reviewSheet(payment, facts, { back, pay }) {
     factList([
       ["To", address(payment.recipient), h("p", { class: "note" }, "Compare it with the recipient's by another channel, to the last character.")],
       ["From", `${walletName(payment.type)} wallet`],
-      ["Fee", feeText(payment)],
+      ["Fee rate", rateText(payment)],
       payment.metadata && ["Reference", payment.metadata],
     ]),
-    found.length > 0 && h("ul", { class: "warnings", id: "warnings" }, found.map((text) => h("li", {}, text))),
+    quote.element,
+    warned,
     status?.frozen && h("ul", { class: "warnings" }, h("li", {}, status.frozen_because === "operator"
       ? "An operator has frozen the cluster. The payment would be refused."
       : "Too few nodes are up to sign now. The payment would wait or be refused.")),
     outcome,
     h("div", { class: "bar" }, send, change));
+  const body = bodyOf(payment);
+  quote.show(body, { preview });
+  quote.want(body);
   return {
     element,
+    end: quote.end,
     sending: () => {
       send.disabled = change.disabled = true;
       send.textContent = "Sending";
@@ -44,7 +57,7 @@ export function reviewSheet(payment, facts, { back, pay }) {
   };
 }
 
-function feeText(payment) {
-  if (payment.rate === null) return "At the rate that this node estimates. The exact fee stands on the next page.";
-  return `${payment.level ? `${payment.level}: ` : ""}${payment.rate} sat/vB, about ${sats(payment.fee)} (${percent(payment.fee, payment.sats)} of the amount) with one coin as input; each further coin adds to it.`;
+function rateText(payment) {
+  if (payment.rateGiven) return `${payment.level ? `${payment.level}: ` : ""}${payment.rate} sat/vB`;
+  return "Standard: the node's estimate when the payment is made";
 }
