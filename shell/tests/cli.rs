@@ -750,7 +750,9 @@ async fn who_raises_a_fee_is_shown_the_old_one_first_and_asked() {
     // Nobody is there to ask.
     let output = run(address, &["tx", "bump", &txid_of(1), "--fee-rate", "7.5"]).await;
     assert_exit(&output, 2);
-    for words in ["154 sat", "0.00050000 BTC (50,000 sat), as before", "7.5 sat/vB", "nothing was proposed"] {
+    for words in
+        ["154 sat", "0.00050000 BTC (50,000 sat), as before", "7.5 sat/vB", "add --yes if you are sure"]
+    {
         assert!(stderr(&output).contains(words), "{words} in {}", stderr(&output));
     }
     assert!(node.commands.lock().unwrap().is_empty());
@@ -801,6 +803,6 @@ async fn a_payment_whose_other_transaction_confirmed_is_told_as_made() {
     assert_exit(&output, 3);
     assert!(stderr(&output).contains("the payment is made"), "{}", stderr(&output));
     let shown = stdout(&output);
-    let named = |line: &str| line.starts_with("replaces ") && line.ends_with(&txid_of(2));
+    let named = |line: &str| line.trim_start().starts_with("replaces ") && line.ends_with(&txid_of(2));
     assert!(shown.lines().any(named), "{shown}");
 }
