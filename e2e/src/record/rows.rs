@@ -61,7 +61,7 @@ impl Record {
             "SELECT txid, state::text, signed_tx, recipient, amount_sats, fee_sats, coalesce(metadata, ''),
                     coalesce(proposed_by, 0), coalesce(digest, ''), unsigned_tx, (extract(epoch FROM created_at) * 1000)::bigint,
                     coalesce((extract(epoch FROM expires_at) * 1000)::bigint, 0), scheme, confirmations,
-                    (extract(epoch FROM updated_at))::bigint
+                    (extract(epoch FROM updated_at))::bigint, coalesce(replaces, '')
                FROM transactions",
             &[],
         )? {
@@ -78,6 +78,7 @@ impl Record {
                 ("created_at", row.get::<_, i64>(10).to_string()),
                 ("expires_at", row.get::<_, i64>(11).to_string()),
                 ("type", row.get(12)),
+                ("replaces", row.get(15)),
             ];
             let found = Transaction {
                 state: row.get(1),
