@@ -88,7 +88,7 @@ impl Service {
         runtime.spawn(async move {
             while let Some(request) = inbox.recv().await {
                 let outcome = match &request.command {
-                    Command::Pay(_) | Command::Quote(_) => {
+                    Command::Pay(_) | Command::Quote(_) | Command::Bump(_) => {
                         Outcome::Proposed { txid: Txid::from_byte_array(TXID), replayed: false }
                     }
                     Command::GenerateKey(scheme) => {
@@ -150,6 +150,7 @@ pub fn target(bytes: &[u8]) {
         5 => "/api/v1/cluster/lift".to_owned(),
         6 => "/api/v1/presignatures".to_owned(),
         2 => format!("/api/v1/transactions/{}/approve", "11".repeat(32)),
+        3 => format!("/api/v1/transactions/{}/bump", "11".repeat(32)),
         _ => format!("/api/v1/transactions/{}/reject", "11".repeat(32)),
     };
     let mut request = Request::post(path).header(header::CONTENT_TYPE, "application/json");
@@ -194,6 +195,10 @@ pub fn target(bytes: &[u8]) {
                 let said = fields.get("comment").and_then(Value::as_str).filter(|text| !text.is_empty());
                 assert_eq!(decision.comment.as_deref(), said);
                 assert!(fields.keys().all(|name| name == "comment"), "an unknown field passed: {fields:?}");
+            }
+            Command::Bump(bump) => {
+                check_fee_rate(bump.fee_rate, &fields);
+                assert!(fields.keys().all(|name| name == "fee_rate"), "an unknown field passed: {fields:?}");
             }
             Command::Freeze { operator, reason } => {
                 assert_eq!(fields.get("reason").and_then(Value::as_str), Some(reason.as_str()));
@@ -244,17 +249,21 @@ fn check_payment(payment: &PaymentRequest, fields: &BTreeMap<String, Value>, key
         named(fields).or(fields.get("type").is_none().then_some(Scheme::Taproot)),
         Some(payment.scheme)
     );
-    let per_kvb = fields.get("fee_rate").map(|rate| {
-        let rate = rate.as_str().map_or_else(|| rate.to_string(), str::to_owned);
-        (rate.parse::<f64>().expect("a number") * 1_000.0).round()
-    });
-    // Up to 2⁵³ a float tells all integers apart; above, the rate is as near as it can be.
-    assert_eq!(per_kvb, payment.fee_rate.map(|rate| rate as f64), "{fields:?}");
+    check_fee_rate(payment.fee_rate, fields);
     assert_eq!(payment.idempotency_key.is_some(), key.is_some());
     if let (Some(sent), Some(taken)) = (key, &payment.idempotency_key) {
         assert!((1..=255).contains(&taken.len()) && !taken.contains(['"', '\\']));
         assert!(String::from_utf8_lossy(sent).contains(taken.as_str()));
     }
+}
+
+fn check_fee_rate(taken: Option<u64>, fields: &BTreeMap<String, Value>) {
+    let per_kvb = fields.get("fee_rate").map(|rate| {
+        let rate = rate.as_str().map_or_else(|| rate.to_string(), str::to_owned);
+        (rate.parse::<f64>().expect("a number") * 1_000.0).round()
+    });
+    // Up to 2⁵³ a float tells all integers apart; above, the rate is as near as it can be.
+    assert_eq!(per_kvb, taken.map(|rate| rate as f64), "{fields:?}");
 }
 
 /// What the API says of a node that has seen nothing yet but a key that uses presignatures.

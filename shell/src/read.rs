@@ -55,6 +55,10 @@ pub struct TransactionRow {
     pub expires_at: Timestamp,
     /// Who asked this node for it, by the name of his API key; `None` at its peers, and where no keys are asked for.
     pub initiator: Option<String>,
+    /// The transaction for the same payment that it takes the place of, hex.
+    pub replaces: Option<String>,
+    /// The transaction that takes its place, or is to, hex.
+    pub replaced_by: Option<String>,
 }
 
 /// One transaction with its story.

@@ -742,3 +742,67 @@ async fn the_cluster_is_frozen_and_lifted_and_the_status_says_by_whom() {
     assert!(stderr(&output).contains("signing goes on"), "{}", stderr(&output));
     assert_eq!(node.commands.lock().unwrap().len(), 3);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_raises_a_fee_is_shown_the_old_one_first_and_asked() {
+    let script = Box::new(|_| Some(Outcome::Proposed { txid: txid_of(1).parse().unwrap(), replayed: false }));
+    let (node, address) = node(State::Broadcasting, script).await;
+    // Nobody is there to ask.
+    let output = run(address, &["tx", "bump", &txid_of(1), "--fee-rate", "7.5"]).await;
+    assert_exit(&output, 2);
+    for words in
+        ["154 sat", "0.00050000 BTC (50,000 sat), as before", "7.5 sat/vB", "add --yes if you are sure"]
+    {
+        assert!(stderr(&output).contains(words), "{words} in {}", stderr(&output));
+    }
+    assert!(node.commands.lock().unwrap().is_empty());
+    let output = run(address, &["tx", "bump", &txid_of(1), "--fee-rate", "7.5", "--yes"]).await;
+    assert_exit(&output, 0);
+    assert_exit(&run(address, &["tx", "bump", &txid_of(1), "-y"]).await, 0);
+    let commands = node.commands.lock().unwrap();
+    let [Command::Bump(rated), Command::Bump(estimated)] = commands.as_slice() else {
+        panic!("{commands:?}")
+    };
+    assert_eq!((rated.txid.to_string(), rated.fee_rate), (txid_of(1), Some(7_500)));
+    assert_eq!(estimated.fee_rate, None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn refusals_to_raise_a_fee_end_with_their_documented_exit_code() {
+    let txid = txid_of(1).parse().unwrap();
+    let cheap = Refusal::ReplacementTooCheap { rate: 1_500, fee: 231, least: 308, least_rate: 2_000 };
+    for (refusal, code) in [
+        (Refusal::NotReplaceable { txid, state: State::Signing }, 5),
+        (Refusal::InBlock { txid, height: 7 }, 5),
+        (Refusal::ReplacedBefore { by: txid }, 5),
+        (Refusal::ChangeSpent { by: txid }, 5),
+        (cheap, 3),
+        (Refusal::ChangeTooSmall { fee: 900, available: 300 }, 3),
+        (Refusal::NoQuorum { online: 3, total: 5, needed: 4 }, 6),
+    ] {
+        let name = refusal.code();
+        let (_node, address) = node(State::Broadcasting, refusing(refusal)).await;
+        let output = run(address, &["tx", "bump", &txid_of(1), "--yes"]).await;
+        assert_exit(&output, code);
+        assert!(stderr(&output).contains(&format!("error[{name}]")), "{}", stderr(&output));
+    }
+    let (_node, address) = node(State::Broadcasting, proposing()).await;
+    assert_exit(&run(address, &["tx", "bump", &txid_of(2), "--yes"]).await, 4);
+    assert_exit(&run(address, &["tx", "bump", &txid_of(1), "--fee-rate", "fast", "--yes"]).await, 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_payment_whose_other_transaction_confirmed_is_told_as_made() {
+    let (node, address) = node(State::Failed, proposing()).await;
+    {
+        let mut past = node.memory.0.lock().unwrap();
+        past.rows[0].sub_status = "replaced".to_owned();
+        past.rows[0].replaces = Some(txid_of(2));
+    }
+    let output = run(address, &["tx", "bump", &txid_of(1), "--yes", "--wait"]).await;
+    assert_exit(&output, 3);
+    assert!(stderr(&output).contains("the payment is made"), "{}", stderr(&output));
+    let shown = stdout(&output);
+    let named = |line: &str| line.trim_start().starts_with("replaces ") && line.ends_with(&txid_of(2));
+    assert!(shown.lines().any(named), "{shown}");
+}

@@ -23,7 +23,7 @@ use mpc_wallet_core::{
 use mpc_wallet_shell::{
     journal::{DATABASE_FILE, OpenError, Store},
     ports::Journal,
-    read::{Filter, PresignatureRow, Queries},
+    read::{AuditRow, Filter, PresignatureRow, Queries},
 };
 use rusqlite::Connection;
 use tempfile::TempDir;
@@ -701,4 +701,49 @@ async fn what_waits_for_people_and_what_they_decided_is_read_back() {
     assert_eq!(listed(&waiting), [txid.to_string()]);
     let segwit = Filter { scheme: Some(Scheme::Segwit), ..waiting };
     assert!(listed(&segwit).is_empty());
+}
+
+/// Replaces the payment of 10,000 sat, with this fee.
+fn replacement(fee: u64) -> Proposal {
+    let mut body = payment(10_000);
+    body.fee = Amount::from_sat(fee);
+    body.unsigned_tx.lock_time = LockTime::from_consensus(u32::try_from(fee).unwrap());
+    body.replaces = Some(payment(10_000).txid());
+    body
+}
+
+#[tokio::test]
+async fn a_payment_and_what_takes_its_place_name_each_other_until_the_other_is_given_up() {
+    let dir = TempDir::new().unwrap();
+    let (mut store, _) = open(dir.path());
+    let (original, dear, dearer) = (payment(10_000).txid(), replacement(1_000), replacement(2_000));
+    let read = store.read_model().unwrap();
+    let row = |txid: Txid| read.transaction(&txid.to_string()).unwrap().unwrap().row;
+    let replaced_by = || row(original).replaced_by;
+    let put = |body: &Proposal| at(4_000, Fact::Proposed(Box::new(Signed::new(body.clone(), &key_of(2)))));
+    let given_up = |txid| moved(txid, State::Pending, State::Rejected, SubStatus::Expired);
+
+    store.append(vec![proposed(10_000)]).await.unwrap();
+    assert_eq!((row(original).replaces, replaced_by()), (None, None));
+    store.append(vec![put(&dear)]).await.unwrap();
+    assert_eq!(row(dear.txid()).replaces, Some(original.to_string()));
+    assert_eq!(replaced_by(), Some(dear.txid().to_string()));
+    store.append(vec![put(&dearer)]).await.unwrap();
+    assert_eq!(replaced_by(), Some(dearer.txid().to_string()), "the newest");
+    store.append(vec![given_up(dearer.txid())]).await.unwrap();
+    assert_eq!(replaced_by(), Some(dear.txid().to_string()), "the one that was not given up");
+    store.append(vec![given_up(dear.txid())]).await.unwrap();
+    assert_eq!(replaced_by(), None);
+    let mut finished = dearer.unsigned_tx.clone();
+    finished.input[0].witness.push([1; 64]);
+    store.append(vec![at(5_000, Fact::Signed(FinalTransaction(finished)))]).await.unwrap();
+    assert_eq!(replaced_by(), Some(dearer.txid().to_string()), "a signature gives nothing up");
+    let listed = read.transactions(&Filter { limit: 10, ..Filter::default() }).unwrap();
+    let links: Vec<_> =
+        listed.iter().map(|row| (row.replaces.is_some(), row.replaced_by.is_some())).collect();
+    assert_eq!(links, [(true, false), (true, false), (false, true)]);
+    let audit = read.audit(NodeId::new(1), None, 10).unwrap();
+    let about_dear = |event: &&AuditRow| event.txid == Some(dear.txid().to_string());
+    let told = audit.iter().filter(about_dear).find(|event| event.event == "transaction_proposed").unwrap();
+    assert_eq!(told.details["replaces"], original.to_string());
 }

@@ -48,6 +48,7 @@ fn routes() -> Vec<(&'static str, String, Option<Role>)> {
         ("POST", path("/api/v1/transactions"), Some(Role::Initiator)),
         ("POST", of("/approve"), Some(Role::Approver)),
         ("POST", of("/reject"), Some(Role::Approver)),
+        ("POST", of("/bump"), Some(Role::Initiator)),
         ("POST", path("/api/v1/cluster/freeze"), Some(Role::Approver)),
         ("POST", path("/api/v1/cluster/lift"), Some(Role::Admin)),
         ("POST", path("/api/v1/dkg"), Some(Role::Admin)),

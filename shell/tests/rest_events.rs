@@ -72,6 +72,7 @@ async fn a_payment_is_told_step_by_step_with_ascending_ids() {
         (0, "txid", json!(txid())),
         (0, "amount_sats", json!(10_000)),
         (0, "proposed_by", json!(4)),
+        (0, "replaces", json!(null)),
         (1, "from", json!("pending")),
         (1, "to", json!("voting")),
         (2, "approve", json!(true)),

@@ -63,6 +63,12 @@ pub struct TransactionView {
     pub proposed_by: u16,
     /// Depth in the chain.
     pub confirmations: u32,
+    /// The transaction for the same payment that it takes the place of.
+    #[serde(default)]
+    pub replaces: Option<String>,
+    /// The transaction that takes its place.
+    #[serde(default)]
+    pub replaced_by: Option<String>,
     /// Votes counted.
     #[serde(default)]
     pub votes: Vec<VoteView>,

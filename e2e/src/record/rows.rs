@@ -61,7 +61,7 @@ impl Record {
             "SELECT txid, state::text, signed_tx, recipient, amount_sats, fee_sats, coalesce(metadata, ''),
                     coalesce(proposed_by, 0), coalesce(digest, ''), unsigned_tx, (extract(epoch FROM created_at) * 1000)::bigint,
                     coalesce((extract(epoch FROM expires_at) * 1000)::bigint, 0), scheme, confirmations,
-                    (extract(epoch FROM updated_at))::bigint, coalesce(external_id, '')
+                    (extract(epoch FROM updated_at))::bigint, coalesce(external_id, ''), coalesce(replaces, '')
                FROM transactions",
             &[],
         )? {
@@ -79,6 +79,7 @@ impl Record {
                 ("expires_at", row.get::<_, i64>(11).to_string()),
                 ("type", row.get(12)),
                 ("external_id", row.get(15)),
+                ("replaces", row.get(16)),
             ];
             let found = Transaction {
                 state: row.get(1),

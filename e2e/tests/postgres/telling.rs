@@ -315,6 +315,40 @@ fn every_transaction_of_a_payment_is_found_by_the_payers_name_of_it() {
 }
 
 #[test]
+fn a_payment_is_recorded_as_replaced_when_more_nodes_than_may_lie_tell_so() {
+    let replaced = [
+        (State::Voting, SubStatus::AwaitingVotes),
+        (State::Signed, SubStatus::NotYetSent),
+        (State::Broadcasting, SubStatus::InMempool),
+        (State::Failed, SubStatus::Replaced),
+    ];
+    let original = proposal(1).txid();
+    let replacement = Proposal { replaces: Some(original), fee: Amount::from_sat(200), ..proposal(2) };
+    let txid = replacement.txid();
+    let story = |start| {
+        let signed = Signed::new(replacement.clone(), &key(1));
+        Story::new(start).through(1, &replaced).tell(Fact::Proposed(Box::new(signed))).0
+    };
+    let postgres = Postgres::start().unwrap();
+    let standing = || {
+        let row = format!("SELECT state, sub_status FROM transactions WHERE txid = '{original}'");
+        postgres.psql(&row).unwrap().trim().to_owned()
+    };
+    // One that knows nothing of it yet, so that one word is not everybody's.
+    tell(&postgres, NodeId::new(3), &Story::new(10_000).0);
+    for node in [1, 2] {
+        tell(&postgres, NodeId::new(node), &story(10_000 + u64::from(node)));
+        let expected = if node == 1 { "broadcasting|in_mempool" } else { "failed|replaced" };
+        assert_eq!(standing(), expected, "told by {node}");
+    }
+    let linked = format!("SELECT replaces FROM transactions WHERE txid = '{txid}'");
+    assert_eq!(postgres.psql(&linked).unwrap().trim(), original.to_string());
+    let altered = format!("UPDATE transactions SET replaces = NULL WHERE txid = '{txid}'");
+    let refused = postgres.psql(&altered).unwrap_err().to_string();
+    assert!(refused.contains("does not change"), "{refused}");
+}
+
+#[test]
 fn a_journal_that_was_put_back_is_told_again_and_the_fifth_fault_bans() {
     let postgres = Postgres::start().unwrap();
     let (node, story) = stories().remove(0);

@@ -43,6 +43,8 @@ const SUB = {
   confirming: "In a block; waiting for more on top.",
   reorged_out: "The chain was reorganised and its block left; it waits for another.",
   conflict_seen: "Another transaction spends one of its coins and is not in a block yet.",
+  being_replaced: "Another transaction for the same payment, with a higher fee, has been sent in its place. Either may still confirm, never both.",
+  replaced: "Another transaction for the same payment has confirmed instead.",
   expired: "Not enough approvals in time.",
   input_spent: "One of its coins was spent by another, confirmed transaction.",
   abandoned: "Enough nodes promised never to sign it.",

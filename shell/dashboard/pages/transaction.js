@@ -8,6 +8,7 @@ import { amount, copyButton, pageHead, problemBox, sheet, stateMark } from "../j
 import { stateMeaning, stateName, subStatus } from "../js/words.js";
 import { approvalSheet, approvalState } from "./transaction/approval.js";
 import { contentSheet, factsSheet } from "./transaction/content.js";
+import { feeSheet, mayRaise } from "./transaction/fee.js";
 import { logSheet, track } from "./transaction/life.js";
 import { votesSheet } from "./transaction/votes.js";
 
@@ -18,11 +19,13 @@ function show(root, txid) {
   const life = h("div");
   const left = h("div", { class: "seven stack" });
   const people = h("div");
+  const raise = h("div");
   const right = h("div", { class: "five stack" });
   fill(root, pageHead("Payment", h("p", { class: "mono breakable txid" }, txid), h("div", { class: "actions" }, copyButton(txid, "txid", "Copy txid"))),
-    h("div", { class: "stack" }, top, people, life, h("div", { class: "grid" }, left, right)));
+    h("div", { class: "stack" }, top, people, raise, life, h("div", { class: "grid" }, left, right)));
   let before = null;
   let asked = "";
+  let raisable = false;
   return watch(paths.transaction(txid.toLowerCase()), ({ data, problem }) => {
     if (problem) {
       fill(top, problemBox(problem));
@@ -35,6 +38,10 @@ function show(root, txid) {
     if (now !== asked) {
       asked = now;
       fill(people, now && approvalSheet(data));
+    }
+    if (raisable !== mayRaise(data)) {
+      raisable = mayRaise(data);
+      fill(raise, raisable && feeSheet(data));
     }
     fill(life, sheet("Life of this payment", {}, track(data)));
     fill(left, votesSheet(data), contentSheet(data));

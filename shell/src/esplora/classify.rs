@@ -32,18 +32,11 @@ const RULES: &[(Words, Meaning)] = &[
         AlreadyConfirmed
     }),
     (Anywhere(&["inputs missingorspent", "missing inputs", "inputs missing or spent"]), |_| InputsMissing),
-    // Another transaction in the mempool spends an input. Nodes with full replacement call that an insufficient fee.
-    (
-        Anywhere(&[
-            "txn mempool conflict",
-            "bad txns spends conflicting tx",
-            "insufficient fee",
-            "replacement adds unconfirmed",
-            "replacement failed",
-            "too many potential replacements",
-        ]),
-        |_| InputsMissing,
-    ),
+    // Another transaction in the mempool spends an input, and may not be replaced.
+    (Anywhere(&["txn mempool conflict", "bad txns spends conflicting tx"]), |_| InputsMissing),
+    // Another transaction in the mempool spends an input, and pays too much to be replaced by this one.
+    (Anywhere(&["insufficient fee", "replacement failed"]), |_| FeeTooLow),
+    (Anywhere(&["replacement adds unconfirmed", "too many potential replacements"]), Temporary),
     (Anywhere(&["mempool min fee not met", "min relay fee not met", "mempool full"]), |_| FeeTooLow),
     (
         Anywhere(&[

@@ -28,6 +28,7 @@ fn told(fact: &Fact) -> Option<(Kind, Value)> {
                 "amount_sats": body.amount.to_sat(),
                 "fee_sats": body.fee.to_sat(),
                 "proposed_by": body.origin.get(),
+                "replaces": body.replaces.map(|original| original.to_string()),
             });
             Some((Kind::TransactionCreated, details))
         }

@@ -15,7 +15,7 @@ use mpc_wallet_core::{
 use rusqlite::{Connection, OptionalExtension};
 
 /// Version of the tables and of their meaning; a change of either must change it, and every node then rebuilds.
-pub(super) const VERSION: i64 = 5;
+pub(super) const VERSION: i64 = 6;
 
 /// What makes presignatures ahead of payments.
 const PRESIGNING_PROTOCOL: &str = "cggmp24";
@@ -52,8 +52,10 @@ const TABLES: &str = "
         updated_at INTEGER NOT NULL,
         expires_at INTEGER NOT NULL,
         external_id TEXT,
-        initiator TEXT
+        initiator TEXT,
+        replaces TEXT
     ) STRICT;
+    CREATE INDEX transactions_by_original ON transactions (replaces, sequence) WHERE replaces IS NOT NULL;
     CREATE INDEX transactions_by_external_id ON transactions (external_id) WHERE external_id IS NOT NULL;
     CREATE INDEX transactions_by_state ON transactions (state, sequence);
     CREATE INDEX transactions_by_scheme ON transactions (scheme, sequence);
@@ -211,8 +213,8 @@ fn proposed(db: &Connection, place: Place, proposal: &SignedProposal) -> Result<
         .prepare_cached(
             "INSERT INTO transactions (sequence, txid, state, sub_status, scheme, recipient_script, amount_sats,
                  fee_sats, metadata, origin, digest, unsigned_tx, prevouts, confirmations, created_at, updated_at,
-                 expires_at, external_id)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, 0, ?14, ?15, ?16, ?17)
+                 expires_at, external_id, replaces)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, 0, ?14, ?15, ?16, ?17, ?18)
              ON CONFLICT (txid) DO NOTHING",
         )?
         .execute(rusqlite::params![
@@ -233,6 +235,7 @@ fn proposed(db: &Connection, place: Place, proposal: &SignedProposal) -> Result<
             place.time,
             millis(body.expires_at)?,
             body.external_id,
+            body.replaces.map(|original| original.to_string()),
         ])?;
     // The core ignores a repetition, so there is no second beginning either.
     if inserted == 0 {

@@ -8,12 +8,16 @@ use rusqlite::{
 
 use crate::read::{DecisionRow, PresignatureRow, TransactionRow, TransitionRow, ViolationRow, VoteRow};
 
-/// Columns of [`transaction`], in its order.
+/// Columns of [`transaction`], in its order. A transaction is replaced by the last one proposed for that, but for those that
+/// were given up; one that is signed is never given up.
 macro_rules! transaction_columns {
     () => {
         "sequence, txid, state, sub_status, scheme, recipient_script, amount_sats, fee_sats, metadata, origin, \
          digest, unsigned_tx, signed_tx, confirmations, block_height, block_hash, created_at, updated_at, expires_at, \
-         external_id, prevouts, initiator"
+         external_id, prevouts, initiator, replaces, \
+         (SELECT other.txid FROM transactions AS other WHERE other.replaces = transactions.txid \
+             AND (other.signed_tx IS NOT NULL OR other.state NOT IN ('rejected', 'failed', 'aborted_byzantine')) \
+           ORDER BY other.sequence DESC LIMIT 1)"
     };
 }
 pub(super) use transaction_columns;
@@ -82,6 +86,8 @@ pub(super) fn transaction(row: &Row<'_>) -> rusqlite::Result<TransactionRow> {
         external_id: row.get(19)?,
         prevouts: row.get(20)?,
         initiator: row.get(21)?,
+        replaces: row.get(22)?,
+        replaced_by: row.get(23)?,
     })
 }
 

@@ -70,6 +70,7 @@ impl Event {
                     "amount_sats": body.amount.to_sat(),
                     "fee_sats": body.fee.to_sat(),
                     "digest": body.digest().to_string(),
+                    "replaces": body.replaces.map(|original| original.to_string()),
                 });
                 Self::new("transaction_proposed", details).by(body.origin).about(body.txid())
             }

@@ -15,9 +15,9 @@
 //! - **Rejected late.** A transaction that some nodes saw certified and others did not ends `failed` for the first and
 //!   `rejected` for the others. A row past the vote takes either as `failed`.
 //! - **Failed after confirmed.** A reorganisation and a lost input, told in one go, pass through `broadcasting`.
-//! - **Input spent.** What a chain backend shows to one node ends nothing for good: the row takes this end when f + 1 nodes
-//!   tell it, or all that feed the database if they are fewer. Every other end rests on promises that were signed (I6),
-//!   and one teller is enough.
+//! - **Input spent, or replaced.** What a chain backend shows to one node ends nothing for good: the row takes such an end
+//!   when f + 1 nodes tell it, or all that feed the database if they are fewer. Every other end rests on promises that were
+//!   signed (I6), and one teller is enough.
 //!
 //! What a node tells that the row does not take is not lost: `transaction_views` holds each node's own state. A row never
 //! holds up a node: every record is either written or, by this rule, already outdone.

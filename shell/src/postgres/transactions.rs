@@ -32,9 +32,9 @@ impl Scribe<'_> {
         self.run(
             "INSERT INTO transactions (txid, sub_status, scheme, recipient, amount_sats, fee_sats, metadata, proposed_by,
                  digest, unsigned_tx, created_at, updated_at, expires_at, told_by, state_at, sub_status_at,
-                 external_id)
+                 external_id, replaces)
              VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, at_ms($11), at_ms($12), at_ms($13), $14, at_ms($12),
-                 at_ms($12), $15)
+                 at_ms($12), $15, $16)
              ON CONFLICT (txid) DO NOTHING",
             &[
                 &txid,
@@ -52,6 +52,7 @@ impl Scribe<'_> {
                 &ms(body.expires_at),
                 &self.me(),
                 &body.external_id.as_deref().map(text),
+                &body.replaces.map(|original| original.to_string()),
             ],
         )
         .await?;
@@ -117,7 +118,8 @@ impl Scribe<'_> {
         }
         let Some((id, row)) = self.row(&txid).await? else { return Ok(()) };
         self.view(id, told.to, told.sub_status, told.at).await?;
-        if *told.sub_status == SubStatus::InputSpent && !self.enough_tell_a_failure(id).await? {
+        let by_the_chain = matches!(told.sub_status, SubStatus::InputSpent | SubStatus::Replaced);
+        if by_the_chain && !self.enough_tell_a_failure(id).await? {
             return Ok(());
         }
         let moves = merge::moves(row, Told { from: told.from, to: told.to, at: told.at });

@@ -22,7 +22,7 @@ pub(super) fn required(method: &Method, route: &str) -> Option<Role> {
         "/health" | "/health/ready" | "/" | "/dashboard/{*path}" if reads => None,
         "/metrics" if reads => Some(Role::Viewer),
         route if reads && route.starts_with("/api/v1/") => Some(Role::Viewer),
-        "/api/v1/transactions" => Some(Role::Initiator),
+        "/api/v1/transactions" | "/api/v1/transactions/{txid}/bump" => Some(Role::Initiator),
         "/api/v1/transactions/{txid}/approve" | "/api/v1/transactions/{txid}/reject" => Some(Role::Approver),
         // Who may stop one payment may stop all; to start again takes an administrator at each of t nodes.
         "/api/v1/cluster/freeze" => Some(Role::Approver),

@@ -81,6 +81,7 @@ static FILES: LazyLock<BTreeMap<&'static str, File>> = LazyLock::new(|| {
         "pages/transaction.js",
         "pages/transaction/approval.js",
         "pages/transaction/content.js",
+        "pages/transaction/fee.js",
         "pages/transaction/life.js",
         "pages/transaction/votes.js",
         "pages/violations.js",

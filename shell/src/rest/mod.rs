@@ -9,6 +9,7 @@ mod address;
 mod approval;
 mod audit;
 mod body;
+mod bump;
 mod cluster;
 mod dashboard;
 mod descriptor;
@@ -88,6 +89,7 @@ fn documented(description: OpenApi, with_metrics: bool) -> OpenApiRouter<ApiStat
         .routes(routes!(transactions::one))
         .routes(routes!(approval::approve))
         .routes(routes!(approval::reject))
+        .routes(routes!(bump::bump))
         .routes(routes!(dkg::follow, dkg::start))
         .routes(routes!(presignatures::status, presignatures::order))
         .routes(routes!(violations::list))

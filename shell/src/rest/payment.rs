@@ -51,7 +51,7 @@ pub(super) struct NewPayment {
 #[derive(Deserialize, ToSchema)]
 #[serde(untagged)]
 #[allow(dead_code, reason = "a schema")]
-enum FeeRate {
+pub(super) enum FeeRate {
     Number(f64),
     Text(String),
 }
@@ -194,7 +194,7 @@ fn scheme(value: Option<Value>) -> Result<Scheme, Problem> {
 }
 
 /// sat/vB as a number or a string, to sat/kvB.
-fn fee_rate(value: Option<Value>) -> Result<Option<u64>, Problem> {
+pub(super) fn fee_rate(value: Option<Value>) -> Result<Option<u64>, Problem> {
     let text = match value {
         None => return Ok(None),
         Some(Value::String(text)) => text,

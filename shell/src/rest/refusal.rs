@@ -1,6 +1,7 @@
 //! The core's refusals as problems: status, sentence, numbers.
 
 use axum::http::StatusCode;
+use bitcoin::Txid;
 use mpc_wallet_core::{policy::PolicyBreach, refusal::Refusal};
 
 use super::{freeze, problem::Problem};
@@ -85,6 +86,28 @@ impl From<Refusal> for Problem {
             }
             Refusal::NotFrozen => problem(StatusCode::CONFLICT, None),
             Refusal::Words(error) => freeze::words(error),
+            Refusal::NotReplaceable { state, .. } => {
+                problem(StatusCode::CONFLICT, None).with("state", state.name())
+            }
+            Refusal::InBlock { height, .. } => {
+                problem(StatusCode::CONFLICT, None).with("block_height", *height)
+            }
+            Refusal::ReplacedBefore { by } => {
+                problem(StatusCode::CONFLICT, None).with("replaced_by", by.to_string())
+            }
+            Refusal::ChangeSpent { by } => {
+                problem(StatusCode::CONFLICT, None).with("spent_by", by.to_string())
+            }
+            Refusal::ReplacementTooCheap { rate, fee, least, least_rate } => Self::new(
+                StatusCode::UNPROCESSABLE_ENTITY,
+                code,
+                too_cheap((*rate, *fee), (*least_rate, *least)),
+            )
+            .at("/fee_rate")
+            .with("minimum_fee_sats", *least),
+            Refusal::ChangeTooSmall { fee, available } => problem(StatusCode::UNPROCESSABLE_ENTITY, None)
+                .with("needed_sats", *fee)
+                .with("available_sats", *available),
             Refusal::Internal(what) => {
                 tracing::error!(what, "the core found an inconsistency");
                 Self::internal()
@@ -126,8 +149,20 @@ fn policy(code: &'static str, breach: &PolicyBreach) -> Problem {
     }
 }
 
-/// A clause as a sentence: capital letter, full stop.
+/// A replacement's rate in sat/kvB and what it makes in satoshis, and the least of both.
+fn too_cheap((rate, fee): (u64, u64), (least_rate, least): (u64, u64)) -> String {
+    format!(
+        "A replacement at {} sat/vB pays {fee} sat; the network takes none below {least} sat, ask for at least {} sat/vB.",
+        fee_rate_to_decimal(rate),
+        fee_rate_to_decimal(least_rate)
+    )
+}
+
+/// A clause as a sentence: capital letter, full stop. A txid at its beginning stays as it is written.
 fn sentence(clause: &str) -> String {
+    if clause.split(' ').next().is_some_and(|word| word.parse::<Txid>().is_ok()) {
+        return format!("{clause}.");
+    }
     let mut letters = clause.chars();
     letters
         .next()

@@ -158,3 +158,26 @@ async fn an_absent_transaction_sent_from_here_names_what_spent_its_coin() {
     let conflict = TxPresence::Conflicted { by: b, block: None };
     assert_eq!(poll(&chain, &[], &[txid]).await.unwrap().watched, [(txid, conflict)]);
 }
+
+#[tokio::test]
+async fn a_transaction_that_a_dearer_one_has_replaced_is_too_cheap_and_names_it() {
+    let server = Server::start().await;
+    let chain = server.client().await;
+    let (payment, prevouts) = payment();
+    let txid = payment.compute_txid();
+    let inputs: Vec<OutPoint> = payment.input.iter().map(|i| i.previous_output).collect();
+    let replacement = deposit(8, 1).compute_txid();
+    let refusal = format!("insufficient fee, rejecting replacement {txid}, less fees than conflicting txs");
+    let error = serde_json::json!({ "code": -26, "message": refusal });
+    server.say("POST /tx", 400, format!("sendrawtransaction RPC error: {error}"));
+    let sent = ask(&chain, ChainQuery::Broadcast { transaction: payment, prevouts }).await;
+    assert_eq!(sent, ChainObservation::Broadcast { txid, outcome: BroadcastOutcome::FeeTooLow });
+    for (height, block) in [(None, None), (Some(199), Some(at(199)))] {
+        server.in_best_chain(199, true);
+        for input in &inputs {
+            server.spent(input.txid, input.vout, replacement, height);
+        }
+        let conflict = TxPresence::Conflicted { by: replacement, block };
+        assert_eq!(poll(&chain, &[], &[txid]).await.unwrap().watched, [(txid, conflict)]);
+    }
+}

@@ -70,6 +70,11 @@ pub fn proposed(command: &Command) -> Outcome {
     if let Command::Quote(_) = command {
         return quoted();
     }
+    if let Command::Bump(bump) = command
+        && bump.txid != txid(1)
+    {
+        return Outcome::Refused(Refusal::UnknownTransaction(bump.txid));
+    }
     let Command::Decide(decision) = command else {
         return Outcome::Proposed { txid: txid(1), replayed: false };
     };

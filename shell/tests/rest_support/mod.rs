@@ -198,6 +198,8 @@ pub fn row(number: u8, state: State) -> TransactionRow {
         updated_at: Timestamp(1_700_000_000_500),
         expires_at: Timestamp(1_700_086_400_000),
         initiator: None,
+        replaces: None,
+        replaced_by: None,
     }
 }
 

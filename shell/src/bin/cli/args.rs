@@ -136,6 +136,8 @@ pub(crate) enum TxCommand {
     Approve(DecisionArguments),
     /// Reject a payment that waits for people, in the name of your API key; one rejection is enough
     Reject(DecisionArguments),
+    /// Raise the fee of a payment that no block takes: propose a dearer transaction in its place
+    Bump(BumpArguments),
 }
 
 #[derive(Args)]
@@ -164,6 +166,25 @@ pub(crate) struct DecisionArguments {
     /// Why, for the audit trail: at most 256 bytes
     #[arg(long)]
     pub(crate) comment: Option<String>,
+    /// Do not ask
+    #[arg(long, short)]
+    pub(crate) yes: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct BumpArguments {
+    /// Transaction id of the payment
+    pub(crate) txid: String,
+    /// Fee rate in sat/vB, at most three decimals; estimated if not given, and no less than the network takes
+    #[arg(long, value_parser = parse_fee_rate)]
+    pub(crate) fee_rate: Option<String>,
+    /// Wait for a state of the replacement, `confirmed` if none is named
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "confirmed", value_name = "STATE",
+          value_parser = parse_state)]
+    pub(crate) wait: Option<State>,
+    /// How long to wait
+    #[arg(long, default_value = "600", value_name = "SECONDS", value_parser = parse_seconds)]
+    pub(crate) timeout: Duration,
     /// Do not ask
     #[arg(long, short)]
     pub(crate) yes: bool,

@@ -6,6 +6,7 @@ mod amount;
 mod args;
 mod audit;
 mod backup;
+mod bump;
 mod cert;
 mod client;
 mod cluster;
@@ -20,6 +21,7 @@ mod local;
 mod manual;
 mod output;
 mod presig;
+mod reach;
 mod send;
 mod tx;
 mod wait;
@@ -64,6 +66,7 @@ fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Tx(TxCommand::List(list)) => tx::list(&node()?, &list, output),
         Command::Tx(TxCommand::Approve(decision)) => tx::decide(&node()?, &decision, "approve", output),
         Command::Tx(TxCommand::Reject(decision)) => tx::decide(&node()?, &decision, "reject", output),
+        Command::Tx(TxCommand::Bump(bump)) => bump::run(&node()?, &bump, output),
         Command::Cluster(ClusterCommand::Status) => cluster::status(&node()?, output),
         Command::Cluster(ClusterCommand::Nodes) => cluster::nodes(&node()?, output),
         Command::Cluster(ClusterCommand::Wait { online, timeout }) => {

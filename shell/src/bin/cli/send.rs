@@ -1,7 +1,6 @@
 //! `tx send`: show what will happen, ask, propose, and perhaps wait.
 
 use bitcoin::{Address, Network, address::NetworkUnchecked};
-use mpc_wallet_core::tx::State;
 use mpc_wallet_shell::config::{network_name, parse_network};
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -13,8 +12,8 @@ use crate::{
     confirm::confirm,
     failure::{Exit, Failure},
     output::{items, note, number, pairs, print, text},
-    tx::{describe, path_of},
-    wait::{Sight, follow},
+    reach::reach,
+    tx::describe,
 };
 
 const PATH: &str = "/api/v1/transactions";
@@ -45,7 +44,7 @@ pub(crate) fn run(node: &Node, send: &SendArguments, output: Output) -> Result<(
         note("this idempotency key was used before: the payment below is the earlier one");
     }
     let Some(target) = send.wait else { return print(&posted.document, output, describe) };
-    wait_for(node, &text(&posted.document, "/txid"), target, send, output)
+    reach(node, &text(&posted.document, "/txid"), (target, send.timeout), output)
 }
 
 /// What the payment would be, or the earlier payment under its idempotency key.
@@ -168,52 +167,6 @@ fn dry_run(preview: &Value, cluster: &Value, send: &SendArguments, output: Outpu
     })
 }
 
-fn wait_for(
-    node: &Node,
-    txid: &str,
-    target: State,
-    send: &SendArguments,
-    output: Output,
-) -> Result<(), Failure> {
-    let path = path_of(txid);
-    let (document, over) = follow(
-        send.timeout,
-        || node.get(&path),
-        |document| Sight {
-            words: format!("{}: {}", text(document, "/state"), text(document, "/sub_status")),
-            events: items(document, "/timeline").iter().map(event).collect(),
-            done: None,
-            over: state_of(document).is_some_and(|state| reached(state, target) || state.is_final()),
-        },
-    )?;
-    print(&document, output, describe)?;
-    let state = text(&document, "/state");
-    if !over {
-        let message = format!("{txid} is {state} after {} s and goes on by itself", send.timeout.as_secs());
-        return Err(Failure::new(Exit::OutcomeUnknown, "timeout", message));
-    }
-    if state_of(&document).is_some_and(|state| reached(state, target)) {
-        return Ok(());
-    }
-    let message = format!("{txid} ended as {state} ({})", text(&document, "/sub_status"));
-    Err(Failure::new(Exit::Refused, "payment_ended", message))
-}
-
-/// A step of the timeline in a line.
-fn event(step: &Value) -> String {
-    format!("{}  {}: {}", text(step, "/at"), text(step, "/to"), text(step, "/sub_status"))
-}
-
-fn state_of(document: &Value) -> Option<State> {
-    let name = document.get("state")?.as_str()?;
-    State::ALL.into_iter().find(|state| state.name() == name)
-}
-
-/// Whether `state` is the target or lies beyond it on the way to `confirmed`.
-fn reached(state: State, target: State) -> bool {
-    state == target || (target < state && state <= State::Confirmed)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -225,15 +178,5 @@ mod tests {
         {
             assert_eq!(percent(fee, amount), told);
         }
-    }
-
-    #[test]
-    fn a_payment_that_went_further_has_reached_the_target_but_a_failed_one_has_not() {
-        assert!(reached(State::Broadcasting, State::Signed));
-        assert!(reached(State::Confirmed, State::Confirmed));
-        assert!(reached(State::Rejected, State::Rejected));
-        assert!(!reached(State::Rejected, State::Signed));
-        assert!(!reached(State::Failed, State::Rejected));
-        assert!(!reached(State::Voting, State::Signed));
     }
 }

@@ -89,7 +89,7 @@ pub(crate) fn describe(document: &Value) -> String {
     let recipient = text(document, "/recipient");
     let confirmations =
         format!("{} of {}", text(document, "/confirmations"), text(document, "/confirmations_required"));
-    let mut parts = vec![pairs([
+    let mut first = vec![
         ("txid", text(document, "/txid")),
         ("state", format!("{} ({})", text(document, "/state"), text(document, "/sub_status"))),
         ("from", format!("{} wallet", text(document, "/type"))),
@@ -99,7 +99,13 @@ pub(crate) fn describe(document: &Value) -> String {
         ("metadata", text(document, "/metadata")),
         ("confirmations", confirmations),
         ("created", text(document, "/created_at")),
-    ])];
+    ];
+    for (name, member) in [("replaces", "/replaces"), ("replaced by", "/replaced_by")] {
+        if document.pointer(member).is_some_and(Value::is_string) {
+            first.push((name, text(document, member)));
+        }
+    }
+    let mut parts = vec![pairs(first)];
     parts.extend(decoded(document));
     parts.extend(approval(document));
     let votes = items(document, "/votes");

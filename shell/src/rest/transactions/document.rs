@@ -57,10 +57,12 @@ pub(in crate::rest) struct Summary {
     confirmations_required: u32,
     #[schema(required)]
     block: Option<Block>,
-    /// The payment that this one replaces.
+    /// The transaction for the same payment that this one takes the place of, for a higher fee.
+    #[schema(pattern = "^[0-9a-f]{64}$")]
     #[schema(required)]
     replaces: Option<String>,
-    /// The payment that replaces this one.
+    /// The transaction that takes the place of this one, or is to; one that was given up is not named.
+    #[schema(pattern = "^[0-9a-f]{64}$")]
     #[schema(required)]
     replaced_by: Option<String>,
     #[schema(format = DateTime)]
@@ -206,8 +208,8 @@ impl Summary {
             confirmations: row.confirmations,
             confirmations_required: options.confirmations_required,
             block: row.block_hash.clone().zip(row.block_height).map(|(hash, height)| Block { height, hash }),
-            replaces: None,
-            replaced_by: None,
+            replaces: row.replaces.clone(),
+            replaced_by: row.replaced_by.clone(),
             created_at: rfc3339(row.created_at),
             updated_at: rfc3339(row.updated_at),
             expires_at: rfc3339(row.expires_at),
@@ -243,7 +245,7 @@ impl Detail {
 }
 
 /// The path of a payment.
-pub(super) fn path_of(txid: &str) -> String {
+pub(in crate::rest) fn path_of(txid: &str) -> String {
     format!("/api/v1/transactions/{txid}")
 }
 

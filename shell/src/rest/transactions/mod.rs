@@ -31,7 +31,8 @@ use crate::{
     read::{Filter, TransactionDetail},
     units::rfc3339,
 };
-use document::{Detail, Summary, links, path_of};
+pub(super) use document::path_of;
+use document::{Detail, Summary, links};
 
 const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 
