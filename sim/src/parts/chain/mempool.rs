@@ -129,9 +129,9 @@ mod tests {
     fn who_pays_for_all_it_evicts_and_for_itself_takes_their_place() {
         let (mut chain, [coin, parent, child]) = chain();
         let rival = transaction(&[coin], 8_400);
-        assert!(!chain.make_way(&rival, 1_599, 100), "1 500 sat of fees and 100 vB of its own");
+        assert!(!chain.make_way(&rival, 1_559, 60), "1 500 sat of fees and 60 vB of its own");
         assert_eq!(chain.presence(&parent), TxPresence::Mempool);
-        assert!(chain.make_way(&rival, 1_600, 100));
+        assert!(chain.make_way(&rival, 1_560, 60));
         let rival = chain.hold(&rival);
         assert_eq!(chain.presence(&parent), TxPresence::Conflicted { by: rival, block: None });
         assert_eq!(chain.presence(&child), TxPresence::Absent, "what it stood on is gone");
