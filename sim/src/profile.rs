@@ -3,6 +3,7 @@
 //! `swarm` draws first which classes of fault exist in the run at all and then how strong each is, uniformly in
 //! magnitude: a run with every fault always on visits few of the states that a run with two of them reaches.
 
+mod bumps;
 mod freezes;
 mod people;
 mod segwit;
@@ -149,6 +150,7 @@ pub(crate) fn generate(seed: u64, profile: Profile) -> FaultPlan {
         people::enter(&mut plan);
     }
     freezes::enter(&mut plan);
+    bumps::enter(&mut plan);
     plan
 }
 

@@ -128,6 +128,13 @@ fn a_coordinator_that_gives_everybody_the_same_coins_stops_no_payment() {
 }
 
 #[test]
+fn payments_to_a_liar_in_the_place_of_others_are_approved_by_nobody() {
+    for tally in tell(Deviation::Diverter) {
+        assert_eq!((tally.paid, tally.bans), (tally.asked, 0), "{tally}");
+    }
+}
+
+#[test]
 fn a_flood_drowns_nobody() {
     for tally in tell(Deviation::Flooder) {
         assert!(tally.paid > 0, "{tally}");

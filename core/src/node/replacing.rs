@@ -7,6 +7,8 @@
 //! A transaction whose change another payment spends is not replaced: that payment would have nothing to stand on. Raising
 //! the fee of the spender serves both.
 
+use std::collections::BTreeSet;
+
 use bitcoin::{OutPoint, Txid};
 use rand_core::CryptoRngCore;
 
@@ -115,6 +117,37 @@ impl Node {
             Ok(()) => Standing::May,
             Err(reason) => Standing::MayNot(reason),
         })
+    }
+
+    /// One of a family has confirmed. What lost its coins to it while this node had not heard of it was not robbed.
+    pub(super) fn on_winner(&mut self, txid: Txid) {
+        let Some(winner) = self.state.transaction(txid).map(|tx| tx.proposal.body.clone()) else { return };
+        let was_robbed = |txid: &Txid| {
+            self.state
+                .transaction(*txid)
+                .is_some_and(|tx| tx.state == tx::State::Failed && tx.sub_status == SubStatus::InputSpent)
+        };
+        let before = self.line(txid, |tx| tx.proposal.body.replaces);
+        let after = self.line(txid, |tx| self.state.replacement_of(tx.txid()).map(TxRecord::txid));
+        let losers: Vec<Txid> = before
+            .union(&after)
+            .filter(|other| self.state.is_kin(**other, &winner) && was_robbed(other))
+            .copied()
+            .collect();
+        for loser in losers {
+            self.set_sub_status(loser, SubStatus::Replaced);
+        }
+    }
+
+    /// What comes after a transaction in an order that a liar may have made a ring.
+    fn line(&self, txid: Txid, next: impl Fn(&TxRecord) -> Option<Txid>) -> BTreeSet<Txid> {
+        let (mut line, mut last) = (BTreeSet::new(), txid);
+        while let Some(txid) = self.state.transaction(last).and_then(&next)
+            && line.insert(txid)
+        {
+            last = txid;
+        }
+        line
     }
 
     /// Another of its family has its coins: unconfirmed, or in a block as deep as given.

@@ -232,7 +232,9 @@ impl Node {
         }
         let cause = format!("block {} at height {}", block.hash, block.height);
         if depth >= self.config.confirmations_required {
-            self.transition(txid, tx::State::Confirmed, SubStatus::Settled, &cause);
+            if self.transition(txid, tx::State::Confirmed, SubStatus::Settled, &cause) {
+                self.on_winner(txid);
+            }
         } else {
             self.set_sub_status(txid, SubStatus::Confirming);
         }

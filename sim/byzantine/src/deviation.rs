@@ -28,11 +28,13 @@ pub enum Deviation {
     LyingCoordinator,
     /// Sends as much as it can.
     Flooder,
+    /// Proposes to replace signed payments by payments to itself.
+    Diverter,
 }
 
 impl Deviation {
     /// All of them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Equivocator,
         Self::Forgetter,
         Self::Withholder,
@@ -44,5 +46,6 @@ impl Deviation {
         Self::Twin,
         Self::LyingCoordinator,
         Self::Flooder,
+        Self::Diverter,
     ];
 }

@@ -18,11 +18,13 @@
 //! | twin | one identity, two memories |
 //! | lying coordinator | the same coins for everybody, sessions without consent |
 //! | flooder | more than anybody asked for |
+//! | diverter | replacements of signed payments that pay itself |
 //!
 //! A traitor has its own key and nobody else's: it cannot forge, only lie.
 
 mod bad_share;
 mod deviation;
+mod diverter;
 mod equivocator;
 mod flooder;
 mod forgetter;
@@ -139,6 +141,7 @@ pub fn deviant(deviation: Deviation, setup: Setup) -> Result<Box<dyn Deviant>, S
         Deviation::Twin => Box::new(twin::Twin::new(me, setup)?),
         Deviation::LyingCoordinator => Box::new(lying_coordinator::LyingCoordinator::new(me)),
         Deviation::Flooder => Box::new(flooder::Flooder::new(me)),
+        Deviation::Diverter => Box::new(diverter::Diverter::new(me)),
     })
 }
 
@@ -193,6 +196,17 @@ impl Actor {
 /// A message as it is.
 fn plain(to: NodeId, message: Message) -> Speech {
     vec![(to, Words::Message(message))]
+}
+
+/// The bundles in a message.
+fn bundles(message: &Message) -> &[Bundle] {
+    if let Message::Bundle(bundle) = message {
+        std::slice::from_ref(bundle.as_ref())
+    } else if let Message::SyncPage(page) = message {
+        &page.bundles
+    } else {
+        &[]
+    }
 }
 
 /// The bundles in a message, to be edited.

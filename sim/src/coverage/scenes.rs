@@ -1,5 +1,6 @@
 //! Scenes: plans made for situations that chance reaches too seldom to ask for them of every sweep.
 
+mod bumps;
 mod freezes;
 mod people;
 mod segwit;
@@ -21,7 +22,7 @@ const TIMES: u64 = 5;
 /// A name, what it is played for, and, for a seed, a plan.
 type Scene = (&'static str, Situation, fn(u64) -> FaultPlan);
 
-const ALL: [Scene; 22] = [
+const ALL: [Scene; 26] = [
     ("scene `stolen under way`", Situation::ApprovedCoinGoesBad, stolen_under_way),
     ("scene `false witness`", Situation::FalseAccusation, false_witness),
     ("scene `asked too late`", Situation::PromiseRefused, asked_too_late),
@@ -44,6 +45,10 @@ const ALL: [Scene; 22] = [
     ("scene `frozen after a share`", Situation::FrozenAfterShare, freezes::frozen_after_share),
     ("scene `frozen in a session`", Situation::FrozenInsideSession, freezes::frozen_inside_session),
     ("scene `frozen and asleep`", Situation::LiftLearntLate, freezes::frozen_and_asleep),
+    ("scene `raised twice`", Situation::ReplacementWins, bumps::raised_twice),
+    ("scene `block in between`", Situation::OriginalWins, bumps::block_in_between),
+    ("scene `without the original`", Situation::ReplacementBeforeOriginal, bumps::without_the_original),
+    ("scene `behind the chain`", Situation::ReplacementTooLate, bumps::behind_the_chain),
 ];
 
 /// All plans, under the seeds from this one on.

@@ -14,11 +14,12 @@ use super::{
 use crate::{
     oracle::Observed,
     parts::{
+        bumps,
         client::{Client, ClientState, PATIENCE, PAUSE, Reaction, lose_answers_of},
         operators::{BETWEEN_LIFTS, is_asked_to_lift, operator, reason},
         people::decisions,
     },
-    plan::Visit,
+    plan::{Bump, Visit},
 };
 
 /// A question that a node has taken and not answered.
@@ -144,6 +145,23 @@ impl Hosted {
         let what = format!("asked for payment-{index} of {} sat instead", wanted.amount.to_sat());
         if self.ask(node, Command::Pay(wanted), None).is_some() {
             self.note(node, format_args!("{what}"));
+        }
+    }
+
+    /// Gives a node the command, if it is up and honest and the payment was accepted. Nobody waits for the answer.
+    pub(super) fn bump(&mut self, bump: &Bump) {
+        let node = NodeId::new(bump.node);
+        let command = {
+            let stage = locked(&self.stage);
+            let machine = stage.machines.get(&node).filter(|_| self.honest.contains(&node));
+            machine
+                .zip(self.clients.get(bump.payment))
+                .and_then(|(machine, client)| bumps::command(bump, client, &machine.shadow))
+        };
+        let Some(command) = command else { return };
+        let words = format!("asked for {command:?}");
+        if self.ask(node, command, None).is_some() {
+            self.note(node, format_args!("{words}"));
         }
     }
 

@@ -61,7 +61,7 @@ use crate::{
         phase::Phase,
         verdict::Scripts,
     },
-    plan::{Crash, DiskFault, FaultPlan, Lease, Span, Stop, Visit},
+    plan::{Bump, Crash, DiskFault, FaultPlan, Lease, Span, Stop, Visit},
     profile::CALM_NETWORK,
     rng::Stream,
     trace::{Log, Trace, short_hash},
@@ -90,6 +90,7 @@ enum Event {
     Restart(NodeId),
     Booted(NodeId),
     Tell(Lease),
+    Bump(Bump),
     Freeze(NodeId),
     Lift(NodeId),
     Thaw,
@@ -267,6 +268,10 @@ impl Hosted {
             }
             Event::Tell(lease) => {
                 self.tell_lease(lease);
+                Ok(())
+            }
+            Event::Bump(bump) => {
+                self.bump(&bump);
                 Ok(())
             }
             Event::Freeze(node) => {

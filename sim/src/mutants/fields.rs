@@ -7,8 +7,8 @@ use mpc_wallet_core::mutant::Mutant;
 use crate::{
     FaultPlan, Profile,
     plan::{
-        ChainPlan, ClockFault, Crash, CrashPoint, Deviation, DiskFault, DiskTrouble, Filter, Freeze, Jump,
-        Lease, Lift, NetworkProfile, Payment, People, Reorg, Span, Stop, Traitor, Unsynced, Visit,
+        Bump, ChainPlan, ClockFault, Crash, CrashPoint, Deviation, DiskFault, DiskTrouble, Filter, Freeze,
+        Jump, Lease, Lift, NetworkProfile, Payment, People, Reorg, Span, Stop, Traitor, Unsynced, Visit,
     },
     profile::{self, CALM_NETWORK},
 };
@@ -62,6 +62,10 @@ pub enum Field {
     /// An operator freezes while payments are made, three lift it, and the fourth much later; one of the three hears nothing
     /// of the others' lifts.
     Frozen,
+    /// Fees of payments are raised by a little less than the network asks for.
+    Bumped,
+    /// A payment spends the change of one whose fee is raised at a member that nobody hears.
+    BuiltOnChange,
     /// One member lies in this way.
     Traitor(Deviation),
 }
@@ -86,6 +90,8 @@ impl Field {
             Self::OldStock => String::from("second wallet, old stock"),
             Self::People => String::from("people"),
             Self::Frozen => String::from("frozen"),
+            Self::Bumped => String::from("raised fees"),
+            Self::BuiltOnChange => String::from("raised fee, spent change"),
             Self::Traitor(deviation) => format!("traitor: {deviation:?}"),
         }
     }
@@ -225,6 +231,23 @@ impl Field {
                     ..quiet
                 }
             }
+            Self::Bumped => {
+                // Payments go out at 3 000 sat/kvB here.
+                let bump = |payment| Bump { at: 10_000, payment, node: 2, fee_rate: Some(3_900) };
+                FaultPlan {
+                    payments: busy(4),
+                    bumps: (0..4).map(bump).collect(),
+                    chain: no_block_before(40_000, quiet.chain),
+                    ..quiet
+                }
+            }
+            Self::BuiltOnChange => FaultPlan {
+                payments: [5_000, 20_200].map(|at| Payment::new(at, 1, 900_000)).into(),
+                bumps: vec![Bump { at: 20_000 + 10 * (seed % 10), payment: 0, node: 5, fee_rate: None }],
+                filters: ["VoteRequest", "Bundle", "SyncPage"].map(|kind| mute(5, kind, 24_000)).into(),
+                chain: no_block_before(60_000, ChainPlan::quiet(vec![5_000_000])),
+                ..quiet
+            },
             Self::Traitor(deviation) => FaultPlan {
                 payments: busy(4),
                 traitors: vec![Traitor { node: 2, deviation, from: 0 }],
@@ -267,6 +290,16 @@ fn old_stock(plan: FaultPlan) -> FaultPlan {
         disks: vec![DiskFault { at: 8_000, node: 1, fault: DiskTrouble::Restored { age: 5_500 } }],
         ..plan
     }
+}
+
+/// Nobody hears such words of this node before a moment.
+fn mute(sender: u16, kind: &str, to: u64) -> Filter {
+    Filter { from: 0, to, sender: Some(sender), receiver: None, kind: kind.to_owned() }
+}
+
+/// The same chain with blocks at this interval.
+fn no_block_before(interval: u64, chain: ChainPlan) -> ChainPlan {
+    ChainPlan { block_interval: Span { least: interval, most: interval }, ..chain }
 }
 
 /// Until a moment no vote reaches this node, or anybody, in whichever message.
@@ -329,6 +362,11 @@ pub const fn hunt(mutant: Mutant) -> Hunt {
         Mutant::SignsWhileFrozen => ("freeze", Field::Frozen, 40, &["freeze"]),
         Mutant::LiftedTooSoon => ("freeze", Field::Frozen, 40, &["freeze"]),
         Mutant::FreezesToldOnce => ("freeze", Field::Frozen, 40, &["freeze"]),
+        Mutant::ReplacementPaysOther => {
+            ("I1", Field::Traitor(Deviation::Diverter), 20, &["one_coin_one_family"])
+        }
+        Mutant::ReplacementTooCheap => ("limits", Field::Bumped, 5, &["within_limits"]),
+        Mutant::ReplacedChangeIsFree => ("I2", Field::BuiltOnChange, 10, &["one_coin_one_family"]),
     };
     let twice = matches!(mutant, Mutant::HashOrderLeaks);
     Hunt { invariant, field, budget, oracles, twice }

@@ -5,7 +5,7 @@ use std::{
     fmt,
 };
 
-use bitcoin::Txid;
+use bitcoin::{OutPoint, Txid};
 use mpc_wallet_core::NodeId;
 
 /// How a node sees its transactions at the end: state, sub-status, and whether it is final.
@@ -22,6 +22,8 @@ pub struct TransactionEnd {
     pub state: &'static str,
     /// The reason behind it.
     pub sub_status: String,
+    /// The coins it spends.
+    pub spends: BTreeSet<OutPoint>,
 }
 
 impl TransactionEnd {
@@ -56,7 +58,8 @@ impl fmt::Display for Unfinished {
 }
 
 /// Whether everything has ended: each transaction is known to all nodes, final at all, confirmed at all or at none;
-/// each client has its transaction, and its money was sent where nothing stood in the way.
+/// of those that spend the same coins one at most is confirmed, and one where another is replaced; each client has its
+/// transaction, and its money was sent where nothing stood in the way.
 ///
 /// # Errors
 /// What has not, by transaction and node.
@@ -79,6 +82,7 @@ pub fn convergence(nodes: &BTreeMap<NodeId, NodeEnd>, clients: &[Expected]) -> R
             problems.push(format!("{txid}: {}", views.join(", ")));
         }
     }
+    problems.extend(nodes.iter().flat_map(|(node, end)| rivals(*node, end)));
     for client in clients {
         match &client.answer {
             Err(reason) => problems.push(format!("{} was never accepted: {reason}", client.label)),
@@ -95,6 +99,29 @@ pub fn convergence(nodes: &BTreeMap<NodeId, NodeEnd>, clients: &[Expected]) -> R
         }
     }
     if problems.is_empty() { Ok(()) } else { Err(Unfinished(problems)) }
+}
+
+/// What a node says of transactions that spend the same coins and cannot be true: a family pays once.
+fn rivals(node: NodeId, end: &NodeEnd) -> Vec<String> {
+    let confirmed: Vec<_> = end.transactions.iter().filter(|(_, view)| view.state == "confirmed").collect();
+    let beside = |txid: &Txid, spends: &BTreeSet<OutPoint>| {
+        confirmed
+            .iter()
+            .find(|(other, view)| *other != txid && view.spends == *spends)
+            .map(|(other, _)| **other)
+    };
+    let problem = |(txid, view): (&Txid, &TransactionEnd)| match (
+        view.state,
+        view.sub_status.as_str(),
+        beside(txid, &view.spends),
+    ) {
+        ("confirmed", _, Some(other)) => Some(format!("{node} calls {txid} and its rival {other} confirmed")),
+        ("failed", "replaced", None) => {
+            Some(format!("{node} calls {txid} replaced, and nothing with its coins is confirmed"))
+        }
+        _ => None,
+    };
+    end.transactions.iter().filter_map(problem).collect()
 }
 
 /// Whether what a node calls confirmed is in the chain.

@@ -3,7 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bitcoin::{Transaction, Txid};
-use mpc_wallet_core::{NodeId, record::Fact, tx::Proposal, vote::Decision};
+use mpc_wallet_core::{
+    NodeId,
+    record::Fact,
+    tx::{Prevout, Proposal},
+    vote::Decision,
+};
 
 use super::{Observed, Oracle};
 
@@ -19,7 +24,11 @@ const MAX_FEE: u64 = 1_000_000;
 /// Least satoshis worth paying under the policy of this world.
 const MIN_AMOUNT: u64 = 546;
 
-/// A vote is cast in time; what is approved is within the policy; what is broadcast has no longer a line of
+/// Satoshis that a replacement pays for each vB of its own, on top of what it replaces paid.
+const INCREMENT: u64 = 1;
+
+/// A vote is cast in time; what is approved is within the policy, and if it takes the place of another, pays what the network
+/// asks for that; what is broadcast has no longer a line of
 /// unconfirmed ancestors than the network bears.
 #[derive(Default)]
 pub struct WithinLimits {
@@ -46,7 +55,10 @@ impl WithinLimits {
             ));
         }
         match self.proposals.get(&(node, ballot.txid)) {
-            Some(proposal) if ballot.decision == Decision::Approve => Self::judge(node, proposal),
+            Some(proposal) if ballot.decision == Decision::Approve => {
+                Self::judge(node, proposal)?;
+                self.outbids(node, proposal)
+            }
             Some(_) | None => Ok(()),
         }
     }
@@ -64,6 +76,24 @@ impl WithinLimits {
             if !holds {
                 return Err(format!("{node} approves {}: {what} is beyond the limit", proposal.txid()));
             }
+        }
+        Ok(())
+    }
+
+    /// Whether the approval of a replacement has the network take it.
+    fn outbids(&self, node: NodeId, proposal: &Proposal) -> Result<(), String> {
+        let Some(replaced) = proposal.replaces else { return Ok(()) };
+        let txid = proposal.txid();
+        let Some(original) = self.proposals.get(&(node, replaced)) else {
+            return Err(format!("{node} approves {txid} in the place of {replaced}, which it has not got"));
+        };
+        let ((old_fee, old_size), (fee, size)) = (price(original), price(proposal));
+        let least = old_fee.saturating_add(size.saturating_mul(INCREMENT));
+        let has_higher_rate = u128::from(fee) * u128::from(old_size) > u128::from(old_fee) * u128::from(size);
+        if fee < least || !has_higher_rate {
+            return Err(format!(
+                "{node} approves {txid} of {size} vB for {fee} sat in the place of {replaced} of {old_size} vB for {old_fee} sat"
+            ));
         }
         Ok(())
     }
@@ -91,6 +121,19 @@ impl WithinLimits {
         }
         Ok(())
     }
+}
+
+/// Fee in satoshis and size in vB that a proposal will have once it is signed: each input brings a signature by the key alone
+/// (BIP-341), or the longest signature and the key of its hash (BIP-143).
+fn price(proposal: &Proposal) -> (u64, u64) {
+    let spent: u64 = proposal.prevouts.iter().map(|coin| coin.value.to_sat()).sum();
+    let paid: u64 = proposal.unsigned_tx.output.iter().map(|output| output.value.to_sat()).sum();
+    let witness = |coin: &Prevout| if coin.script.is_p2wpkh() { 1 + 1 + 72 + 1 + 33 } else { 1 + 1 + 64 };
+    let signatures: u64 = proposal.prevouts.iter().map(witness).sum();
+    let stripped = u64::try_from(proposal.unsigned_tx.base_size()).unwrap_or(u64::MAX);
+    // Marker and flag.
+    let weight = stripped.saturating_mul(4).saturating_add(2).saturating_add(signatures);
+    (spent.saturating_sub(paid), weight.div_ceil(4))
 }
 
 impl Oracle for WithinLimits {

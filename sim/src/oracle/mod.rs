@@ -7,14 +7,14 @@
 //! | oracle | invariant |
 //! |---|---|
 //! | `paid_once` | I1: a payment is paid at most once, and exactly as asked |
-//! | `one_coin_one_family` | I2: no coin is signed away twice |
+//! | `one_coin_one_family` | I2: no coin is signed away twice but to one family, a payment and what takes its place, and nothing is built on what that destroys |
 //! | `threshold` | I3: no share and no signature without t members' signed consent |
 //! | `once` | I4: one-time secrets are used once |
 //! | `presignature_once` | I4: a presignature is used in one session, and on record before its words leave |
 //! | `no_double_vote` | I5: an honest node votes once |
 //! | `no_false_accusation` | I5: no honest node is accused |
 //! | `dead_stays_dead` | I6: who is bound never to sign gives no share; coins are free only when enough are bound |
-//! | `within_limits` | what is approved and broadcast stays within policy, time and the network's limits |
+//! | `within_limits` | what is approved and broadcast stays within policy, time and the network's limits; who approves a replacement knows that it pays enough more |
 //! | `liars_accused` | I5: whoever contradicts himself before honest nodes is shut out by all of them |
 //! | `human_approval` | nobody votes for what people were to be asked about before enough of them have approved, or after one has refused; one decision a node |
 //! | `durable_before_sent` | write-ahead: nothing leaves before its records are on disk |
@@ -34,6 +34,7 @@ mod coins;
 mod conservation;
 mod convergence;
 mod durable;
+mod families;
 mod freeze;
 mod honest;
 mod keys;
@@ -234,7 +235,7 @@ impl Oracles {
                 Box::new(Threshold::new(cluster, honest.clone())),
                 Box::new(Once::new(honest.clone())),
                 Box::new(PresignatureOnce::new(honest.clone())),
-                Box::new(OneCoinOneFamily::new(cluster, honest.clone())),
+                Box::new(OneCoinOneFamily::new(cluster, honest.clone(), payments.clone())),
                 Box::new(PaidOnce::new(payments)),
                 OfHonest::boxed(honest, OneKey::new(honest.clone())),
                 OfHonest::boxed(honest, DeadStaysDead::new(cluster)),

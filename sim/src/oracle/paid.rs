@@ -2,18 +2,19 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use bitcoin::{ScriptBuf, Txid};
+use bitcoin::{OutPoint, ScriptBuf, Txid};
 
-use super::{Observed, Oracle};
+use super::{Observed, Oracle, families::coins};
 
 /// What clients ask for, by recipient: every client of this world pays a script of its own, so the chain itself
 /// tells which payment an output belongs to.
 pub type Payments = BTreeMap<ScriptBuf, (String, u64)>;
 
-/// Recounts on the chain: no recipient is paid by two transactions, twice in one, or another amount.
+/// Recounts on the chain: no recipient is paid by two transactions, twice in one, or another amount. After a reorganisation
+/// another of a family may be in the place of the first: of exactly the same coins, so that the chain never has both.
 pub struct PaidOnce {
     asked: Payments,
-    paid: BTreeMap<ScriptBuf, Txid>,
+    paid: BTreeMap<ScriptBuf, (Txid, BTreeSet<OutPoint>)>,
 }
 
 impl PaidOnce {
@@ -41,9 +42,10 @@ impl Oracle for PaidOnce {
             if !here.insert(&output.script_pubkey) {
                 return Err(format!("{txid} pays {label} twice"));
             }
-            // After a reorganisation the same transaction is confirmed again.
-            match self.paid.insert(output.script_pubkey.clone(), txid) {
-                Some(first) if first != txid => {
+            // After a reorganisation the same transaction is confirmed again, or one that could not be with it.
+            let spent = coins(transaction);
+            match self.paid.insert(output.script_pubkey.clone(), (txid, spent.clone())) {
+                Some((first, before)) if first != txid && before != spent => {
                     return Err(format!("{label} is paid by {first} and by {txid}"));
                 }
                 Some(_) | None => {}

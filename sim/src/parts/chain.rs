@@ -2,7 +2,10 @@
 //!
 //! It can be undone from the tip, forget its mempool, and be robbed: [`Chain::reorganise`], [`Chain::evict`],
 //! [`Chain::steal`]. It refuses what a Bitcoin node refuses: missing or spent inputs, more out than in, a fee below the relay floor,
-//! and a witness that does not verify for exactly this transaction. Time and failures are the world's business.
+//! and a witness that does not verify for exactly this transaction. What waits for a block gives way to what pays enough more,
+//! whatever it signals. Time and failures are the world's business.
+
+mod mempool;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -38,12 +41,12 @@ pub(crate) struct Chain {
     tip: BlockRef,
     known: BTreeMap<Txid, Known>,
     spenders: BTreeMap<OutPoint, Txid>,
-    /// Transactions refused for a conflict: the backend can then tell what became of them.
+    /// Transactions refused or evicted for a conflict: the backend can then tell what became of them.
     losers: BTreeMap<Txid, Transaction>,
     mempool: Vec<Txid>,
     funded: u64,
-    /// Nothing up to this block is ever undone: the wallet's funds are in it, or a theft, which a cluster may take for final
-    /// as soon as it is as deep as payments must be.
+    /// Nothing up to this block is ever undone: the wallet's funds are in it, or a theft or the winner of a family, which a
+    /// cluster may take for final as soon as it is as deep as payments must be.
     anchored: u32,
     /// Number of times the tip was undone, so that no block comes twice.
     undone: u32,
@@ -117,6 +120,7 @@ impl Chain {
                 known.block = Some(self.tip);
             }
         }
+        self.anchor_winners();
         mined
     }
 
@@ -316,17 +320,10 @@ impl Chain {
             Some(_) => return BroadcastOutcome::Accepted,
             None => {}
         }
-        let mut prevouts = vec![];
-        for input in &transaction.input {
-            let spent = self.spenders.contains_key(&input.previous_output);
-            match self.coin(&input.previous_output) {
-                Some(output) if !spent => prevouts.push(output.clone()),
-                Some(_) | None => {
-                    self.losers.insert(txid, transaction.clone());
-                    return BroadcastOutcome::InputsMissing;
-                }
-            }
-        }
+        let Some(prevouts) = self.prevouts(transaction) else {
+            self.losers.insert(txid, transaction.clone());
+            return BroadcastOutcome::InputsMissing;
+        };
         let received: u64 = prevouts.iter().map(|output| output.value.to_sat()).sum();
         let paid: u64 = transaction.output.iter().map(|output| output.value.to_sat()).sum();
         let Some(fee) = received.checked_sub(paid) else {
@@ -339,12 +336,27 @@ impl Chain {
         if fee.saturating_mul(1_000) < vsize.saturating_mul(RELAY_FLOOR_SAT_PER_KVB) {
             return BroadcastOutcome::FeeTooLow;
         }
+        if !self.make_way(transaction, fee, vsize) {
+            self.losers.insert(txid, transaction.clone());
+            return BroadcastOutcome::InputsMissing;
+        }
+        self.losers.remove(&txid);
         for input in &transaction.input {
             self.spenders.insert(input.previous_output, txid);
         }
         self.known.insert(txid, Known { transaction: transaction.clone(), block: None });
         self.mempool.push(txid);
         BroadcastOutcome::Accepted
+    }
+
+    /// What a transaction spends, if all of it is there and none of it is spent in a block.
+    fn prevouts(&self, transaction: &Transaction) -> Option<Vec<TxOut>> {
+        let free = |coin: &OutPoint| {
+            let spender = self.spenders.get(coin).and_then(|by| self.known.get(by));
+            spender.is_none_or(|by| by.block.is_none())
+        };
+        let coins = transaction.input.iter().map(|input| input.previous_output);
+        coins.map(|coin| self.coin(&coin).filter(|_| free(&coin)).cloned()).collect()
     }
 
     /// Whether every coin's wallet allows that it is spent like this.

@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// Confirmations a payment needs in this world.
-const CONFIRMATIONS: u32 = 2;
+pub(crate) const CONFIRMATIONS: u32 = 2;
 
 /// A cluster and its members' secret keys.
 pub(crate) struct Members {

@@ -1,6 +1,7 @@
 //! What every lane shares: the virtual machines' parts, the chain, the clients in front, and how a run begins and is judged.
 
 pub(crate) mod backend;
+pub(crate) mod bumps;
 pub(crate) mod calm;
 pub(crate) mod chain;
 pub(crate) mod client;

@@ -60,7 +60,11 @@ pub(crate) fn end(state: &State, hostages: &Hostages) -> NodeEnd {
         .transactions()
         .filter(|(txid, _)| !hostages.contains(txid))
         .map(|(txid, tx)| {
-            let end = TransactionEnd { state: tx.state.name(), sub_status: tx.sub_status.to_string() };
+            let end = TransactionEnd {
+                state: tx.state.name(),
+                sub_status: tx.sub_status.to_string(),
+                spends: tx.proposal.body.coins().collect(),
+            };
             (txid, end)
         })
         .collect();

@@ -11,7 +11,7 @@
 use mpc_wallet_core::tx::State as TxState;
 
 use super::{
-    ChainPlan, ClockFault, Crash, CrashPoint, Deviation, Direction, DiskFault, DiskTrouble, Eviction,
+    Bump, ChainPlan, ClockFault, Crash, CrashPoint, Deviation, Direction, DiskFault, DiskTrouble, Eviction,
     FaultPlan, FeeSpike, Filter, Freeze, Jump, Lease, Lift, NetworkProfile, Outage, Partition, Payment,
     Reorg, Span, StaleTip, Theft, Traitor, Unsynced,
 };
@@ -58,6 +58,9 @@ impl FaultPlan {
         plan.ceremony_in_trouble = early && plan.traitors.is_empty();
         // Asked for in calm: it shows that the cluster still pays.
         plan.payments.push(Payment::new(HEAL_AT + RECONNECTION, 1, 1_000));
+        for bump in &mut plan.bumps {
+            bump.payment %= plan.payments.len();
+        }
         plan.chain.funds = vec![5_000_000; 4 + plan.payments.len() + plan.chain.thefts.len()];
         plan
     }
@@ -145,6 +148,7 @@ impl Event {
                 plan.leases.push(Lease { at: from, node, holder });
             }
             10 => plan.chain.outages.push(Outage { from, to }),
+            11 if choice < 128 => plan.bumps.push(self.bump()),
             11 => plan.chain.stale.push(StaleTip { from, to, node }),
             12 => {
                 let depth = 1 + u32::from(strength % 3);
@@ -172,6 +176,12 @@ impl Event {
             altered: (keyed && self.mask & 0x20 != 0).then_some(777),
             ..Payment::new(self.from, self.node, 1_000 * (1 + u64::from(self.strength)))
         }
+    }
+
+    /// Which payment it means is clear when all are read.
+    fn bump(&self) -> Bump {
+        let fee_rate = (self.mask & 1 == 1).then(|| 2_000 + 500 * u64::from(self.mask));
+        Bump { at: self.to, payment: usize::from(self.choice), node: self.node, fee_rate }
     }
 
     fn crash(&self) -> Crash {
@@ -310,7 +320,7 @@ mod tests {
         }
         plans.push(FaultPlan::from_bytes(&[BORN_IN_TROUBLE]));
         type Reach = (&'static str, fn(&FaultPlan) -> bool);
-        let reached: [Reach; 17] = [
+        let reached: [Reach; 18] = [
             ("payments", |plan| plan.payments.len() > 1),
             ("crashes", |plan| !plan.crashes.is_empty()),
             ("partitions", |plan| !plan.partitions.is_empty()),
@@ -320,6 +330,7 @@ mod tests {
             ("clocks", |plan| plan.clocks.iter().any(|clock| !clock.jumps.is_empty())),
             ("leases", |plan| !plan.leases.is_empty()),
             ("outages", |plan| !plan.chain.outages.is_empty()),
+            ("raised fees", |plan| !plan.bumps.is_empty()),
             ("stale tips", |plan| !plan.chain.stale.is_empty()),
             ("reorganisations", |plan| !plan.chain.reorgs.is_empty()),
             ("evictions", |plan| !plan.chain.evictions.is_empty()),

@@ -9,12 +9,14 @@
 //! is calm again, and the cluster has until `until` to finish what it accepted.
 
 mod arbitrary;
+mod bumps;
 mod faults;
 mod people;
 
 use mpc_wallet_core::Scheme;
 use serde::{Deserialize, Serialize};
 
+pub use self::bumps::Bump;
 pub use self::faults::{
     ClockFault, Crash, CrashPoint, Deviation, Direction, DiskFault, DiskTrouble, Eviction, FeeSpike, Filter,
     Freeze, Jump, Lease, Lift, Outage, Partition, Reorg, StaleTip, Stop, Theft, Traitor, Unsynced,
@@ -102,6 +104,9 @@ pub struct FaultPlan {
     pub traitors: Vec<Traitor>,
     /// What clients want.
     pub payments: Vec<Payment>,
+    /// Whose fees are raised.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub bumps: Vec<Bump>,
     /// Whom the policy asks; without them it asks nobody.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub people: Option<People>,
@@ -284,6 +289,14 @@ pub enum PlanError {
     /// A payment from a wallet that is not there.
     #[error("payment {0} is to come from the SegWit wallet, which has no funds; give it `segwit_funds`")]
     NoSegwit(usize),
+    /// A payment that nobody asks for.
+    #[error("the fee of payment {found} is to be raised, and the plan has {payments}, counted from 0")]
+    NoPayment {
+        /// Which.
+        found: usize,
+        /// How many there are.
+        payments: usize,
+    },
     /// Too long to run.
     #[error("the plan runs for {found} ms, at most {MAX_UNTIL} ms are simulated")]
     TooLong {
@@ -374,6 +387,7 @@ impl FaultPlan {
             lost_jobs: 0,
             traitors: vec![],
             payments: vec![],
+            bumps: vec![],
             people: None,
             ceremony_in_trouble: false,
             heal_at: profile::TROUBLE,
@@ -409,6 +423,7 @@ impl FaultPlan {
             job: self.job,
             chain,
             payments: self.payments.clone(),
+            bumps: self.bumps.clone(),
             heal_at: self.heal_at,
             until: self.until,
             ..quiet
@@ -466,6 +481,7 @@ impl FaultPlan {
         }
         for (what, found) in [
             ("payments", self.payments.len()),
+            ("raised fees", self.bumps.len()),
             ("partitions", self.partitions.len()),
             ("crashes", self.crashes.len()),
             ("stops", self.stops.len()),
@@ -505,6 +521,7 @@ impl FaultPlan {
             .chain(
                 self.leases.iter().flat_map(|lease| [Some(lease.node), lease.holder].into_iter().flatten()),
             )
+            .chain(self.bumps.iter().map(|bump| bump.node))
             .chain(self.freezes.iter().map(|freeze| freeze.node))
             .chain(self.lifts.iter().map(|lift| lift.node))
             .chain(self.chain.stale.iter().map(|stale| stale.node))
@@ -548,6 +565,10 @@ impl FaultPlan {
         if let Some(payment) = self.payments.iter().position(from_segwit).filter(|_| !self.has_segwit()) {
             return Err(PlanError::NoSegwit(payment));
         }
+        let payments = self.payments.len();
+        if let Some(bump) = self.bumps.iter().find(|bump| bump.payment >= payments) {
+            return Err(PlanError::NoPayment { found: bump.payment, payments });
+        }
         Ok(())
     }
 }
@@ -588,5 +609,10 @@ mod tests {
         assert_eq!(stranger, PlanError::UnknownNode(6, 5));
         let penniless = refusal(|plan| plan.payments = vec![Payment::new(0, 1, 1).from_segwit()]);
         assert_eq!(penniless, PlanError::NoSegwit(0));
+        let too_dear = refusal(|plan| {
+            plan.payments.truncate(1);
+            plan.bumps = vec![Bump { at: 0, payment: 1, node: 1, fee_rate: None }];
+        });
+        assert_eq!(too_dear, PlanError::NoPayment { found: 1, payments: 1 });
     }
 }

@@ -8,6 +8,7 @@
 //! must end. Safety is judged at every step, liveness at the end.
 
 mod backend;
+mod bumping;
 mod customers;
 pub(crate) mod driver;
 pub(crate) mod faults;
@@ -52,7 +53,7 @@ use crate::{
         phase::Phase,
         verdict::Scripts,
     },
-    plan::{Crash, CrashPoint, DiskFault, FaultPlan, Freeze, Lease, Lift, Span, Stop, Visit},
+    plan::{Bump, Crash, CrashPoint, DiskFault, FaultPlan, Freeze, Lease, Lift, Span, Stop, Visit},
     profile::CALM_NETWORK,
     rng::Stream,
     trace::{Log, Trace, TraceHash},
@@ -108,6 +109,8 @@ enum Event {
     Disk(DiskFault),
     /// A node hears who coordinates.
     Tell(Lease),
+    /// A client has the fee of its payment raised.
+    Bump(Bump),
     /// An operator stops all signing.
     Freeze(Freeze),
     /// An operator lifts that.
@@ -397,6 +400,7 @@ impl World {
             Event::Restart(node) => self.restart(node),
             Event::Disk(fault) => self.disk_fails(fault),
             Event::Tell(lease) => self.tell_lease(lease),
+            Event::Bump(bump) => self.bump(&bump),
             Event::Freeze(freeze) => self.freeze(freeze),
             Event::Lift(lift) => self.lift(NodeId::new(lift.node)),
             Event::Thaw => self.thaw(),

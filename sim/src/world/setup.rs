@@ -122,6 +122,9 @@ impl World {
         for visit in self.plan.visits() {
             self.queue.at(at(visit.at), Event::Visit(*visit));
         }
+        for bump in &self.plan.bumps {
+            self.queue.at(at(bump.at), Event::Bump(*bump));
+        }
         for freeze in &self.plan.freezes {
             self.queue.at(at(freeze.at), Event::Freeze(*freeze));
         }

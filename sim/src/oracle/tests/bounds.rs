@@ -149,7 +149,10 @@ fn within_limits_objects_to_the_twenty_sixth_of_a_line_unless_its_head_has_confi
 fn what_a_node_calls_confirmed_must_be_in_the_chain() {
     let (known, other) = (transaction(1, 1).compute_txid(), transaction(2, 2).compute_txid());
     let end = |state| NodeEnd {
-        transactions: BTreeMap::from([(known, TransactionEnd { state, sub_status: String::from("why") })]),
+        transactions: BTreeMap::from([(
+            known,
+            TransactionEnd { state, sub_status: String::from("why"), spends: BTreeSet::new() },
+        )]),
     };
     let ends = |state| BTreeMap::from([(node(1), end("failed")), (node(2), end(state))]);
     let chain = |txid| BTreeSet::from([txid]);
@@ -158,4 +161,33 @@ fn what_a_node_calls_confirmed_must_be_in_the_chain() {
     let objection = confirmed_is_true(&ends("confirmed"), &chain(other)).unwrap_err().to_string();
     assert!(objection.contains("node-2 calls"), "{objection}");
     assert!(!objection.contains("node-1"), "{objection}");
+}
+
+/// What this oracle says when node-2 approves, in the place of a transaction of 79 vB for 200 sat, one with so many outputs
+/// for `fee` sat.
+fn replaces_for(fee: u64, outputs: usize, known: bool) -> Result<(), String> {
+    let original = proposal(1, 1);
+    let mut body = original.body.clone();
+    body.replaces = Some(original.body.txid());
+    body.unsigned_tx.output[0].value = Amount::from_sat(10_000);
+    body.unsigned_tx.output = vec![body.unsigned_tx.output[0].clone(); outputs];
+    let paid = 10_000 * u64::try_from(outputs).unwrap();
+    body.prevouts[0].value = Amount::from_sat(paid + fee);
+    let ballot = approval(2, &body);
+    let mut exam = Exam(WithinLimits::default());
+    if known {
+        exam.durable(2, Fact::Proposed(Box::new(original)))?;
+    }
+    exam.durable(2, Fact::Proposed(Box::new(Signed::new(body, &key(1)))))?;
+    exam.durable(2, Fact::Voted(ballot))
+}
+
+#[test]
+fn within_limits_objects_to_a_replacement_that_the_network_would_not_take() {
+    // 62 bytes without the witness: 4 × 62 + 2 + 66 weight units.
+    replaces_for(200 + 79, 1, true).unwrap();
+    refuses(replaces_for(200 + 78, 1, true), "in the place of");
+    refuses(replaces_for(10_000, 1, false), "which it has not got");
+    // 51 outputs are 629 vB: enough more, and at less than 200 sat for 79 vB.
+    refuses(replaces_for(1_000, 51, true), "for 1000 sat in the place of");
 }

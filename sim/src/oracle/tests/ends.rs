@@ -8,7 +8,9 @@ fn convergence_objects_to_the_unfinished_the_unknown_the_split_and_the_unpaid() 
     let end = |states: [Option<&'static str>; 2]| -> BTreeMap<NodeId, NodeEnd> {
         let view = |state: Option<&'static str>| NodeEnd {
             transactions: state
-                .map(|state| (txid, TransactionEnd { state, sub_status: String::from("why") }))
+                .map(|state| {
+                    (txid, TransactionEnd { state, sub_status: String::from("why"), spends: BTreeSet::new() })
+                })
                 .into_iter()
                 .collect(),
         };
@@ -30,6 +32,34 @@ fn convergence_objects_to_the_unfinished_the_unknown_the_split_and_the_unpaid() 
     objects(&settled, &client(Ok(txid), true, false), "is not paid");
     objects(&settled, &client(Err(String::from("busy")), false, false), "never accepted: busy");
     objects(&end([None, None]), &client(Ok(txid), false, false), "nobody knows");
+}
+
+#[test]
+fn convergence_objects_to_a_family_of_which_none_or_two_confirm() {
+    let (one, other) = (transaction(1, 1), transaction(1, 2));
+    let end = |state, sub_status: &str, of: &Transaction| TransactionEnd {
+        state,
+        sub_status: sub_status.to_owned(),
+        spends: of.input.iter().map(|input| input.previous_output).collect(),
+    };
+    let view = |first, second| NodeEnd {
+        transactions: BTreeMap::from([(one.compute_txid(), first), (other.compute_txid(), second)]),
+    };
+    let judge = |view: NodeEnd| convergence(&BTreeMap::from([(node(1), view)]), &[]);
+    let confirmed = |of| end("confirmed", "settled", of);
+    let replaced = |of| end("failed", "replaced", of);
+    judge(view(confirmed(&one), replaced(&other))).unwrap();
+    judge(view(replaced(&one), confirmed(&other))).unwrap();
+    // Its coins went to a thief, and nothing took its place.
+    judge(view(end("failed", "input_spent", &one), end("rejected", "expired", &other))).unwrap();
+    for (case, words) in [
+        (view(confirmed(&one), confirmed(&other)), "and its rival"),
+        (view(replaced(&one), replaced(&other)), "nothing with its coins is confirmed"),
+        (view(replaced(&one), confirmed(&transaction(2, 2))), "nothing with its coins is confirmed"),
+    ] {
+        let objection = judge(case).unwrap_err().to_string();
+        assert!(objection.contains(words), "{objection}");
+    }
 }
 
 #[test]
