@@ -58,7 +58,7 @@ impl fmt::Display for Unfinished {
 }
 
 /// Whether everything has ended: each transaction is known to all nodes, final at all, confirmed at all or at none;
-/// of those that spend the same coins one at most is confirmed, and one where another is replaced; each client has its
+/// of those that spend the same coins one at most is confirmed, and one where another is replaced, not robbed; each client has its
 /// transaction, and its money was sent where nothing stood in the way.
 ///
 /// # Errors
@@ -118,6 +118,9 @@ fn rivals(node: NodeId, end: &NodeEnd) -> Vec<String> {
         ("confirmed", _, Some(other)) => Some(format!("{node} calls {txid} and its rival {other} confirmed")),
         ("failed", "replaced", None) => {
             Some(format!("{node} calls {txid} replaced, and nothing with its coins is confirmed"))
+        }
+        ("failed", "input_spent", Some(other)) => {
+            Some(format!("{node} calls {txid} robbed, whose coins went to its own rival {other}"))
         }
         _ => None,
     };

@@ -55,6 +55,7 @@ fn convergence_objects_to_a_family_of_which_none_or_two_confirm() {
     for (case, words) in [
         (view(confirmed(&one), confirmed(&other)), "and its rival"),
         (view(replaced(&one), replaced(&other)), "nothing with its coins is confirmed"),
+        (view(end("failed", "input_spent", &one), confirmed(&other)), "went to its own rival"),
         (view(replaced(&one), confirmed(&transaction(2, 2))), "nothing with its coins is confirmed"),
     ] {
         let objection = judge(case).unwrap_err().to_string();
