@@ -202,6 +202,8 @@ impl State {
                     self.release_claims(me, cluster, *txid);
                 } else if *to == TxState::Failed && *sub_status == SubStatus::Replaced {
                     self.spare_what_stays(*txid);
+                } else if *to == TxState::Confirmed {
+                    self.free_what_it_makes(*txid);
                 }
             }
             Fact::SubStatusChanged { txid, sub_status } => {

@@ -15,6 +15,7 @@ use crate::{
     record::Fact,
     sometimes,
     time::Millis,
+    tx::Proposal,
     vote::{Decision, RejectReason, Ruling},
     wallet::{self, Books, CoinVerdict},
 };
@@ -77,6 +78,9 @@ impl Node {
             Some(Standing::NotYet) => return Judgement::NotYet,
             Some(Standing::MayNot(reason)) => return Judgement::Refuse(reason),
         }
+        if self.stands_on_a_family(proposal) {
+            return Judgement::NotYet;
+        }
         if let Some(reason) = self.conflict(txid) {
             return Judgement::Refuse(reason);
         }
@@ -92,6 +96,15 @@ impl Node {
         };
         let frozen = self.is_frozen() && !mutant!(ApprovesWhileFrozen);
         if reached && !self.chain_is_stale() && !frozen { Judgement::Fine } else { Judgement::NotYet }
+    }
+
+    /// Whether it spends what a signed transaction makes that another signed one takes the place of: which of the two will be
+    /// is decided soon, and other members may know already.
+    fn stands_on_a_family(&self, proposal: &Proposal) -> bool {
+        proposal.coins().any(|coin| {
+            let holder = self.state.holder_of(&coin).and_then(|holder| self.state.transaction(holder));
+            holder.is_some_and(|tx| tx.finished.is_some() && tx.proposal.body.replaces == Some(coin.txid))
+        })
     }
 
     /// A commitment of this node that the proposal contradicts.

@@ -7,8 +7,6 @@
 //! A transaction whose change another payment spends is not replaced: that payment would have nothing to stand on. Raising
 //! the fee of the spender serves both.
 
-use std::collections::BTreeSet;
-
 use bitcoin::{OutPoint, Txid};
 use rand_core::CryptoRngCore;
 
@@ -113,41 +111,38 @@ impl Node {
             sometimes!(ReplacementBeforeOriginal);
             return Some(Standing::NotYet);
         }
+        if let Some(by) = self.signed_in_place_of(original, proposal) {
+            return refuse(format!("{by} takes the place of {} already", original.txid()));
+        }
         Some(match wallet::check_replacement(&original.proposal.body, proposal, vsize) {
             Ok(()) => Standing::May,
             Err(reason) => Standing::MayNot(reason),
         })
     }
 
-    /// One of a family has confirmed. What lost its coins to it while this node had not heard of it was not robbed.
+    /// Another transaction that is signed and takes the place of the original: it would be the one to replace.
+    fn signed_in_place_of(&self, original: &TxRecord, proposal: &Proposal) -> Option<Txid> {
+        let replacement = self.state.replacement_of(original.txid())?;
+        let another = replacement.finished.is_some() && replacement.txid() != proposal.txid();
+        another.then(|| replacement.txid())
+    }
+
+    /// A transaction has confirmed. What lost its coins to it, for the same payment, while this node had not heard of it was not
+    /// robbed.
     pub(super) fn on_winner(&mut self, txid: Txid) {
-        let Some(winner) = self.state.transaction(txid).map(|tx| tx.proposal.body.clone()) else { return };
-        let was_robbed = |txid: &Txid| {
-            self.state
-                .transaction(*txid)
-                .is_some_and(|tx| tx.state == tx::State::Failed && tx.sub_status == SubStatus::InputSpent)
-        };
-        let before = self.line(txid, |tx| tx.proposal.body.replaces);
-        let after = self.line(txid, |tx| self.state.replacement_of(tx.txid()).map(TxRecord::txid));
-        let losers: Vec<Txid> = before
-            .union(&after)
-            .filter(|other| self.state.is_kin(**other, &winner) && was_robbed(other))
-            .copied()
+        let was_robbed =
+            |tx: &TxRecord| tx.state == tx::State::Failed && tx.sub_status == SubStatus::InputSpent;
+        let losers: Vec<Txid> = self
+            .state
+            .transactions()
+            .filter(|(other, tx)| {
+                *other != txid && was_robbed(tx) && self.state.pays_alike(txid, &tx.proposal.body)
+            })
+            .map(|(other, _)| other)
             .collect();
         for loser in losers {
             self.set_sub_status(loser, SubStatus::Replaced);
         }
-    }
-
-    /// What comes after a transaction in an order that a liar may have made a ring.
-    fn line(&self, txid: Txid, next: impl Fn(&TxRecord) -> Option<Txid>) -> BTreeSet<Txid> {
-        let (mut line, mut last) = (BTreeSet::new(), txid);
-        while let Some(txid) = self.state.transaction(last).and_then(&next)
-            && line.insert(txid)
-        {
-            last = txid;
-        }
-        line
     }
 
     /// Another of its family has its coins: unconfirmed, or in a block as deep as given.

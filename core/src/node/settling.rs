@@ -184,7 +184,7 @@ impl Node {
                 }
                 self.send_to_network(txid);
             }
-            TxPresence::Conflicted { by, block } if self.state.is_kin(by, &tx.proposal.body) => {
+            TxPresence::Conflicted { by, block } if self.state.pays_alike(by, &tx.proposal.body) => {
                 self.on_rival(
                     txid,
                     by,

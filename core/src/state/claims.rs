@@ -6,7 +6,7 @@
 //! A family is a transaction and what replaces it: one payment, one set of coins, so that at most one of them confirms and
 //! whichever does pays the same. The first of them holds the claims, and none of them contradicts another that is finished.
 
-use bitcoin::{OutPoint, Txid};
+use bitcoin::{OutPoint, TxOut, Txid};
 
 use super::{State, TxRecord};
 use crate::{
@@ -68,6 +68,7 @@ impl State {
     pub fn claims_of(&self, proposal: &Proposal) -> Vec<OutPoint> {
         let mut claims: Vec<OutPoint> = proposal.coins().collect();
         if let Some(original) = self.original_of(proposal)
+            && original.state != TxState::Confirmed
             && !mutant!(ReplacedChangeIsFree)
         {
             let txid = original.txid();
@@ -84,8 +85,8 @@ impl State {
         self.is_kin(original, proposal).then(|| self.transactions.get(&original)).flatten()
     }
 
-    /// Whether the transaction is finished and of the proposal's family: for the same payment, of the same coins, and one of
-    /// the two replaces something.
+    /// Whether the transaction is finished and of the proposal's family: for the same payment, of the same coins, to the same
+    /// recipient, and one of the two replaces something.
     #[must_use]
     pub fn is_kin(&self, txid: Txid, proposal: &Proposal) -> bool {
         self.transactions.get(&txid).is_some_and(|tx| {
@@ -93,7 +94,21 @@ impl State {
             tx.finished.is_some()
                 && (other.replaces.is_some() || proposal.replaces.is_some())
                 && other.payment == proposal.payment
+                && (&other.recipient, other.amount) == (&proposal.recipient, proposal.amount)
                 && other.coins().eq(proposal.coins())
+        })
+    }
+
+    /// Whether a transaction in the books spends the proposal's coins and pays its recipient its amount, by what its txid
+    /// names: whoever proposed it, as whatever, and whoever has its signature.
+    #[must_use]
+    pub fn pays_alike(&self, txid: Txid, proposal: &Proposal) -> bool {
+        self.transactions.get(&txid).is_some_and(|tx| {
+            let other = &tx.proposal.body;
+            let pays = |output: &TxOut| {
+                output.value == proposal.amount && output.script_pubkey == proposal.recipient
+            };
+            other.coins().eq(proposal.coins()) && other.unsigned_tx.output.iter().any(pays)
         })
     }
 
@@ -111,12 +126,13 @@ impl State {
         proposed.filter_map(|txid| self.transactions.get(txid)).find(replaces)
     }
 
-    /// The transaction that a payment stands or falls with now: of its first family the one that confirmed, or else the last.
+    /// The transaction that a payment stands or falls with now: of its first family the one that confirmed, or else the last
+    /// that is signed.
     #[must_use]
     pub fn standing_for(&self, payment: PaymentId) -> Option<&TxRecord> {
         let mut tx = self.proposed_for(payment)?;
         while tx.state != TxState::Confirmed
-            && let Some(next) = self.replacement_of(tx.txid())
+            && let Some(next) = self.replacement_of(tx.txid()).filter(|next| next.finished.is_some())
         {
             tx = next;
         }
@@ -129,6 +145,14 @@ impl State {
     pub fn is_contested(&self, txid: Txid) -> bool {
         let replaces = |tx: &TxRecord| tx.proposal.body.replaces.is_some();
         self.transactions.get(&txid).is_some_and(replaces) || self.replacement_of(txid).is_some()
+    }
+
+    /// It has confirmed: what it makes is, whatever was to take its place.
+    pub(super) fn free_what_it_makes(&mut self, txid: Txid) {
+        let took_its_place = |holder: &Txid| {
+            self.transactions.get(holder).is_some_and(|tx| tx.proposal.body.replaces == Some(txid))
+        };
+        self.coins.retain(|coin, holder| coin.txid != txid || !took_its_place(holder));
     }
 
     /// Another of its family has confirmed, and this one never will: what the family made is nobody's any more.

@@ -117,6 +117,8 @@ impl Proposal {
             && (1..=MAX_OUTPUTS).contains(&tx.output.len())
             && tx.input.iter().all(|input| input.script_sig.is_empty() && input.witness.is_empty())
             && amounts.chain([self.amount, self.fee]).all(|amount| amount <= Amount::MAX_MONEY)
+            && self.amount > Amount::ZERO
+            && self.replaces != Some(tx.compute_txid())
             && scripts.chain([&self.recipient]).all(|script| script.len() <= MAX_SCRIPT_BYTES)
             && self.metadata.as_ref().is_none_or(|metadata| metadata.len() <= limits.metadata_bytes)
             && self.is_truly_named()
@@ -147,6 +149,16 @@ impl Proposal {
 mod tests {
     use super::*;
     use crate::fixture::{cluster, proposal};
+
+    #[test]
+    fn nothing_replaces_itself_or_pays_nothing() {
+        let good = proposal(&cluster(5, 4), 1, &[1]);
+        assert!(good.is_admissible(&Limits::default()));
+        let itself = Proposal { replaces: Some(good.txid()), ..good.clone() };
+        assert!(!itself.is_admissible(&Limits::default()));
+        let nothing = Proposal { amount: Amount::ZERO, ..good };
+        assert!(!nothing.is_admissible(&Limits::default()));
+    }
 
     #[test]
     fn a_name_is_the_payments_or_there_is_no_proposal() {
