@@ -94,7 +94,7 @@ impl State {
             tx.finished.is_some()
                 && (other.replaces.is_some() || proposal.replaces.is_some())
                 && other.payment == proposal.payment
-                && (&other.recipient, other.amount) == (&proposal.recipient, proposal.amount)
+                && other.pays_like(proposal)
                 && other.coins().eq(proposal.coins())
         })
     }

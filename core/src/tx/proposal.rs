@@ -8,6 +8,7 @@ use crate::{
     config::Limits,
     identity::{Signed, Statement},
     ids::{ClusterId, KeyId, NodeId, PaymentId, ProposalDigest},
+    mutant,
     time::Timestamp,
 };
 
@@ -131,6 +132,12 @@ impl Proposal {
         self.external_id.as_ref().is_none_or(|id| {
             (1..=MAX_EXTERNAL_ID_BYTES).contains(&id.len()) && self.payment == named_payment(self.cluster, id)
         })
+    }
+
+    /// Whether it pays the same recipient the same amount.
+    #[must_use]
+    pub fn pays_like(&self, other: &Self) -> bool {
+        mutant!(ReplacementPaysOther) || (self.recipient == other.recipient && self.amount == other.amount)
     }
 
     /// The coins it spends.

@@ -46,8 +46,7 @@ pub fn check_replacement(
     vsize: u64,
 ) -> Result<(), RejectReason> {
     let wrong = |problem: String| Err(RejectReason::Replacement(problem));
-    let pays_alike = replacement.recipient == original.recipient && replacement.amount == original.amount;
-    if !pays_alike && !mutant!(ReplacementPaysOther) {
+    if !replacement.pays_like(original) {
         return wrong("it pays another recipient, or another amount".to_owned());
     }
     let is_same = replacement.key == original.key
