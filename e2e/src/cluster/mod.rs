@@ -105,12 +105,15 @@ impl Cluster {
             matches!(options.ports, Ports::Free).then(|| PortBlock::reserve(options.nodes)).transpose()?;
         // A free port for the chain is the system's choice: 0.
         let (rest, quic, face) = match (&options.ports, &reservation) {
-            (Ports::Fixed { rest, quic, chain }, _) => (*rest, *quic, *chain),
+            (Ports::Fixed { rest, quic, chain }, _) => {
+                ports::check_free(*rest, *quic, options.nodes)?;
+                (*rest, *quic, *chain)
+            }
+            // These were found free. Looking again may meet the first look, which a process that another thread has just forked
+            // keeps open until it has become its program.
             (Ports::Free, Some(reserved)) => (reserved.base(), reserved.base(), 0),
             (Ports::Free, None) => anyhow::bail!("no ports were reserved"),
         };
-
-        ports::check_free(rest, quic, options.nodes)?;
 
         progress("starting the chain");
         let keep = matches!(folder, Folder::Kept(_)).then(|| dir.join("chain"));
