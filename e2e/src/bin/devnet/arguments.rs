@@ -9,8 +9,10 @@ use mpc_wallet_e2e::between::Between;
 use mpc_wallet_e2e::chain::Backend;
 use mpc_wallet_e2e::cluster::{ClusterOptions, Place, Ports};
 
-/// While transactions wait, a block comes this often.
-const BLOCK_EVERY: Duration = Duration::from_secs(2);
+use super::tour::PAYMENT_SATS;
+
+/// People that a devnet's policy asks.
+const OPERATORS: u16 = 2;
 
 #[derive(Clone, Copy, ValueEnum)]
 enum ChainName {
@@ -55,6 +57,13 @@ pub(crate) struct Arguments {
     /// Make the keys and fund the wallets, but pay nobody.
     #[arg(long)]
     no_payment: bool,
+    /// While transactions wait, a block comes this often, in seconds; seldom leaves time to raise a fee.
+    #[arg(long, value_name = "SECONDS", default_value_t = 2, value_parser = clap::value_parser!(u64).range(1..=3_600))]
+    block_every: u64,
+    /// Ask people at two nodes about payments of more than this many satoshis; the devnet's own payment is no more than the least
+    /// amount that can be given here.
+    #[arg(long, value_name = "SATS", value_parser = clap::value_parser!(u64).range(PAYMENT_SATS..))]
+    approval_above: Option<u64>,
     /// Leave the SegWit wallet out, whose key takes minutes to make on a small machine.
     #[arg(long)]
     pub(crate) taproot_only: bool,
@@ -80,7 +89,7 @@ impl Arguments {
                 Backend::Bitcoind { dir: dir.context(remedy)? }
             }
         };
-        Ok(ClusterOptions {
+        let options = ClusterOptions {
             nodes: self.nodes,
             threshold: self.threshold,
             chain,
@@ -90,10 +99,18 @@ impl Arguments {
                 chain: self.chain_port,
             },
             place: self.data.clone().map_or(Place::Temporary, Place::Folder),
-            auto_mine: Some(BLOCK_EVERY),
+            auto_mine: Some(Duration::from_secs(self.block_every)),
             environment: Vec::new(),
             between: Between::Nothing,
             operations: false,
+        };
+        Ok(match self.approval_above {
+            Some(sats) => options.set("policy", "approval_above_sats", sats).set(
+                "policy",
+                "approval_operators",
+                OPERATORS,
+            ),
+            None => options,
         })
     }
 }

@@ -11,7 +11,7 @@ use super::screen::Screen;
 /// The first coins: several, so that payments need not wait for change.
 const COINS: (u64, u32) = (10_000_000, 10);
 /// What the first payment sends.
-const PAYMENT_SATS: u64 = 50_000;
+pub(crate) const PAYMENT_SATS: u64 = 50_000;
 /// Longest wait for the first presignatures: seconds of processor time at each of four nodes.
 const STOCK_WITHIN: Duration = Duration::from_secs(300);
 /// Longest that one state of the first payment may last before the tour gives up.
