@@ -14,7 +14,7 @@ use mpc_wallet_core::{
     message::{KeyProof, Message},
     policy::Policy,
     record::Record,
-    tx::State,
+    tx::{State, SubStatus},
 };
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -166,4 +166,23 @@ fn no_two_pinned_digests_are_alike() {
     let distinct: BTreeSet<_> =
         digests.iter().filter_map(|line| line.split_once(' ')).map(|(_, d)| d).collect();
     assert_eq!(distinct.len(), digests.len());
+}
+
+#[test]
+fn every_state_and_reason_is_in_the_table_of_the_api() {
+    let table = include_str!("../../docs/api.md");
+    let rows: Vec<&str> = table.lines().filter(|line| line.starts_with('|')).collect();
+    let has = |name: &str| rows.iter().any(|row| row.contains(name));
+    for state in State::ALL {
+        assert!(has(&format!("| `{state}` |")), "{state}");
+    }
+    for reason in samples::sub_statuses() {
+        // Told in words of its own, which say who.
+        if matches!(reason, SubStatus::Misbehaviour(_)) {
+            continue;
+        }
+        let name = reason.to_string().replace("_2", "_1");
+        let name = name.split(':').next().unwrap();
+        assert!(has(&format!("`{name}`")) || has(&format!("`{name}:…`")), "{reason}");
+    }
 }
