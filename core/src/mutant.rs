@@ -104,6 +104,10 @@ named! {
     ReplacementTooCheap,
     /// The change of a transaction may be spent while another takes its place.
     ReplacedChangeIsFree,
+    /// Nobody asks what became of a coin that is gone.
+    LossUnnoticed,
+    /// Whatever spends a missing coin is called a stranger at once.
+    StrangerTooSoon,
 }
 
 #[cfg(feature = "mutants")]

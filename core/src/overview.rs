@@ -186,6 +186,8 @@ pub struct WalletView {
     pub balance: Balance,
     /// Its coins.
     pub coins: Vec<CoinView>,
+    /// Coins that left it, and not by a transaction of the cluster.
+    pub lost: Vec<LostCoinView>,
 }
 
 /// Money by kind, all in satoshis.
@@ -216,6 +218,19 @@ pub struct CoinView {
     pub confirmations: u32,
     /// The transaction that holds it.
     pub locked_by: Option<Txid>,
+}
+
+/// A coin that is gone, and not by a transaction of the cluster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LostCoinView {
+    /// Which.
+    pub outpoint: OutPoint,
+    /// How much it was.
+    pub value: Amount,
+    /// What spends it; `None` if its own transaction left the chain.
+    pub by: Option<Txid>,
+    /// When this node put that on record.
+    pub at: Timestamp,
 }
 
 /// The chain.

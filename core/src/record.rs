@@ -1,6 +1,6 @@
 //! The durable facts. [`State::apply`](crate::state::State::apply) of a record is the only way durable state changes.
 
-use bitcoin::{BlockHash, Txid};
+use bitcoin::{Amount, BlockHash, OutPoint, Txid};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -167,6 +167,26 @@ pub enum Fact {
     Frozen(Box<SignedFreeze>),
     /// A member lifts a freeze, this one or another.
     Lifted(SignedLift),
+    /// A coin of the wallet is in a block.
+    CoinSeen {
+        /// Which.
+        coin: OutPoint,
+        /// Of this key.
+        key: KeyId,
+        /// How much.
+        value: Amount,
+    },
+    /// A coin that was in a block is gone, and not by a transaction of the cluster.
+    CoinLost {
+        /// Which.
+        coin: OutPoint,
+        /// Of this key.
+        key: KeyId,
+        /// How much.
+        value: Amount,
+        /// What spends it; `None` if its own transaction left the chain.
+        by: Option<Txid>,
+    },
 }
 
 /// A presignature at its end.

@@ -225,6 +225,8 @@ situations! {
     ReplacementBeforeOriginal: Bumps,
     /// A replacement comes when the original is in a block.
     ReplacementTooLate: Bumps,
+    /// A coin is found to be spent by a stranger.
+    CoinTaken: Thefts,
 }
 
 #[cfg(feature = "testing")]

@@ -65,6 +65,7 @@ pub struct State {
     presigning_faults: BTreeMap<(KeyId, Vec<NodeId>), u32>,
     changes: BTreeMap<LogIndex, Txid>,
     freezes: Freezes,
+    purse: Purse,
 }
 
 /// One transaction.
@@ -187,6 +188,7 @@ impl State {
                 let tx = self.transactions.get(txid).ok_or(ApplyError::UnknownTransaction(*txid))?;
                 let next =
                     tx.state.advance(*to).map_err(|source| ApplyError::Illegal { txid: *txid, source })?;
+                let undone = tx.state == TxState::Confirmed;
                 let tx = self.tx_mut(*txid)?;
                 tx.state = next;
                 tx.sub_status = sub_status.clone();
@@ -204,6 +206,15 @@ impl State {
                     self.spare_what_stays(*txid);
                 } else if *to == TxState::Confirmed {
                     self.free_what_it_makes(*txid);
+                    let tx = self.transactions.get(txid).ok_or(ApplyError::UnknownTransaction(*txid))?;
+                    self.purse.spend(tx.proposal.body.coins());
+                }
+                if undone {
+                    let tx = self.transactions.get(txid).ok_or(ApplyError::UnknownTransaction(*txid))?;
+                    self.purse.take_back(&tx.proposal.body);
+                }
+                if to.is_final() && *to != TxState::Confirmed {
+                    self.purse.unmake(*txid);
                 }
             }
             Fact::SubStatusChanged { txid, sub_status } => {
@@ -288,6 +299,13 @@ impl State {
             }
             Fact::Frozen(freeze) => self.freezes.freeze(freeze, record.at),
             Fact::Lifted(lift) => self.freezes.lift(lift),
+            Fact::CoinSeen { coin, key, value } => {
+                self.purse.see(*coin, SeenCoin { key: *key, value: *value });
+            }
+            Fact::CoinLost { coin, key, value, by } => {
+                let lost = SeenCoin { key: *key, value: *value };
+                self.purse.lose(*coin, LostCoin { coin: lost, by: *by, at: record.at });
+            }
         }
         Ok(())
     }
@@ -495,6 +513,12 @@ impl State {
         &self.freezes
     }
 
+    /// The wallet's coins as they were seen in blocks.
+    #[must_use]
+    pub const fn purse(&self) -> &Purse {
+        &self.purse
+    }
+
     /// Members banned at `now`.
     #[must_use]
     pub fn banned(&self, now: Timestamp) -> BTreeSet<NodeId> {
@@ -511,8 +535,10 @@ impl State {
 mod claims;
 mod freezes;
 mod past;
+mod purse;
 #[cfg(test)]
 mod tests;
 
 pub use freezes::{Freezes, Frozen};
 pub use past::Past;
+pub use purse::{LostCoin, Purse, SeenCoin};

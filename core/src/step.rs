@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use bitcoin::{Amount, ScriptBuf, Txid};
+use bitcoin::{Amount, OutPoint, ScriptBuf, Txid};
 
 use crate::{
     chain::{ChainAnswer, ChainQuery},
@@ -298,6 +298,13 @@ pub enum Alert {
         /// Who.
         node: NodeId,
         /// What differs.
+        detail: String,
+    },
+    /// A coin of the wallet is gone, and not by a transaction of the cluster.
+    Coin {
+        /// Which.
+        coin: OutPoint,
+        /// In words.
         detail: String,
     },
     /// A member has stopped all signing, or what it has stopped goes on.

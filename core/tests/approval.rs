@@ -7,7 +7,7 @@
 
 use std::collections::BTreeSet;
 
-use bitcoin::{Amount, OutPoint, ScriptBuf, Transaction, TxIn, TxOut, Txid};
+use bitcoin::{Amount, Txid};
 use mpc_wallet_core::{
     Millis, Node, NodeId,
     identity::Signed,
@@ -42,13 +42,8 @@ fn cluster() -> World {
     for value in [1_000_000, 2_000_000] {
         world.ledger.fund(&script, Amount::from_sat(value));
     }
-    pass(&mut world, 2_000);
+    world.pass(2_000);
     world
-}
-
-fn pass(world: &mut World, millis: u64) {
-    let later = world.now.plus(Millis(millis));
-    world.run_until("time passes", |world| world.now >= later);
 }
 
 /// The answer to a command.
@@ -112,7 +107,7 @@ fn a_small_payment_goes_through_and_a_large_one_waits_for_two_people() {
     world.run_until("the small one", |world| ended(world, &ALL, small, State::Confirmed));
     approve(&mut world, 2, large);
     // Longer than a voting round: one approval is not enough, however long it stands.
-    pass(&mut world, 60_000);
+    world.pass(60_000);
     assert!(waits(&world, &ALL, large) && !has_voted(&world, large));
     approve(&mut world, 4, large);
     world.run_until("the large one", |world| ended(world, &ALL, large, State::Confirmed));
@@ -148,9 +143,9 @@ fn one_refusal_ends_it_whoever_approved_before() {
 fn without_people_it_waits_as_long_as_it_may_and_expires() {
     let mut world = cluster();
     let txid = waiting(&mut world);
-    pass(&mut world, WAIT.0 - 60_000);
+    world.pass(WAIT.0 - 60_000);
     assert!(waits(&world, &ALL, txid));
-    pass(&mut world, 120_000);
+    world.pass(120_000);
     assert!(ended(&world, &ALL, txid, State::Rejected));
     assert_eq!(tx(&world, 1, txid).unwrap().sub_status, SubStatus::Expired);
     world.assert_peace();
@@ -165,10 +160,10 @@ fn a_node_that_was_away_learns_the_decisions_and_votes() {
     for node in [4, 5] {
         world.down.insert(NodeId::new(node));
     }
-    pass(&mut world, 5_000);
+    world.pass(5_000);
     approve(&mut world, 1, txid);
     approve(&mut world, 2, txid);
-    pass(&mut world, 60_000);
+    world.pass(60_000);
     let records = world.disks[&NodeId::new(5)].len();
     world.restart(5, records);
     world.run_until("the payment", |world| ended(world, &[1, 2, 3, 5], txid, State::Confirmed));
@@ -231,7 +226,7 @@ fn a_coin_that_is_gone_refuses_the_payment_and_nobody_need_decide() {
     let mut world = cluster();
     let txid = waiting(&mut world);
     let coin = tx(&world, 1, txid).unwrap().proposal.body.coins().next().unwrap();
-    steal(&mut world, coin);
+    world.ledger.steal(coin);
     world.run_until("the end", |world| ended(world, &ALL, txid, State::Rejected));
     assert_eq!(tx(&world, 1, txid).unwrap().sub_status.to_string(), "votes:input");
 }
@@ -243,24 +238,13 @@ fn coins_are_looked_at_after_people_have_approved() {
     // Far from the next look of its own.
     let coin = tx(&world, 1, txid).unwrap().proposal.body.coins().next().unwrap();
     approve(&mut world, 1, txid);
-    steal(&mut world, coin);
+    world.ledger.steal(coin);
     approve(&mut world, 2, txid);
     world.run_until("the end", |world| ended(world, &ALL, txid, State::Rejected));
     for node in ALL {
         let tx = tx(&world, node, txid).unwrap();
         assert_eq!(tx.tally.approvals().count(), 0, "node-{node}");
     }
-}
-
-/// Spends a coin past the wallet.
-fn steal(world: &mut World, coin: OutPoint) {
-    let theft = Transaction {
-        version: bitcoin::transaction::Version::TWO,
-        lock_time: bitcoin::absolute::LockTime::ZERO,
-        input: vec![TxIn { previous_output: coin, ..TxIn::default() }],
-        output: vec![TxOut { value: Amount::from_sat(1_000), script_pubkey: ScriptBuf::new() }],
-    };
-    world.ledger.transactions.insert(theft.compute_txid(), theft);
 }
 
 #[test]
@@ -275,7 +259,7 @@ fn a_decision_in_anothers_name_counts_for_nothing_and_is_held_against_its_bearer
     let liar = NodeId::new(3);
     let message = Message::OperatorDecision(forged);
     world.queue.push_back((NodeId::new(4), Input::Message { from: liar, message }));
-    pass(&mut world, 60_000);
+    world.pass(60_000);
     assert!(waits(&world, &ALL, txid));
     assert_eq!(tx(&world, 4, txid).unwrap().decisions.of(NodeId::new(2)), None);
     let struck = world.disks[&NodeId::new(4)].iter().any(|record| {
@@ -295,7 +279,7 @@ fn two_contrary_decisions_of_one_member_leave_the_first_and_are_held_against_it(
     body.approve = false;
     let message = Message::OperatorDecision(Signed::new(body, &key(3)));
     world.queue.push_back((NodeId::new(4), Input::Message { from: NodeId::new(5), message }));
-    pass(&mut world, 5_000);
+    world.pass(5_000);
     assert!(waits(&world, &ALL, txid));
     assert!(tx(&world, 4, txid).unwrap().decisions.of(NodeId::new(3)).unwrap().body.approve);
     let struck: BTreeSet<NodeId> = world.disks[&NodeId::new(4)]
@@ -314,7 +298,7 @@ fn a_node_that_lost_its_decision_takes_it_back_and_makes_no_other() {
     let txid = waiting(&mut world);
     let before = world.disks[&NodeId::new(5)].len();
     approve(&mut world, 5, txid);
-    pass(&mut world, 1_000);
+    world.pass(1_000);
     world.restart(5, before);
     world.run_until("its decision is back", |world| {
         tx(world, 5, txid).is_some_and(|tx| tx.decisions.of(NodeId::new(5)).is_some())
@@ -353,12 +337,12 @@ fn a_restart_forgets_neither_the_wait_nor_the_decisions() {
     let mut world = cluster();
     let txid = waiting(&mut world);
     approve(&mut world, 1, txid);
-    pass(&mut world, 1_000);
+    world.pass(1_000);
     for node in ALL {
         let records = world.disks[&NodeId::new(node)].len();
         world.restart(node, records);
     }
-    pass(&mut world, 10_000);
+    world.pass(10_000);
     assert!(waits(&world, &ALL, txid));
     for (id, node) in &world.nodes {
         let again =

@@ -33,12 +33,6 @@ fn tell_all(world: &mut World, lease: Option<Lease>) {
     }
 }
 
-/// Lets time pass, with all that it brings.
-fn pass(world: &mut World, millis: u64) {
-    let end = world.now.plus(Millis(millis));
-    world.run_until("time to pass", |world| world.now >= end);
-}
-
 /// Has node-2 pay, and returns how long it took until the transaction was proposed, in milliseconds.
 fn pay(world: &mut World) -> u64 {
     let before = world.node(2).state().transactions().count();
@@ -94,7 +88,7 @@ fn a_holder_that_is_not_here_is_no_coordinator() {
 fn an_answer_of_an_earlier_term_is_asked_for_again() {
     let mut world = cluster_with_key(Suite::Mock);
     tell_all(&mut world, Some(lease(4, 17)));
-    pass(&mut world, 1_000);
+    world.pass(1_000);
     // The grant was on its way while others had the role: only the asker knows the new term yet.
     let epochs = watched(&mut world);
     tell(&mut world, 2, Some(lease(4, 30)));
@@ -110,7 +104,7 @@ fn an_answer_of_an_earlier_term_is_asked_for_again() {
 fn a_refusal_of_an_earlier_term_is_no_answer() {
     let mut world = cluster_with_key(Suite::Mock);
     tell_all(&mut world, Some(lease(4, 30)));
-    pass(&mut world, 1_000);
+    world.pass(1_000);
     world.ask(2, payment(50_000));
     let asked = |world: &World| {
         world.queue.iter().find_map(|(_, input)| {
@@ -131,7 +125,7 @@ fn an_epoch_that_no_coordinator_has_costs_each_payment_one_question_more_and_no_
     let mut world = cluster_with_key(Suite::Mock);
     tell_all(&mut world, Some(lease(4, 3)));
     tell(&mut world, 2, Some(lease(4, u64::MAX)));
-    pass(&mut world, 1_000);
+    world.pass(1_000);
     let epochs = watched(&mut world);
     assert!(pay(&mut world) < 1_000);
     assert_eq!(epochs.try_iter().count(), 2);
@@ -159,7 +153,7 @@ fn a_role_that_changes_hands_all_the_time_is_not_followed() {
         "the embedded rule serves"
     );
 
-    pass(&mut world, 61_000);
+    world.pass(61_000);
     assert_eq!(world.node(2).overview().lease, Some(lease(5, 199)), "and later leases are heeded again");
     pay(&mut world);
 }

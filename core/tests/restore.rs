@@ -134,11 +134,6 @@ fn pay(world: &mut World, node: u16, nodes: &[u16], count: usize) {
     world.run_until("a confirmed payment", |world| world.have(nodes, count, State::Confirmed));
 }
 
-fn pass(world: &mut World, time: u64) {
-    let later = world.now.plus(Millis(time));
-    world.run_until("time passes", |world| world.now >= later);
-}
-
 const ALL: [u16; 5] = [1, 2, 3, 4, 5];
 
 #[test]
@@ -244,7 +239,7 @@ fn nothing_that_binds_is_said_before_enough_peers_have_answered() {
     world.restart(RESTORED, old);
     world.ask(RESTORED, payment(50_000));
     pay(&mut world, 1, &[1, 2, 3, 4], 1);
-    pass(&mut world, 10_000);
+    world.pass(10_000);
     assert_eq!(world.node(RESTORED).overview().standing, StandingView::Confirming { told: 2, needed: 3 });
     assert_eq!(words.borrow().binding, 0);
     deaf.set(false);
@@ -440,7 +435,7 @@ fn all_nodes_restart_at_once_and_pay() {
     let began = world.now;
     world.run_until("all take part", |world| ALL.iter().all(|node| is_sound(world, *node)));
     assert!(world.now.since(began) <= Millis(500), "{:?}", world.now.since(began));
-    pass(&mut world, 1_000);
+    world.pass(1_000);
     pay(&mut world, 3, &ALL, 2);
     world.assert_peace();
 }
@@ -449,11 +444,11 @@ fn all_nodes_restart_at_once_and_pay() {
 fn with_one_node_dead_another_restarts_and_is_needed_at_once() {
     let mut world = cluster_with_key(Suite::Mock);
     world.down.insert(NodeId::new(1));
-    pass(&mut world, 3_000);
+    world.pass(3_000);
     let all = backup(&world);
     world.restart(RESTORED, all);
     world.run_until("the node takes part", |world| is_sound(world, RESTORED));
-    pass(&mut world, 1_000);
+    world.pass(1_000);
     pay(&mut world, 2, &[2, 3, 4, 5], 1);
     assert_eq!(world.bans, BTreeSet::new());
 }
@@ -464,11 +459,11 @@ fn with_two_nodes_dead_a_restarted_one_waits_and_takes_part_when_one_returns() {
     world.down.extend([NodeId::new(1), NodeId::new(2)]);
     let all = backup(&world);
     world.restart(RESTORED, all);
-    pass(&mut world, 20_000);
+    world.pass(20_000);
     assert_eq!(world.node(RESTORED).overview().standing, StandingView::Confirming { told: 2, needed: 3 });
     world.down.remove(&NodeId::new(2));
     world.run_until("the node takes part", |world| is_sound(world, RESTORED));
-    pass(&mut world, 1_000);
+    world.pass(1_000);
     pay(&mut world, 3, &[2, 3, 4, 5], 1);
 }
 
@@ -477,7 +472,7 @@ fn a_peer_that_has_restarted_itself_still_knows_what_it_saw() {
     let mut world = cluster_with_key(Suite::Mock);
     let old = backup(&world);
     pay(&mut world, 1, &ALL, 1);
-    pass(&mut world, 6_000);
+    world.pass(6_000);
     // Everybody loses power, and one disk is replaced by its backup.
     for node in [1, 2, 3, 4] {
         let all = world.disks[&NodeId::new(node)].len();

@@ -338,6 +338,9 @@ pub fn log_alert(alert: &Alert) {
             tracing::error!(?signers, detail, "a presigning ended in a fault");
         }
         Alert::Configuration { node, detail } => tracing::warn!(%node, detail, "check this node"),
+        Alert::Coin { coin, detail } => {
+            tracing::error!(%coin, detail, "a coin is gone; freeze the cluster and look into it");
+        }
         Alert::Freeze { node, detail } => tracing::warn!(%node, detail, "emergency freeze"),
     }
 }

@@ -266,6 +266,9 @@ async fn the_balance_splits_the_money_and_says_how_fresh_it_is() {
     assert_eq!(answer.json["spendable_sats"], 80_000);
     assert_eq!(answer.json["as_of"]["height"], 101);
     assert_eq!(answer.json["stale"], false);
+    let zeros = "0".repeat(64);
+    let lost = json!([{ "coin": format!("{zeros}:7"), "amount_sats": 5_000, "spent_by": zeros, "at": "1970-01-01T00:00:01Z" }]);
+    assert_eq!(answer.json["lost_coins"], lost);
     let mut stale = healthy();
     stale.chain.as_mut().unwrap().as_of = Timestamp(now().0 - 121_000);
     node.overview.send_replace(stale.into());

@@ -65,6 +65,7 @@ async fn a_payment_is_told_step_by_step_with_ascending_ids() {
             "transaction.updated",
             "transaction.updated",
             "transaction.reorged",
+            "wallet.coin_lost",
             "key.failed",
         ]
     );
@@ -85,7 +86,11 @@ async fn a_payment_is_told_step_by_step_with_ascending_ids() {
         (7, "block", json!({ "height": 101, "hash": "08".repeat(32) })),
         (8, "block", json!(null)),
         (9, "sub_status", json!("reorged_out")),
-        (10, "key", json!("segwit-1")),
+        (10, "wallet", json!("taproot")),
+        (10, "coin", json!(format!("{}:1", txid()))),
+        (10, "amount_sats", json!(700)),
+        (10, "spent_by", json!(txid())),
+        (11, "key", json!("segwit-1")),
     ] {
         assert_eq!(told[place].1[field], value, "{field} of {:?}", told[place]);
     }

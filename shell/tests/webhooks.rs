@@ -170,10 +170,10 @@ async fn events_are_posted_in_order_and_signed_for_whoever_has_the_secret() {
         assert_eq!(documented_check(dir.path(), &posted), posted.header("webhook-signature"));
         kinds.push(posted.json()["type"].as_str().unwrap().to_owned());
     }
-    assert_eq!(kinds.len(), 11);
+    assert_eq!(kinds.len(), 12);
     assert_eq!(kinds[..3], ["transaction.created", "transaction.updated", "transaction.vote"]);
     node.until(|metrics| {
-        metrics.contains("mpc_wallet_webhook_deliveries_total{result=\"taken\",webhook=\"1\"} 11")
+        metrics.contains("mpc_wallet_webhook_deliveries_total{result=\"taken\",webhook=\"1\"} 12")
             && metrics.contains("mpc_wallet_webhook_waiting_records{webhook=\"1\"} 0")
     })
     .await;

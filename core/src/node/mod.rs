@@ -4,7 +4,7 @@
 //! believed about that from outside, [`payments`] from a client's wish to a proposal,
 //! [`granting`] the coordinator's coins, [`quoting`] what a payment would be,
 //! [`voting`] from a proposal to consent, [`approving`] where people are asked, [`signing`] and [`leading`] from consent to a signature, [`settling`] from a signature to a
-//! confirmation, [`freezing`] what stops all that, [`keygen`] making keys, [`stock`] and [`presigning`] what is made ahead and used once, [`sync`] catching up, [`standing`] whether this node may speak, [`conduct`] what
+//! confirmation, [`losses`] what leaves without one, [`freezing`] what stops all that, [`keygen`] making keys, [`stock`] and [`presigning`] what is made ahead and used once, [`sync`] catching up, [`standing`] whether this node may speak, [`conduct`] what
 //! members did wrong.
 //!
 //! Progress is level-triggered: [`Node::attend`] looks at where a transaction stands and does what that asks for. It
@@ -19,6 +19,7 @@ mod granting;
 mod judging;
 mod keygen;
 mod leading;
+mod losses;
 mod overview;
 mod payments;
 mod peers;
@@ -108,6 +109,7 @@ pub struct Node {
     voting: voting::Voting,
     signing: signing::Signing,
     settling: settling::Settling,
+    losses: losses::Losses,
     keygen: keygen::Keygen,
     stock: stock::Stock,
     presigning: presigning::Presigning,
@@ -159,6 +161,7 @@ impl Node {
             voting: voting::Voting::default(),
             signing: signing::Signing::default(),
             settling: settling::Settling::default(),
+            losses: losses::Losses::default(),
             keygen: keygen::Keygen::default(),
             stock: stock::Stock::default(),
             presigning: presigning::Presigning::default(),

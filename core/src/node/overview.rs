@@ -3,7 +3,7 @@
 use super::Node;
 use crate::{
     ids::NodeId,
-    overview::{ChainTip, CoinView, MemberStatus, MemberView, Overview, WalletView},
+    overview::{ChainTip, CoinView, LostCoinView, MemberStatus, MemberView, Overview, WalletView},
     wallet::Wallet,
 };
 
@@ -95,8 +95,20 @@ impl Node {
                 public_key: wallet.public_key,
                 balance: self.balance(wallet),
                 coins: self.coin_views(wallet),
+                lost: self.lost_views(wallet),
             })
             .collect()
+    }
+
+    fn lost_views(&self, wallet: &Wallet) -> Vec<LostCoinView> {
+        let lost = self.state.purse().lost().filter(|(_, lost)| lost.coin.key == wallet.key);
+        lost.map(|(outpoint, lost)| LostCoinView {
+            outpoint: *outpoint,
+            value: lost.coin.value,
+            by: lost.by,
+            at: lost.at,
+        })
+        .collect()
     }
 
     fn coin_views(&self, wallet: &Wallet) -> Vec<CoinView> {

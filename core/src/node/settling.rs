@@ -122,9 +122,17 @@ impl Node {
         match answer.observation {
             ChainObservation::Poll(view) if look => self.on_view(view, entropy),
             ChainObservation::Poll(_) => {}
-            ChainObservation::Coins(statuses) => self.on_coins(answer.query, Some(&statuses), entropy),
+            ChainObservation::Coins(statuses) => {
+                if !self.on_missing_coins(answer.query, Some(&statuses)) {
+                    self.on_coins(answer.query, Some(&statuses), entropy);
+                }
+            }
             ChainObservation::Broadcast { txid, outcome } => self.on_broadcast_outcome(txid, outcome),
-            ChainObservation::Unavailable(_) => self.on_coins(answer.query, None, entropy),
+            ChainObservation::Unavailable(_) => {
+                if !self.on_missing_coins(answer.query, None) {
+                    self.on_coins(answer.query, None, entropy);
+                }
+            }
         }
     }
 
@@ -137,6 +145,7 @@ impl Node {
         for (txid, presence) in watched {
             self.on_presence(txid, presence, tip);
         }
+        self.look_for_coins();
         self.timers.set_by(Timer::CoinQueue, self.now);
         if first {
             for txid in self.open_transactions() {

@@ -374,6 +374,8 @@ pub(crate) fn facts() -> Vec<Fact> {
         Fact::Initiated { txid, initiator: "bob".to_owned() },
         Fact::Frozen(Box::new(signed_freeze())),
         Fact::Lifted(signed_lift()),
+        Fact::CoinSeen { coin: coin(), key: KEY, value: Amount::from_sat(70_000) },
+        Fact::CoinLost { coin: coin(), key: KEY, value: Amount::from_sat(70_000), by: Some(txid) },
     ]
 }
 

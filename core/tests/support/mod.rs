@@ -78,6 +78,19 @@ impl Ledger {
         self.height += 1;
     }
 
+    /// Spends a coin past the wallet, in a block.
+    pub(crate) fn steal(&mut self, coin: OutPoint) -> Txid {
+        let theft = Transaction {
+            version: Version::TWO,
+            lock_time: LockTime::ZERO,
+            input: vec![TxIn { previous_output: coin, ..TxIn::default() }],
+            output: vec![TxOut { value: Amount::from_sat(1_000), script_pubkey: ScriptBuf::new() }],
+        };
+        let txid = theft.compute_txid();
+        self.place(theft);
+        txid
+    }
+
     /// Takes whatever spends a coin of this transaction out of the mempool.
     fn evict_rivals(&mut self, transaction: &Transaction) {
         for input in &transaction.input {
@@ -345,6 +358,12 @@ impl World {
             .map(|(_, tx)| (tx.state, tx.sub_status.clone()))
             .collect();
         panic!("{what} did not happen; node-1 has {states:?}");
+    }
+
+    /// Lets this many milliseconds pass.
+    pub(crate) fn pass(&mut self, span: u64) {
+        let end = self.now.plus(Millis(span));
+        self.run_until("time passes", |world| world.now >= end);
     }
 
     pub(crate) fn step(&mut self, id: NodeId, input: Input) {

@@ -66,6 +66,7 @@ function moneySheet(balances) {
       h("span", { class: "soft" }, plural(all.reduce((sum, one) => sum + one.utxo_count, 0), "coin"))),
     h("p", { class: "headline" }, amount(total)),
     h("p", { class: "soft" }, sats(total)),
+    all.flatMap((balance) => balance.lost_coins).map(lostCoin),
     h("div", { class: "legend" }, wholeBar(spoken, parts),
       parts.map((part) => h("span", { class: `key k${part.part}` }, part.name, " ", h("b", {}, btc(part.value))))),
     h("table", { class: "folds balances" },
@@ -73,6 +74,14 @@ function moneySheet(balances) {
         COLUMNS.map(([name]) => h("th", { scope: "col", class: "number" }, name)))),
       h("tbody", {}, [...balances].map(([type, balance]) => walletRow(type, balance)))),
     all.some((balance) => balance.stale) && h("p", { class: "note" }, "The chain has not been heard of for too long: these numbers may be old."));
+}
+
+function lostCoin({ coin, amount_sats, spent_by, at }) {
+  return h("p", { class: "sentence bad", role: "alert", "data-lost": coin }, h("b", {}, amount(amount_sats), " gone. "),
+    spent_by
+      ? ["This cluster has not signed ", h("code", { class: "break" }, spent_by), ", which spends it: somebody else has the key. ", h("a", { href: "#/cluster", "data-key": `lost-${coin}` }, "Stop all signing"), ". "]
+      : "The transaction that paid it left the chain. ",
+    "Noticed ", moment(at), ".");
 }
 
 const COLUMNS = [

@@ -262,6 +262,8 @@ fn changed(fact: &Fact) -> Option<Txid> {
         | Fact::OperatorDecided(_)
         | Fact::Initiated { .. }
         | Fact::Frozen(_)
-        | Fact::Lifted(_) => None,
+        | Fact::Lifted(_)
+        | Fact::CoinSeen { .. }
+        | Fact::CoinLost { .. } => None,
     }
 }

@@ -125,6 +125,15 @@ fn told(fact: &Fact) -> Option<(Kind, Value)> {
             });
             Some((Kind::ClusterLifted, details))
         }
+        Fact::CoinLost { coin, key, value, by } => {
+            let details = json!({
+                "wallet": key.scheme.to_string(),
+                "coin": coin.to_string(),
+                "amount_sats": value.to_sat(),
+                "spent_by": by.map(|by| by.to_string()),
+            });
+            Some((Kind::CoinLost, details))
+        }
         // Steps on the way, and what only this node has to know.
         Fact::Booted { .. }
         | Fact::Promised(_)
@@ -138,7 +147,8 @@ fn told(fact: &Fact) -> Option<(Kind, Value)> {
         | Fact::Shown(_)
         | Fact::PresignaturesUsed { .. }
         | Fact::PresigningFailed { .. }
-        | Fact::Initiated { .. } => None,
+        | Fact::Initiated { .. }
+        | Fact::CoinSeen { .. } => None,
     }
 }
 

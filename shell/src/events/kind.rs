@@ -25,6 +25,8 @@ pub enum Kind {
     KeyActivated,
     /// A key generation ended without a key.
     KeyFailed,
+    /// A coin of a wallet is gone, and not by a transaction of the cluster.
+    CoinLost,
     /// Money of a wallet.
     WalletBalance,
     /// A member came, went, or changed how it is doing.
@@ -41,7 +43,7 @@ pub enum Kind {
 
 impl Kind {
     /// All kinds.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::TransactionCreated,
         Self::TransactionUpdated,
         Self::TransactionVote,
@@ -53,6 +55,7 @@ impl Kind {
         Self::ClusterLifted,
         Self::KeyActivated,
         Self::KeyFailed,
+        Self::CoinLost,
         Self::WalletBalance,
         Self::ClusterNode,
         Self::ClusterQuorum,
@@ -75,7 +78,8 @@ impl Kind {
             | Self::ViolationRecorded
             | Self::NodeBanned
             | Self::KeyActivated
-            | Self::KeyFailed => true,
+            | Self::KeyFailed
+            | Self::CoinLost => true,
             Self::WalletBalance
             | Self::ClusterNode
             | Self::ClusterQuorum
@@ -100,6 +104,7 @@ impl Kind {
             Self::NodeBanned => "node.banned",
             Self::KeyActivated => "key.activated",
             Self::KeyFailed => "key.failed",
+            Self::CoinLost => "wallet.coin_lost",
             Self::WalletBalance => "wallet.balance",
             Self::ClusterNode => "cluster.node",
             Self::ClusterQuorum => "cluster.quorum",

@@ -182,7 +182,7 @@ pub(super) fn apply(db: &Connection, at: LogIndex, record: &Record) -> Result<()
         Fact::PresignaturesUsed { txid, presignatures, .. } => used(db, place, *txid, presignatures),
         Fact::OperatorDecided(decision) => decided(db, place, decision),
         Fact::Initiated { txid, initiator } => initiated(db, place, *txid, initiator),
-        // What the read model does not show: keys, bans, freezes and cursors are part of the present, which the node tells.
+        // What the read model does not show: keys, bans, freezes, coins and cursors are part of the present, which the node tells.
         Fact::Booted { .. }
         | Fact::KeyShareSealed { .. }
         | Fact::KeygenFailed { .. }
@@ -195,7 +195,9 @@ pub(super) fn apply(db: &Connection, at: LogIndex, record: &Record) -> Result<()
         | Fact::Shown(_)
         | Fact::PresigningFailed { .. }
         | Fact::Frozen(_)
-        | Fact::Lifted(_) => Ok(()),
+        | Fact::Lifted(_)
+        | Fact::CoinSeen { .. }
+        | Fact::CoinLost { .. } => Ok(()),
     }
 }
 

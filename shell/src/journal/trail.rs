@@ -168,7 +168,15 @@ impl Event {
                 Self::new("lift", json!({ "operator": body.operator, "frozen_by": body.frozen_by.get() }))
                     .by(body.node)
             }
-            Fact::Synced { .. } | Fact::Confirmed | Fact::Shown(_) => return None,
+            Fact::CoinLost { coin, value, by, .. } => Self::new(
+                "coin_lost",
+                json!({
+                    "coin": coin.to_string(),
+                    "amount_sats": value.to_sat(),
+                    "spent_by": by.map(|by| by.to_string()),
+                }),
+            ),
+            Fact::Synced { .. } | Fact::Confirmed | Fact::Shown(_) | Fact::CoinSeen { .. } => return None,
         })
     }
 }

@@ -78,6 +78,7 @@ impl<'a> Scribe<'a> {
             Fact::Lifted(lift) => self.lifted(lift).await,
             Fact::KeygenFailed { key, .. } => self.audit_once("keygen_failed", &key.to_string()).await,
             Fact::OperatorDecided(decision) => self.decided(decision).await,
+            Fact::CoinLost { coin, .. } => self.audit_once("coin_lost", &coin.to_string()).await,
             // Steps on the way and bookkeeping between nodes; each node's journal has them.
             Fact::Promised(_)
             | Fact::KeyShareSealed { .. }
@@ -85,7 +86,8 @@ impl<'a> Scribe<'a> {
             | Fact::Confirmed
             | Fact::Shown(_)
             | Fact::PresigningFailed { .. }
-            | Fact::Initiated { .. } => Ok(()),
+            | Fact::Initiated { .. }
+            | Fact::CoinSeen { .. } => Ok(()),
         }
     }
 

@@ -4,7 +4,7 @@ use axum::{Json, extract::State};
 use bitcoin::{Address, Network};
 use mpc_wallet_core::{
     Scheme,
-    overview::{Overview, WalletView},
+    overview::{LostCoinView, Overview, WalletView},
     refusal::Refusal,
     wallet::Wallet,
 };
@@ -18,7 +18,7 @@ use super::{
     schema::WalletType,
     state::ApiState,
 };
-use crate::config::network_name;
+use crate::{config::network_name, units::rfc3339};
 
 /// Money of one wallet, in satoshis. `total` is `confirmed` and `unconfirmed` together; block rewards too young to spend
 /// are in none of them.
@@ -47,6 +47,21 @@ pub(super) struct Balance {
     as_of: Option<Tip>,
     /// Whether that is too long ago to approve anything on.
     stale: bool,
+    /// Coins that left the wallet, and not by a transaction of the cluster; they are in no sum.
+    lost_coins: Vec<LostCoin>,
+}
+
+/// A coin that is gone, and not by a transaction of the cluster.
+#[derive(Serialize, ToSchema)]
+pub(super) struct LostCoin {
+    /// As transaction and number of its output.
+    coin: String,
+    amount_sats: u64,
+    /// The transaction that spends it; `null` if its own left the chain.
+    #[schema(required)]
+    spent_by: Option<String>,
+    /// When this node put that on record.
+    at: String,
 }
 
 /// Shows the money of a wallet
@@ -85,7 +100,17 @@ pub(super) async fn balance(
         utxo_count: wallet.coins.len(),
         as_of: overview.chain.as_ref().map(tip),
         stale: is_stale(&overview, now),
+        lost_coins: wallet.lost.iter().map(lost_coin).collect(),
     }))
+}
+
+fn lost_coin(lost: &LostCoinView) -> LostCoin {
+    LostCoin {
+        coin: lost.outpoint.to_string(),
+        amount_sats: lost.value.to_sat(),
+        spent_by: lost.by.map(|by| by.to_string()),
+        at: rfc3339(lost.at),
+    }
 }
 
 /// The one address of a key.

@@ -329,6 +329,13 @@ pub fn life() -> Vec<Record> {
         at(Fact::Seen { txid, block: Some(block), confirmations: 6 }),
         at(Fact::Seen { txid, block: None, confirmations: 0 }),
         at(Fact::SubStatusChanged { txid, sub_status: SubStatus::ReorgedOut }),
+        at(Fact::CoinSeen { coin: OutPoint { txid, vout: 1 }, key: KEY, value: Amount::from_sat(700) }),
+        at(Fact::CoinLost {
+            coin: OutPoint { txid, vout: 1 },
+            key: KEY,
+            value: Amount::from_sat(700),
+            by: Some(txid),
+        }),
         at(Fact::KeygenFailed {
             key: KeyId { scheme: Scheme::Segwit, epoch: 1 },
             reason: "a member left".to_owned(),

@@ -11,7 +11,7 @@ use std::{
 };
 
 use bitcoin::{
-    Amount, BlockHash, Network, OutPoint, XOnlyPublicKey,
+    Amount, BlockHash, Network, OutPoint, Txid, XOnlyPublicKey,
     hashes::Hash as _,
     secp256k1::{Parity, PublicKey},
 };
@@ -19,8 +19,8 @@ use mpc_wallet_core::{
     BootId, KeyId, LogIndex, Millis, NodeId, PolicyVersion, Scheme, Timestamp,
     message::GrantedCoin,
     overview::{
-        Balance, ChainTip, CoinView, GroupView, KeygenPhase, KeygenView, MemberStatus, MemberView, Overview,
-        PoolView, StandingView, WalletView,
+        Balance, ChainTip, CoinView, GroupView, KeygenPhase, KeygenView, LostCoinView, MemberStatus,
+        MemberView, Overview, PoolView, StandingView, WalletView,
     },
     record::BlockRef,
     step::{Command, Outcome, Quote},
@@ -62,6 +62,7 @@ pub fn with_segwit() -> Overview {
             ..Balance::default()
         },
         coins: Vec::new(),
+        lost: Vec::new(),
     });
     overview
 }
@@ -140,6 +141,12 @@ pub fn healthy() -> Overview {
                 value: Amount::from_sat(100_000),
                 confirmations: 1,
                 locked_by: None,
+            }],
+            lost: vec![LostCoinView {
+                outpoint: OutPoint { vout: 7, ..OutPoint::null() },
+                value: Amount::from_sat(5_000),
+                by: Some(Txid::all_zeros()),
+                at: Timestamp(1_000),
             }],
         }],
         keygen: Some(KeygenView {

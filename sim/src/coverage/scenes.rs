@@ -22,8 +22,9 @@ const TIMES: u64 = 5;
 /// A name, what it is played for, and, for a seed, a plan.
 type Scene = (&'static str, Situation, fn(u64) -> FaultPlan);
 
-const ALL: [Scene; 26] = [
+const ALL: [Scene; 27] = [
     ("scene `stolen under way`", Situation::ApprovedCoinGoesBad, stolen_under_way),
+    ("scene `back in a moment`", Situation::HeartbeatOfEarlierBoot, back_in_a_moment),
     ("scene `false witness`", Situation::FalseAccusation, false_witness),
     ("scene `asked too late`", Situation::PromiseRefused, asked_too_late),
     ("scene `new coordinator`", Situation::GrantFromAnother, new_coordinator),
@@ -72,6 +73,23 @@ fn stolen_under_way(seed: u64) -> FaultPlan {
         payments: vec![Payment::new(5_000, 1, 900_000)],
         filters: ["Vote", "Bundle", "SyncPage"].map(deaf).into(),
         chain: ChainPlan { thefts: vec![Theft { at: 10_000 }], ..ChainPlan::quiet(vec![5_000_000]) },
+        ..quiet(seed)
+    }
+}
+
+/// A node dies again and again and is back before its last words have arrived, over links that bring some of them late.
+fn back_in_a_moment(seed: u64) -> FaultPlan {
+    let crash = |at| Crash {
+        at,
+        node: 2,
+        down_for: 50,
+        when: CrashPoint::Now,
+        entering: None,
+        unsynced: Unsynced::Prefix,
+    };
+    FaultPlan {
+        network: NetworkProfile { delay: Span { least: 1, most: 2_000 }, reorder: 500_000, ..CALM_NETWORK },
+        crashes: (0..8).map(|n| crash(5_000 + 3_000 * n)).collect(),
         ..quiet(seed)
     }
 }

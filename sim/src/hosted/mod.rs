@@ -51,7 +51,7 @@ use self::{
 use crate::{
     oracle::{Honest, Observed, Oracles},
     parts::{
-        backend::{Backend, Upset},
+        backend::{Backend, Upset, Upsetting},
         chain::Chain,
         client::{self, Client},
         clock::Clock,
@@ -251,13 +251,7 @@ impl Hosted {
             Event::Restart(node) => self.restart(node),
             Event::Booted(node) => self.booted(node),
             Event::Disk(fault) => self.disk_fails(fault),
-            Event::Upset(upset) => {
-                if self.phase == Phase::Trouble {
-                    let (node, words) = locked(&self.stage).backend.upset(upset);
-                    self.trace.event(self.queue.now(), node, format_args!("{words}"));
-                }
-                Ok(())
-            }
+            Event::Upset(upset) => self.upset(upset),
             Event::Alter { client, node } => {
                 self.alter(client, node);
                 Ok(())
@@ -376,7 +370,9 @@ impl Hosted {
                 let violation = Some(violation);
                 self.oracles.observe(&Observed::Accused { by: node, node: accused, violation })
             }
-            Seen::Alert(Alert::Payment { .. } | Alert::Presigning { .. } | Alert::Freeze { .. }) => Ok(()),
+            Seen::Alert(
+                Alert::Payment { .. } | Alert::Coin { .. } | Alert::Presigning { .. } | Alert::Freeze { .. },
+            ) => Ok(()),
             Seen::Alert(Alert::Configuration { .. }) => {
                 self.tally.alarms += 1;
                 Ok(())
@@ -394,6 +390,18 @@ impl Hosted {
 
     fn nodes(&self) -> Vec<NodeId> {
         (1..=self.plan.nodes).map(NodeId::new).collect()
+    }
+
+    fn upset(&mut self, upset: Upset) -> Outcome {
+        if self.phase != Phase::Trouble {
+            return Ok(());
+        }
+        let Upsetting { node, words, stolen } = locked(&self.stage).backend.upset(upset);
+        self.trace.event(self.queue.now(), node, format_args!("{words}"));
+        match &stolen {
+            Some(transaction) => Ok(self.oracles.observe(&Observed::Stolen { transaction })?),
+            None => Ok(()),
+        }
     }
 
     fn mine(&mut self) -> Outcome {

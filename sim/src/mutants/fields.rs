@@ -7,8 +7,9 @@ use mpc_wallet_core::mutant::Mutant;
 use crate::{
     FaultPlan, Profile,
     plan::{
-        Bump, ChainPlan, ClockFault, Crash, CrashPoint, Deviation, DiskFault, DiskTrouble, Filter, Freeze,
-        Jump, Lease, Lift, NetworkProfile, Payment, People, Reorg, Span, Stop, Traitor, Unsynced, Visit,
+        Bump, ChainPlan, ClockFault, Crash, CrashPoint, Deviation, Direction, DiskFault, DiskTrouble, Filter,
+        Freeze, Jump, Lease, Lift, NetworkProfile, Partition, Payment, People, Reorg, Span, Stop, Theft,
+        Traitor, Unsynced, Visit,
     },
     profile::{self, CALM_NETWORK},
 };
@@ -66,6 +67,8 @@ pub enum Field {
     Bumped,
     /// A payment spends the change of one whose fee is raised at a member that nobody hears.
     BuiltOnChange,
+    /// Payments are made while one member is cut off from the others and sees the chain, and a coin is stolen.
+    Robbed,
     /// One member lies in this way.
     Traitor(Deviation),
 }
@@ -92,6 +95,7 @@ impl Field {
             Self::Frozen => String::from("frozen"),
             Self::Bumped => String::from("raised fees"),
             Self::BuiltOnChange => String::from("raised fee, spent change"),
+            Self::Robbed => String::from("stolen coin"),
             Self::Traitor(deviation) => format!("traitor: {deviation:?}"),
         }
     }
@@ -248,6 +252,17 @@ impl Field {
                 chain: no_block_before(60_000, ChainPlan::quiet(vec![5_000_000])),
                 ..quiet
             },
+            Self::Robbed => FaultPlan {
+                payments: (0..4).map(|n| Payment::new(5_000, 1 + n, 900_000)).collect(),
+                partitions: vec![Partition {
+                    from: 4_000,
+                    to: 25_000,
+                    group: vec![5],
+                    direction: Direction::Both,
+                }],
+                chain: ChainPlan { thefts: vec![Theft { at: 15_000 }], ..quiet.chain },
+                ..quiet
+            },
             Self::Traitor(deviation) => FaultPlan {
                 payments: busy(4),
                 traitors: vec![Traitor { node: 2, deviation, from: 0 }],
@@ -367,6 +382,8 @@ pub const fn hunt(mutant: Mutant) -> Hunt {
         }
         Mutant::ReplacementTooCheap => ("limits", Field::Bumped, 5, &["within_limits"]),
         Mutant::ReplacedChangeIsFree => ("I2", Field::BuiltOnChange, 10, &["one_coin_one_family"]),
+        Mutant::LossUnnoticed => ("losses", Field::Robbed, 5, &["losses"]),
+        Mutant::StrangerTooSoon => ("losses", Field::Robbed, 5, &["losses"]),
     };
     let twice = matches!(mutant, Mutant::HashOrderLeaks);
     Hunt { invariant, field, budget, oracles, twice }

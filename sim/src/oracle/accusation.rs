@@ -70,6 +70,7 @@ impl Oracle for NoFalseAccusation {
             | Observed::Promised { .. }
             | Observed::Broadcast { .. }
             | Observed::Confirmed { .. }
+            | Observed::Stolen { .. }
             | Observed::Restored { .. }
             | Observed::Compared { .. } => Ok(()),
         }

@@ -171,6 +171,7 @@ impl Oracle for OneCoinOneFamily {
             | Observed::Promised { .. }
             | Observed::Accused { .. }
             | Observed::Restored { .. }
+            | Observed::Stolen { .. }
             | Observed::Compared { .. } => Ok(()),
         }
     }

@@ -125,6 +125,7 @@ impl Oracle for DurableBeforeSent {
             Observed::Released { .. }
             | Observed::Heard { .. }
             | Observed::Confirmed { .. }
+            | Observed::Stolen { .. }
             | Observed::Accused { .. }
             | Observed::Compared { .. } => Ok(()),
         }

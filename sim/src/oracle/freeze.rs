@@ -119,6 +119,7 @@ impl Oracle for Freeze {
             | Observed::Promised { .. }
             | Observed::Broadcast { .. }
             | Observed::Confirmed { .. }
+            | Observed::Stolen { .. }
             | Observed::Accused { .. }
             | Observed::Compared { .. } => Ok(()),
         }

@@ -34,7 +34,7 @@ const fn doer(seen: &Observed<'_>) -> Option<NodeId> {
         | Observed::Broadcast { node, .. }
         | Observed::Accused { by: node, .. }
         | Observed::Compared { node, .. } => Some(*node),
-        Observed::Confirmed { .. } => None,
+        Observed::Confirmed { .. } | Observed::Stolen { .. } => None,
     }
 }
 

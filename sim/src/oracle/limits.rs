@@ -155,6 +155,7 @@ impl Oracle for WithinLimits {
             | Observed::Promised { .. }
             | Observed::Accused { .. }
             | Observed::Restored { .. }
+            | Observed::Stolen { .. }
             | Observed::Compared { .. } => Ok(()),
         }
     }

@@ -23,6 +23,7 @@
 //! | `one_key` | all members come out of key generation with the same key, and none uses it before all hold their shares |
 //! | `no_secret_leaves` | secrets are in no message and no journal |
 //! | `freeze` | who knows of a freeze consents to nothing and gives no share; in the end all know the same |
+//! | `losses` | a coin that a stranger spends is put on record as lost by every node that had seen it; nothing else is |
 //! | `convergence` | liveness: after the faults, every accepted payment ends, everywhere alike |
 //! | `conservation` | no coin is lost |
 //!
@@ -41,6 +42,7 @@ mod keys;
 mod liars;
 mod lifecycle;
 mod limits;
+mod losses;
 mod once;
 mod paid;
 mod people;
@@ -72,6 +74,7 @@ pub use self::{
     liars::LiarsAccused,
     lifecycle::Lifecycle,
     limits::WithinLimits,
+    losses::Losses,
     once::Once,
     paid::{PaidOnce, Payments},
     people::HumanApproval,
@@ -139,6 +142,11 @@ pub enum Observed<'a> {
     },
     /// A transaction got into a block.
     Confirmed {
+        /// The transaction.
+        transaction: &'a Transaction,
+    },
+    /// Somebody with the wallet's key, though not one of its members, got a transaction into a block.
+    Stolen {
         /// The transaction.
         transaction: &'a Transaction,
     },
@@ -241,6 +249,7 @@ impl Oracles {
                 OfHonest::boxed(honest, DeadStaysDead::new(cluster)),
                 OfHonest::boxed(honest, WithinLimits::default()),
                 Box::new(Freeze::new(cluster, honest.clone())),
+                OfHonest::boxed(honest, Losses::new(honest.clone())),
             ],
             watch: Watch::All,
             objections: vec![],

@@ -76,6 +76,7 @@ impl Oracle for Once {
             | Observed::Promised { .. }
             | Observed::Broadcast { .. }
             | Observed::Confirmed { .. }
+            | Observed::Stolen { .. }
             | Observed::Accused { .. }
             | Observed::Restored { .. }
             | Observed::Compared { .. } => Ok(()),

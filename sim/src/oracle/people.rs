@@ -177,6 +177,7 @@ impl Oracle for HumanApproval {
             | Observed::Promised { .. }
             | Observed::Broadcast { .. }
             | Observed::Confirmed { .. }
+            | Observed::Stolen { .. }
             | Observed::Accused { .. }
             | Observed::Compared { .. } => Ok(()),
         }

@@ -91,6 +91,7 @@ impl Oracle for PresignatureOnce {
             | Observed::Promised { .. }
             | Observed::Broadcast { .. }
             | Observed::Confirmed { .. }
+            | Observed::Stolen { .. }
             | Observed::Accused { .. }
             | Observed::Compared { .. } => Ok(()),
         }

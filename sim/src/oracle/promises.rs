@@ -145,6 +145,7 @@ impl Oracle for DeadStaysDead {
             | Observed::Promised { .. }
             | Observed::Broadcast { .. }
             | Observed::Confirmed { .. }
+            | Observed::Stolen { .. }
             | Observed::Accused { .. }
             | Observed::Restored { .. }
             | Observed::Compared { .. } => Ok(()),

@@ -27,6 +27,7 @@ impl Oracle for ReplayEqualsLive {
             | Observed::Promised { .. }
             | Observed::Broadcast { .. }
             | Observed::Confirmed { .. }
+            | Observed::Stolen { .. }
             | Observed::Accused { .. } => Ok(()),
         }
     }

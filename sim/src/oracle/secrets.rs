@@ -40,6 +40,7 @@ impl Oracle for NoSecretLeaves {
             | Observed::Promised { .. }
             | Observed::Broadcast { .. }
             | Observed::Confirmed { .. }
+            | Observed::Stolen { .. }
             | Observed::Accused { .. }
             | Observed::Restored { .. }
             | Observed::Compared { .. } => Ok(()),

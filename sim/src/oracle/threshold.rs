@@ -184,6 +184,7 @@ impl Oracle for Threshold {
             | Observed::Heard { .. }
             | Observed::Promised { .. }
             | Observed::Accused { .. }
+            | Observed::Stolen { .. }
             | Observed::Compared { .. } => Ok(()),
         }
     }

@@ -118,6 +118,7 @@ impl Oracle for NoDoubleVote {
             | Observed::Promised { .. }
             | Observed::Broadcast { .. }
             | Observed::Confirmed { .. }
+            | Observed::Stolen { .. }
             | Observed::Accused { .. }
             | Observed::Compared { .. } => Ok(()),
         }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use bitcoin::Transaction;
 use mpc_wallet_core::{
     NodeId,
     chain::{BroadcastOutcome, ChainObservation, ChainQuery},
@@ -31,6 +32,16 @@ pub(crate) enum Upset {
     Lags(NodeId),
     /// It has caught up.
     Follows(NodeId),
+}
+
+/// What an upset did.
+pub(crate) struct Upsetting {
+    /// To whom, if not to all.
+    pub(crate) node: Option<NodeId>,
+    /// In words.
+    pub(crate) words: String,
+    /// A thief's transaction.
+    pub(crate) stolen: Option<Transaction>,
 }
 
 /// A plan's upsets, by its own time.
@@ -96,16 +107,22 @@ impl Backend {
         }
     }
 
-    /// Lets something happen to the chain, and tells it in words: to one node, or to all.
-    pub(crate) fn upset(&mut self, upset: Upset) -> (Option<NodeId>, String) {
-        match upset {
+    /// Lets something happen to the chain.
+    pub(crate) fn upset(&mut self, upset: Upset) -> Upsetting {
+        let mut stolen = None;
+        let (node, words) = match upset {
             Upset::Reorg(reorg) => {
                 let undone = self.chain.reorganise(reorg.depth, reorg.forgets).len();
                 let height = self.chain.tip().height;
                 (None, format!("reorganisation to {height} undoes {undone} transactions"))
             }
             Upset::Evict => (None, format!("the mempool loses {} transactions", self.chain.evict().len())),
-            Upset::Theft => (None, format!("{} sat are stolen", self.chain.steal())),
+            Upset::Theft => {
+                stolen = self.chain.steal();
+                let outputs = stolen.iter().flat_map(|theft| &theft.output);
+                let sats: u64 = outputs.map(|output| output.value.to_sat()).sum();
+                (None, format!("{sats} sat are stolen"))
+            }
             Upset::Fees(times) => {
                 self.chain.multiply_fees(u64::from(times));
                 (None, format!("fees times {times}"))
@@ -118,7 +135,8 @@ impl Backend {
                 self.stale.remove(&node);
                 (Some(node), String::from("sees the chain again"))
             }
-        }
+        };
+        Upsetting { node, words, stolen }
     }
 
     /// Fees are what they were, and every backend follows the chain.

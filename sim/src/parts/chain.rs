@@ -185,9 +185,9 @@ impl Chain {
     }
 
     /// Somebody with a wallet's key, though not one of its members, takes the greatest confirmed coin into a block
-    /// of his own. A transaction of the mempool that wanted the coin has lost it. Gives the amount in satoshis, 0 if there is
-    /// nothing to take.
-    pub(crate) fn steal(&mut self) -> u64 {
+    /// of his own. A transaction of the mempool that wanted the coin has lost it. Gives his transaction, `None` if there
+    /// is nothing to take.
+    pub(crate) fn steal(&mut self) -> Option<Transaction> {
         let best = self
             .known
             .iter()
@@ -203,7 +203,7 @@ impl Chain {
             })
             .max_by_key(|(outpoint, output)| (output.value, *outpoint))
             .map(|(outpoint, output)| (outpoint, output.value));
-        let Some((outpoint, value)) = best else { return 0 };
+        let (outpoint, value) = best?;
         if let Some(robbed) = self.spenders.get(&outpoint).copied() {
             if let Some(known) = self.known.get(&robbed) {
                 self.losers.insert(robbed, known.transaction.clone());
@@ -220,11 +220,11 @@ impl Chain {
         self.spenders.insert(outpoint, txid);
         self.stolen.insert(txid);
         let waiting = std::mem::replace(&mut self.mempool, vec![txid]);
-        self.known.insert(txid, Known { transaction, block: None });
+        self.known.insert(txid, Known { transaction: transaction.clone(), block: None });
         self.mine();
         self.mempool = waiting;
         self.anchored = self.tip.height;
-        value.to_sat()
+        Some(transaction)
     }
 
     /// Satoshis of a wallet that are gone by theft, as the chain stands now: a thief's coin may be undone with its parent.

@@ -9,7 +9,7 @@ use mpc_wallet_core::{
 use super::{Event, Outcome, Phase, Span, World};
 use crate::{
     oracle::Observed,
-    parts::backend::{Upset, upsets},
+    parts::backend::{Upset, Upsetting, upsets},
 };
 
 impl World {
@@ -42,12 +42,16 @@ impl World {
         Ok(())
     }
 
-    pub(super) fn upset(&mut self, upset: Upset) {
+    pub(super) fn upset(&mut self, upset: Upset) -> Outcome {
         if self.phase != Phase::Trouble {
-            return;
+            return Ok(());
         }
-        let (node, words) = self.backend.upset(upset);
+        let Upsetting { node, words, stolen } = self.backend.upset(upset);
         self.trace.event(self.queue.now(), node, format_args!("{words}"));
+        match &stolen {
+            Some(transaction) => Ok(self.oracles.observe(&Observed::Stolen { transaction })?),
+            None => Ok(()),
+        }
     }
 
     /// Puts the plan's upsets on the queue.

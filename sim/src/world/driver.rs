@@ -266,6 +266,10 @@ impl World {
                 self.note(node, format_args!("alert {txid}: {detail}"));
                 Ok(())
             }
+            Effect::Alert(Alert::Coin { coin, detail }) => {
+                self.note(node, format_args!("alert {coin}: {detail}"));
+                Ok(())
+            }
             Effect::Alert(Alert::Presigning { signers, detail }) => {
                 self.note(node, format_args!("alert on {signers:?}: {detail}"));
                 self.tally.alarms += 1;
@@ -371,6 +375,10 @@ pub(crate) fn describe(fact: &mpc_wallet_core::record::Fact, line: &mut String) 
         write!(line, "Frozen by {} at {}", freeze.body.node, freeze.body.at.0)
     } else if let Fact::Lifted(lift) = fact {
         write!(line, "Lifted by {}, of {} up to {}", lift.body.node, lift.body.frozen_by, lift.body.up_to.0)
+    } else if let Fact::CoinSeen { coin, value, .. } = fact {
+        write!(line, "CoinSeen {coin} of {} sat", value.to_sat())
+    } else if let Fact::CoinLost { coin, value, by, .. } = fact {
+        write!(line, "CoinLost {coin} of {} sat to {by:?}", value.to_sat())
     } else {
         let bytes = mpc_wallet_core::codec::encode(fact).unwrap_or_default();
         write!(line, "{} {}", name(fact), short_hash(&bytes))

@@ -384,10 +384,7 @@ impl World {
             // Whatever was on its way to a node that died.
             Event::Computed { .. } | Event::Sealed { .. } | Event::Answer { .. } => Ok(()),
             Event::Mine => self.mine(),
-            Event::Upset(upset) => {
-                self.upset(upset);
-                Ok(())
-            }
+            Event::Upset(upset) => self.upset(upset),
             Event::Submit { client } => self.submit(client),
             Event::Impatient { client, request } => {
                 self.impatient(client, request);

@@ -33,9 +33,11 @@ pub struct RecordMetrics {
     disk: Histogram,
     thresholds: IntCounter,
     transitions: IntCounterVec,
+    replaced: IntCounter,
     violations: IntCounterVec,
     ceremonies: IntCounterVec,
     presigning_faults: IntCounter,
+    coins_lost: IntCounter,
 }
 
 impl RecordMetrics {
@@ -52,9 +54,11 @@ impl RecordMetrics {
         registry.register(Box::new(metrics.disk.clone()))?;
         registry.register(Box::new(metrics.thresholds.clone()))?;
         registry.register(Box::new(metrics.transitions.clone()))?;
+        registry.register(Box::new(metrics.replaced.clone()))?;
         registry.register(Box::new(metrics.violations.clone()))?;
         registry.register(Box::new(metrics.ceremonies.clone()))?;
         registry.register(Box::new(metrics.presigning_faults.clone()))?;
+        registry.register(Box::new(metrics.coins_lost.clone()))?;
         {
             let mut story = metrics.story();
             for sight in past.iter().filter_map(Sight::of) {
@@ -104,6 +108,10 @@ impl RecordMetrics {
                 Opts::new("mpc_wallet_state_transitions_total", "Changes of a transaction's state."),
                 &["from", "to"],
             )?,
+            replaced: IntCounter::new(
+                "mpc_wallet_transactions_replaced_total",
+                "Transactions that failed because another for the same payment, with another fee, confirmed.",
+            )?,
             violations: IntCounterVec::new(
                 Opts::new("mpc_wallet_byzantine_violations_total", "Violations recorded, by kind."),
                 &["type"],
@@ -115,6 +123,10 @@ impl RecordMetrics {
             presigning_faults: IntCounter::new(
                 "mpc_wallet_presigning_faults_total",
                 "Presignings with this node that ended in a fault.",
+            )?,
+            coins_lost: IntCounter::new(
+                "mpc_wallet_coins_lost_total",
+                "Coins of the wallet that left it, and not by a transaction of the cluster.",
             )?,
         })
     }
@@ -183,7 +195,10 @@ impl RecordMetrics {
     fn count(&self, sight: &Sight) {
         match sight {
             Sight::Proposed { .. } => {}
-            Sight::Moved { from, to, .. } => {
+            Sight::Moved { from, to, replaced, .. } => {
+                if *replaced {
+                    self.replaced.inc();
+                }
                 self.transitions.with_label_values(&[from.name(), to.name()]).inc();
                 if *to == State::ThresholdReached {
                     self.thresholds.inc();
@@ -195,6 +210,7 @@ impl RecordMetrics {
                 self.ceremonies.with_label_values(&[scheme.name(), result]).inc();
             }
             Sight::PresigningFault => self.presigning_faults.inc(),
+            Sight::CoinLost => self.coins_lost.inc(),
         }
     }
 

@@ -6,7 +6,7 @@ use bitcoin::Txid;
 use mpc_wallet_core::{
     Millis, Scheme, Timestamp,
     record::{Fact, Record},
-    tx::State,
+    tx::{State, SubStatus},
     vote::Violation,
 };
 
@@ -14,10 +14,11 @@ use mpc_wallet_core::{
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Sight {
     Proposed { txid: Txid, scheme: Scheme, at: Timestamp },
-    Moved { txid: Txid, from: State, to: State, at: Timestamp },
+    Moved { txid: Txid, from: State, to: State, replaced: bool, at: Timestamp },
     Violated(Violation),
     KeygenEnded { scheme: Scheme, active: bool },
     PresigningFault,
+    CoinLost,
 }
 
 impl Sight {
@@ -28,8 +29,9 @@ impl Sight {
                 let (txid, scheme) = (proposal.body.txid(), proposal.body.key.scheme);
                 Some(Self::Proposed { txid, scheme, at })
             }
-            Fact::Transition { txid, from, to, .. } => {
-                Some(Self::Moved { txid: *txid, from: *from, to: *to, at })
+            Fact::Transition { txid, from, to, sub_status, .. } => {
+                let replaced = *sub_status == SubStatus::Replaced;
+                Some(Self::Moved { txid: *txid, from: *from, to: *to, replaced, at })
             }
             Fact::Proven(evidence) => Some(Self::Violated(evidence.violation())),
             Fact::Struck { violation, .. } => Some(Self::Violated(*violation)),
@@ -38,6 +40,7 @@ impl Sight {
             }
             Fact::KeygenFailed { key, .. } => Some(Self::KeygenEnded { scheme: key.scheme, active: false }),
             Fact::PresigningFailed { .. } => Some(Self::PresigningFault),
+            Fact::CoinLost { .. } => Some(Self::CoinLost),
             Fact::Booted { .. }
             | Fact::Voted(_)
             | Fact::Promised(_)
@@ -56,7 +59,8 @@ impl Sight {
             | Fact::OperatorDecided(_)
             | Fact::Initiated { .. }
             | Fact::Frozen(_)
-            | Fact::Lifted(_) => None,
+            | Fact::Lifted(_)
+            | Fact::CoinSeen { .. } => None,
         }
     }
 }
@@ -95,8 +99,10 @@ impl Story {
                 self.open.entry(txid).or_insert(first);
                 Completed::default()
             }
-            Sight::Moved { txid, from, to, at } => self.moved(txid, from, to, at),
-            Sight::Violated(_) | Sight::KeygenEnded { .. } | Sight::PresigningFault => Completed::default(),
+            Sight::Moved { txid, from, to, at, .. } => self.moved(txid, from, to, at),
+            Sight::Violated(_) | Sight::KeygenEnded { .. } | Sight::PresigningFault | Sight::CoinLost => {
+                Completed::default()
+            }
         }
     }
 
@@ -137,7 +143,7 @@ mod tests {
     }
 
     fn moved(from: State, to: State, at: u64) -> Sight {
-        Sight::Moved { txid: payment(), from, to, at: Timestamp(at) }
+        Sight::Moved { txid: payment(), from, to, replaced: false, at: Timestamp(at) }
     }
 
     #[test]

@@ -27,6 +27,7 @@ mod durable;
 mod ends;
 mod honest;
 mod keys;
+mod losses;
 mod people;
 mod presignatures;
 mod secrets;
