@@ -24,7 +24,7 @@ pub use self::{
 use crate::{FaultPlan, oracle::Watch, run_watched, world::Report};
 
 /// Names of all oracles whose removal is tried; `contract` and `panic`, which the world itself says, are none.
-pub const ORACLES: [&str; 19] = [
+pub const ORACLES: [&str; 20] = [
     "dead_stays_dead",
     "within_limits",
     "durable_before_sent",
@@ -41,6 +41,7 @@ pub const ORACLES: [&str; 19] = [
     "paid_once",
     "no_secret_leaves",
     "freeze",
+    "losses",
     "convergence",
     "conservation",
     "human_approval",
