@@ -14,13 +14,15 @@ const SEEDS: u64 = 4;
 /// Where the traitor stands: among the rest, or where the coordinator stands.
 const PLACES: [u16; 2] = [3, 1];
 
-/// Twelve payments asked for at honest nodes, with one member that deviates from the start.
+/// Twelve payments asked for at honest nodes within half a minute, with one member that deviates from the start; three times as
+/// many where it takes many occasions to be shut out.
 fn plan(seed: u64, node: u16, deviation: Deviation) -> FaultPlan {
-    let payments = (0..12_u16)
-        .map(|number| Payment {
+    let count = if deviation == Deviation::Impersonator { 36 } else { 12 };
+    let payments = (0..count)
+        .map(|number: u16| Payment {
             idempotency_key: Some(format!("key-{number}")),
             ..Payment::new(
-                u64::from(number) * 2_500,
+                u64::from(number) * 30_000 / u64::from(count),
                 if number % 3 == 0 { 2 } else { 3 + number % 3 },
                 20_000,
             )

@@ -78,6 +78,11 @@ impl Arguments {
         !self.no_payment
     }
 
+    /// How often a block comes while transactions wait.
+    pub(crate) fn block_every(&self) -> Duration {
+        Duration::from_secs(self.block_every)
+    }
+
     /// What the launcher is to do.
     pub(crate) fn cluster(&self) -> anyhow::Result<ClusterOptions> {
         let chain = match self.chain {
@@ -99,7 +104,7 @@ impl Arguments {
                 chain: self.chain_port,
             },
             place: self.data.clone().map_or(Place::Temporary, Place::Folder),
-            auto_mine: Some(Duration::from_secs(self.block_every)),
+            auto_mine: Some(self.block_every()),
             environment: Vec::new(),
             between: Between::Nothing,
             operations: false,

@@ -51,14 +51,14 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
     tour::open(&cluster, &screen, Kind::Taproot)?;
     let mut paid = None;
     if arguments.payment() {
-        paid = Some(tour::pay(&cluster, &screen, Kind::Taproot)?);
+        paid = Some(tour::pay(&cluster, &screen, Kind::Taproot, arguments.block_every())?);
         screen.line(&format!("from start to a confirmed payment in {:.1} s", seconds(began.elapsed())));
     }
     if !arguments.taproot_only {
         tour::open(&cluster, &screen, Kind::Segwit)?;
         if arguments.payment() {
             tour::await_stock(&cluster, &screen)?;
-            tour::pay(&cluster, &screen, Kind::Segwit)?;
+            tour::pay(&cluster, &screen, Kind::Segwit, arguments.block_every())?;
         }
         screen.line(&format!("from start to both wallets in {:.1} s", seconds(began.elapsed())));
     }

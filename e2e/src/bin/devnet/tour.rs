@@ -14,8 +14,10 @@ const COINS: (u64, u32) = (10_000_000, 10);
 pub(crate) const PAYMENT_SATS: u64 = 50_000;
 /// Longest wait for the first presignatures: seconds of processor time at each of four nodes.
 const STOCK_WITHIN: Duration = Duration::from_secs(300);
-/// Longest that one state of the first payment may last before the tour gives up.
+/// Longest that one state of the first payment may last before the tour gives up, beside its blocks.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// Blocks that a state may wait for: a node asks for one on regtest, and one may have come just before.
+const BLOCKS: u32 = 2;
 
 /// Makes a wallet's key and funds it, if that was not done in an earlier run.
 pub(crate) fn open(cluster: &Cluster, screen: &Screen, kind: Kind) -> anyhow::Result<()> {
@@ -33,8 +35,13 @@ pub(crate) fn open(cluster: &Cluster, screen: &Screen, kind: Kind) -> anyhow::Re
     Ok(())
 }
 
-/// Pays once from a wallet. Returns the payment's transaction id.
-pub(crate) fn pay(cluster: &Cluster, screen: &Screen, kind: Kind) -> anyhow::Result<String> {
+/// Pays once from a wallet, on a chain with blocks at this interval. Returns the payment's transaction id.
+pub(crate) fn pay(
+    cluster: &Cluster,
+    screen: &Screen,
+    kind: Kind,
+    block_every: Duration,
+) -> anyhow::Result<String> {
     let wallet = kind.name();
     // The highest node but one, to show that any will do.
     let last = u16::try_from(cluster.nodes().len())?;
@@ -45,7 +52,8 @@ pub(crate) fn pay(cluster: &Cluster, screen: &Screen, kind: Kind) -> anyhow::Res
         screen.stage(&format!("paying {PAYMENT_SATS} sat from the {wallet} wallet through node {proposer}"));
     let payment = cluster.pay_from(kind, proposer, &payee("devnet", number)?, PAYMENT_SATS)?;
     stage.line(&format!("  payment {} posted at node {proposer}", payment.txid));
-    let seen = follow(api, &payment.txid, |text| stage.line(text))?;
+    let patience = PATIENCE.saturating_add(block_every.saturating_mul(BLOCKS));
+    let seen = follow(api, &payment.txid, patience, |text| stage.line(text))?;
     anyhow::ensure!(seen.state == "confirmed", "the payment ended as {}", seen.standing());
     let approvals = seen.votes.iter().filter(|vote| vote.approve).count();
     stage.done(&format!(
@@ -83,10 +91,10 @@ pub(crate) fn await_stock(cluster: &Cluster, screen: &Screen) -> anyhow::Result<
 }
 
 /// Shows each state as it is entered, with the time since the first by the node's own clock, until the last.
-fn follow(api: &Api, txid: &str, show: impl Fn(&str)) -> anyhow::Result<TransactionView> {
+fn follow(api: &Api, txid: &str, patience: Duration, show: impl Fn(&str)) -> anyhow::Result<TransactionView> {
     let mut shown = 0;
     loop {
-        let seen = wait_for("the payment's next state", PATIENCE, || {
+        let seen = wait_for("the payment's next state", patience, || {
             let seen = api.transaction(txid)?;
             anyhow::ensure!(seen.timeline.len() > shown || seen.is_final(), "it is {}", seen.standing());
             Ok(seen)
