@@ -23,7 +23,7 @@ fn plan(seed: u64, node: u16, deviation: Deviation) -> FaultPlan {
             idempotency_key: Some(format!("key-{number}")),
             ..Payment::new(
                 u64::from(number) * 30_000 / u64::from(count),
-                if number % 3 == 0 { 2 } else { 3 + number % 3 },
+                if number.is_multiple_of(3) { 2 } else { 3 + number % 3 },
                 20_000,
             )
         })
