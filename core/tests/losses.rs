@@ -146,15 +146,20 @@ fn a_coin_that_a_payment_lost_to_a_thief_is_told_by_who_had_missed_it_before() {
     let mut world = cluster();
     let coin = the_coin(&world);
     world.ledger.waits = true;
-    // The fifth hears of the payment, and never of its signature.
+    // The fifth hears of the payment and takes no part in its signature, of which it never hears.
     world.tamper = Some(Box::new(|_, to, message| {
-        let says = matches!(message, Message::Finished(_) | Message::Bundle(_) | Message::SyncPage(_));
-        if to.get() == 5 && says { vec![] } else { vec![message] }
+        let of_signing = matches!(
+            message,
+            Message::SignRequest(_) | Message::Finished(_) | Message::Bundle(_) | Message::SyncPage(_)
+        );
+        if to.get() == 5 && of_signing { vec![] } else { vec![message] }
     }));
     world.ask(1, payment(50_000));
     world.run_until("it waits in the mempool", |world| world.have(&[1, 2, 3, 4], 1, State::Broadcasting));
     world.pass(5 * MINUTE);
     assert_eq!(alarmed(&world), [0; 0]);
+    let (_, tx) = world.node(5).state().transactions().next().unwrap();
+    assert!(tx.finished.is_none());
     let thief = world.ledger.steal(coin);
     world.pass(5 * MINUTE);
     for node in ALL {
