@@ -77,11 +77,13 @@ function moneySheet(balances) {
 }
 
 function lostCoin({ coin, amount_sats, spent_by, at }) {
-  return h("p", { class: "sentence bad", role: "alert", "data-lost": coin }, h("b", {}, amount(amount_sats), " gone. "),
+  return h("div", { class: "sentence bad", role: "alert", "data-lost": coin }, h("div", { class: "breakable" },
+    h("b", {}, amount(amount_sats), " gone. "),
     spent_by
-      ? ["This cluster has not signed ", h("code", { class: "break" }, spent_by), ", which spends it: somebody else has the key. ", h("a", { href: "#/cluster", "data-key": `lost-${coin}` }, "Stop all signing"), ". "]
+      ? ["Somebody else has the key: this cluster has not signed ", h("span", { class: "mono" }, spent_by), ", which spends it. ",
+        h("a", { href: "#/cluster", "data-key": `lost-${coin}` }, "To the emergency stop"), ". "]
       : "The transaction that paid it left the chain. ",
-    "Noticed ", moment(at), ".");
+    "Noticed ", moment(at), "."));
 }
 
 const COLUMNS = [
