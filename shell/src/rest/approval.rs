@@ -128,7 +128,7 @@ async fn decide(
     let Outcome::Decided { .. } = state.ask(Command::Decide(request)).await? else {
         return Err(Problem::internal());
     };
-    Ok(Json(transactions::show_or_name(&state, canonical).await))
+    Ok(Json(transactions::show_or_name(&state, canonical)))
 }
 
 /// The one field of the body, which may be left out, and so may the body.

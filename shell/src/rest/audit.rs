@@ -53,7 +53,7 @@ pub(super) async fn list(
     let page = parameters.page()?;
     parameters.finish()?;
     let (overview, _) = state.present();
-    let mut rows = state.read(move |queries| queries.audit(overview.me, page.before, page.probe())).await?;
+    let mut rows = state.read(|queries| queries.audit(overview.me, page.before, page.probe()))?;
     let next_cursor = page.cut(&mut rows, |row| row.sequence);
     Ok(Json(Page { items: rows.into_iter().map(event).collect(), next_cursor }))
 }

@@ -64,7 +64,7 @@ pub(super) async fn bump(
     };
     let id = txid.to_string();
     let location = HeaderValue::from_str(&path_of(&id)).map_err(|_| Problem::internal())?;
-    let shown = transactions::show_or_name(&state, id).await;
+    let shown = transactions::show_or_name(&state, id);
     Ok((StatusCode::CREATED, [(header::LOCATION, location)], Json(shown)).into_response())
 }
 

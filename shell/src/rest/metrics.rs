@@ -21,7 +21,7 @@ const TEXT_FORMAT: [(HeaderName, &str); 1] =
 pub(super) async fn scrape(
     State(state): State<ApiState>,
 ) -> Result<([(HeaderName, &'static str); 1], String), Problem> {
-    let counts = state.read(|queries| queries.counts()).await?;
+    let counts = state.read(|queries| queries.counts())?;
     let (overview, now) = state.present();
     let options = state.options();
     let record = options.postgres.as_ref().map(|status| status.report(overview.position));

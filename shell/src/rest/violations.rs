@@ -43,7 +43,7 @@ pub(super) async fn list(
 ) -> Result<Json<Page<Violation>>, Problem> {
     let page = parameters.page()?;
     parameters.finish()?;
-    let mut rows = state.read(move |queries| queries.violations(page.before, page.probe())).await?;
+    let mut rows = state.read(|queries| queries.violations(page.before, page.probe()))?;
     let next_cursor = page.cut(&mut rows, |row| row.sequence);
     Ok(Json(Page { items: rows.iter().map(violation).collect(), next_cursor }))
 }

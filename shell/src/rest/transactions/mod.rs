@@ -134,23 +134,17 @@ pub(super) async fn create(
         return Ok(Json(Preview::of(&quote, &payment, state.options().network)).into_response());
     }
     let Outcome::Proposed { txid, replayed } = outcome else { return Err(Problem::internal()) };
-    let mut response = created(&state, txid, replayed, &payment).await?;
+    let mut response = created(&state, txid, replayed, &payment);
     if dry_run {
         *response.status_mut() = StatusCode::OK;
     }
     Ok(response)
 }
 
-async fn created(
-    state: &ApiState,
-    txid: Txid,
-    replayed: bool,
-    payment: &PaymentRequest,
-) -> Result<Response, Problem> {
+fn created(state: &ApiState, txid: Txid, replayed: bool, payment: &PaymentRequest) -> Response {
     let id = txid.to_string();
-    let asked = id.clone();
     // The payment stands whether or not its row can be read: a client must not think that it failed.
-    let row = state.read(move |queries| queries.transaction(&asked)).await.ok().flatten();
+    let row = state.read(|queries| queries.transaction(&id)).ok().flatten();
     let document = match row {
         Some(detail) => Created::Proposed(Box::new(Summary::of(&detail.row, state.options()))),
         None => Created::Unread(unread(state, &id, payment)),
@@ -162,7 +156,7 @@ async fn created(
     if replayed {
         response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
     }
-    Ok(response)
+    response
 }
 
 fn unread(state: &ApiState, txid: &str, payment: &PaymentRequest) -> Unread {
@@ -218,7 +212,7 @@ pub(super) async fn list(
     }
     let filter =
         Filter { states, scheme, external_id, awaiting_approval, before: page.before, limit: page.probe() };
-    let mut rows = state.read(move |queries| queries.transactions(&filter)).await?;
+    let mut rows = state.read(|queries| queries.transactions(&filter))?;
     let next_cursor = page.cut(&mut rows, |row| row.sequence);
     let items = rows.iter().map(|row| Summary::of(row, state.options())).collect();
     Ok(Json(Page { items, next_cursor }))
@@ -257,15 +251,14 @@ pub(super) async fn one(
     parameters: Parameters,
 ) -> Result<Json<Detail>, Problem> {
     parameters.finish()?;
-    let detail = find(&state, &txid).await?;
+    let detail = find(&state, &txid)?;
     let (overview, _) = state.present();
     Ok(Json(Detail::of(&detail, &overview, state.options())))
 }
 
 /// A transaction about which something was just done: that stands whether or not its row can be read.
-pub(super) async fn show_or_name(state: &ApiState, txid: String) -> Shown {
-    let asked = txid.clone();
-    let detail = state.read(move |queries| queries.transaction(&asked)).await.ok().flatten();
+pub(super) fn show_or_name(state: &ApiState, txid: String) -> Shown {
+    let detail = state.read(|queries| queries.transaction(&txid)).ok().flatten();
     let (overview, _) = state.present();
     match detail {
         Some(detail) => Shown::Whole(Box::new(Detail::of(&detail, &overview, state.options()))),
@@ -273,10 +266,9 @@ pub(super) async fn show_or_name(state: &ApiState, txid: String) -> Shown {
     }
 }
 
-async fn find(state: &ApiState, txid: &str) -> Result<TransactionDetail, Problem> {
+fn find(state: &ApiState, txid: &str) -> Result<TransactionDetail, Problem> {
     let txid = parse_txid(txid)?;
-    let asked = txid.clone();
-    let found = state.read(move |queries| queries.transaction(&asked)).await?;
+    let found = state.read(|queries| queries.transaction(&txid))?;
     found.ok_or_else(|| {
         Problem::new(
             StatusCode::NOT_FOUND,
