@@ -58,9 +58,14 @@ pub struct Api {
 impl Api {
     /// A client of the server at a base URL without a slash at the end.
     pub fn new(url: String) -> Self {
+        // By phase: with a limit on the whole the library looks each address up in a thread of its own, for every request.
         let config = ureq::Agent::config_builder()
             .http_status_as_error(false)
-            .timeout_global(Some(TIMEOUT))
+            .timeout_connect(Some(TIMEOUT))
+            .timeout_send_request(Some(TIMEOUT))
+            .timeout_send_body(Some(TIMEOUT))
+            .timeout_recv_response(Some(TIMEOUT))
+            .timeout_recv_body(Some(TIMEOUT))
             .proxy(None)
             .max_idle_connections_per_host(32)
             .build();
