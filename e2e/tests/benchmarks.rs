@@ -61,6 +61,7 @@ fn how_soon_listeners_hear_and_how_fast_the_api_answers_meanwhile_is_measured() 
     let report = bench(&["--listeners", "10", "--in-flight", "2", "--each", "2"]);
     let rows = [
         "event, from durable to heard",
+        "any of the reads below",
         "GET balance",
         "GET cluster status",
         "GET transaction",

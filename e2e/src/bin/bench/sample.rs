@@ -11,6 +11,10 @@ impl Samples {
         self.0.push(u64::try_from(span.as_micros()).unwrap_or(u64::MAX));
     }
 
+    pub(crate) fn of_all(parts: &[Self]) -> Self {
+        Self(parts.iter().flat_map(|part| &part.0).copied().collect())
+    }
+
     pub(crate) fn extend(&mut self, others: Self) {
         self.0.extend(others.0);
     }
