@@ -193,7 +193,7 @@ pub struct Filter {
     pub limit: usize,
 }
 
-/// Questions to the read model. They block for a disk read at most: call them off the event loop.
+/// Questions to the read model. They block for a disk read at most: call them where a thread may wait, never in the driver loop.
 pub trait Queries: Send + Sync + 'static {
     /// One transaction; `None` if this node never heard of it.
     ///

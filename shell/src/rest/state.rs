@@ -34,7 +34,7 @@ pub struct ApiOptions {
     pub confirmations_required: u32,
     /// Largest request body, in bytes.
     pub body_limit: usize,
-    /// After this long a request is answered, whatever it waits for.
+    /// After this long a request is answered, whatever it waits for, except a disk that does not answer.
     pub request_timeout: Duration,
     /// Whose requests are taken; `None`: everybody's.
     pub keyring: Option<Arc<Keyring>>,

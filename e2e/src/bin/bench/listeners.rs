@@ -321,7 +321,8 @@ impl Measured {
         );
         for (name, way) in WAYS.into_iter().zip(&self.ways) {
             let all_reads = Samples::of_all(&way.reads);
-            let rows = [("event, from durable to heard", &way.delays), ("any of the reads below", &all_reads)];
+            let rows =
+                [("event, from durable to heard", &way.delays), ("any of the reads below", &all_reads)];
             for (what, samples) in rows.into_iter().chain(READS.into_iter().zip(&way.reads)) {
                 let [p50, p99, most] = [50, 99, 100].map(|percent| samples.percentile(percent));
                 let _ = writeln!(text, "| {what}, {name} | {} | {p50} | {p99} | {most} |", samples.len());
