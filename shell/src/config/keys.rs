@@ -6,6 +6,11 @@ use std::{
     io::{self, Read, Write},
     os::unix::fs::{OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
+    sync::{
+        atomic::{AtomicBool, Ordering},
+        mpsc,
+    },
+    thread,
 };
 
 use bitcoin::hex::{DisplayHex, FromHex};
@@ -14,7 +19,7 @@ use mpc_wallet_core::{
     identity::KeyError,
     mpc::{
         RefusedParams, Suites,
-        ecdsa::{Primes, PrimesError},
+        ecdsa::{Prime, PrimeSearch, Primes, PrimesError},
     },
 };
 use rand_core::{OsRng, RngCore};
@@ -67,6 +72,9 @@ pub enum KeyFileError {
     /// The suite of the SegWit wallet has no use for primes.
     #[error("no primes are made: {0}")]
     NoUse(RefusedParams),
+    /// Every thread of the search for primes panicked.
+    #[error("the search for primes broke off; try again, and report what was printed above")]
+    Search,
 }
 
 /// Longest password, in bytes.
@@ -162,7 +170,7 @@ pub fn generate_identity(path: &Path) -> Result<VotePublicKey, KeyFileError> {
 }
 
 /// Finds primes for one SegWit key generation of one node and writes them to a new file, in the form that
-/// [`read_primes`] reads. Takes a minute or more of processor time.
+/// [`read_primes`] reads. Takes a minute or more of processor time, on all processors at once.
 ///
 /// # Errors
 /// If the file exists (it may be in use) or cannot be written; both are found out before the search.
@@ -170,9 +178,36 @@ pub fn generate_primes(path: &Path) -> Result<(), KeyFileError> {
     // To find out now, and not after the search. What stands there meanwhile would be in the way of another attempt.
     drop(create_new(path)?);
     std::fs::remove_file(path).map_err(|source| KeyFileError::Io { path: path.to_owned(), source })?;
-    let seed = random_bytes(path)?;
-    let primes = Primes::generate(Suites::PRODUCTION.segwit, *seed).map_err(KeyFileError::NoUse)?;
+    let processors = thread::available_parallelism().map_or(1, usize::from);
+    let searches = (0..processors).map(|_| {
+        let seed = random_bytes(path)?;
+        PrimeSearch::new(Suites::PRODUCTION.segwit, *seed).map_err(KeyFileError::NoUse)
+    });
+    let primes = first_found(searches.collect::<Result<_, _>>()?).ok_or(KeyFileError::Search)?;
     write_line(&mut create_new(path)?, path, &primes.to_secret_bytes())
+}
+
+/// The primes that are found first by searches that go on at once; `None` if all of them panicked.
+fn first_found(searches: Vec<PrimeSearch>) -> Option<Primes> {
+    let enough = AtomicBool::new(false);
+    let (finder, finds) = mpsc::channel();
+    let found: Vec<Prime> = thread::scope(|scope| {
+        for mut search in searches {
+            let (finder, enough) = (finder.clone(), &enough);
+            scope.spawn(move || {
+                while !enough.load(Ordering::Relaxed) {
+                    if search.step().is_some_and(|prime| finder.send(prime).is_err()) {
+                        break;
+                    }
+                }
+            });
+        }
+        drop(finder);
+        let found = finds.iter().take(Primes::COUNT).collect();
+        enough.store(true, Ordering::Relaxed);
+        found
+    });
+    found.try_into().ok().map(Primes::of)
 }
 
 fn random_bytes(path: &Path) -> Result<Zeroizing<[u8; 32]>, KeyFileError> {

@@ -53,7 +53,7 @@ pub use online::{MAX_PREIMAGE, OnlineParams};
 pub(super) use presignature::verify;
 pub use presignature::{Presignature, PresignatureError};
 pub use presigning::PresigningParams;
-pub use primes::{Primes, PrimesError};
+pub use primes::{Prime, PrimeSearch, Primes, PrimesError};
 pub(super) use share::Share;
 
 #[cfg(not(any(feature = "num-bigint", feature = "gmp")))]
