@@ -35,12 +35,6 @@ pub struct TransactionRow {
     pub origin: NodeId,
     /// Digest voted on, hex.
     pub digest: String,
-    /// Consensus encoding without witnesses.
-    pub unsigned_tx: Vec<u8>,
-    /// Consensus encoding of the outputs it spends, in the order of its inputs.
-    pub prevouts: Vec<u8>,
-    /// Consensus encoding with witnesses.
-    pub signed_tx: Option<Vec<u8>>,
     /// Depth in the chain.
     pub confirmations: u32,
     /// Height of its block.
@@ -66,6 +60,8 @@ pub struct TransactionRow {
 pub struct TransactionDetail {
     /// The transaction.
     pub row: TransactionRow,
+    /// Its bytes.
+    pub encodings: Encodings,
     /// Votes by node.
     pub votes: Vec<VoteRow>,
     /// States it passed, in order.
@@ -74,6 +70,17 @@ pub struct TransactionDetail {
     pub presignatures: Vec<PresignatureRow>,
     /// What operators decided, by node.
     pub decisions: Vec<DecisionRow>,
+}
+
+/// A transaction in consensus encoding.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Encodings {
+    /// Without witnesses.
+    pub unsigned_tx: Vec<u8>,
+    /// The outputs that it spends, in the order of its inputs.
+    pub prevouts: Vec<u8>,
+    /// With witnesses, as soon as it has them.
+    pub signed_tx: Option<Vec<u8>>,
 }
 
 /// What an operator decided.

@@ -372,8 +372,9 @@ async fn a_transaction_shows_its_votes_and_the_states_it_passed() {
     assert_eq!(row.external_id.as_deref(), Some("order-10000"));
     assert_eq!(row.digest, proposal.digest().to_string());
     assert_eq!(row.recipient_script, proposal.recipient.as_bytes());
-    assert_eq!(row.unsigned_tx, bitcoin::consensus::serialize(&proposal.unsigned_tx));
-    let signed: Transaction = bitcoin::consensus::deserialize(row.signed_tx.as_ref().unwrap()).unwrap();
+    assert_eq!(detail.encodings.unsigned_tx, bitcoin::consensus::serialize(&proposal.unsigned_tx));
+    let signed = detail.encodings.signed_tx.as_ref().unwrap();
+    let signed: Transaction = bitcoin::consensus::deserialize(signed).unwrap();
     assert_eq!((signed.compute_txid(), signed.input[0].witness.len()), (proposal.txid(), 1));
     assert_eq!((row.confirmations, row.block_height), (6, Some(101)));
     assert_eq!(row.block_hash, Some(block().hash.to_string()));
@@ -692,7 +693,7 @@ async fn what_waits_for_people_and_what_they_decided_is_read_back() {
     assert_eq!(said, [(2, None, false, Some("not ours")), (4, Some("ann"), true, None)]);
     assert_eq!(detail.decisions[0].decided_at, Timestamp(4_000));
     assert_eq!(detail.row.initiator.as_deref(), Some("bob"));
-    let spent: Vec<TxOut> = bitcoin::consensus::deserialize(&detail.row.prevouts).unwrap();
+    let spent: Vec<TxOut> = bitcoin::consensus::deserialize(&detail.encodings.prevouts).unwrap();
     assert_eq!(spent, proposal.spent_outputs());
     let waiting = Filter { awaiting_approval: true, limit: 10, ..Filter::default() };
     let listed = |filter: &Filter| -> Vec<String> {

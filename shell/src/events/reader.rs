@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// Shortest time between two batches: under load each costs every listener one write, whatever is in it.
-pub(super) const PACE: Duration = Duration::from_millis(10);
+pub(super) const PACE: Duration = Duration::from_millis(15);
 
 /// Records of one batch.
 const BATCH: usize = 256;

@@ -77,6 +77,9 @@ impl Queries for ReadModel {
                 .query_row([txid], rows::transaction)
                 .optional()?;
             let Some(row) = row else { return Ok(None) };
+            let encodings = db
+                .prepare_cached("SELECT unsigned_tx, prevouts, signed_tx FROM transactions WHERE txid = ?1")?
+                .query_row([txid], rows::encodings)?;
             let votes = db
                 .prepare_cached(
                     "SELECT node, round, approve, reason, signature, received_at FROM votes
@@ -105,7 +108,7 @@ impl Queries for ReadModel {
                 )?
                 .query_map([txid], rows::decision)?
                 .collect::<rusqlite::Result<_>>()?;
-            Ok(Some(TransactionDetail { row, votes, timeline, presignatures, decisions }))
+            Ok(Some(TransactionDetail { row, encodings, votes, timeline, presignatures, decisions }))
         })
     }
 

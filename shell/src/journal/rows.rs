@@ -6,15 +6,17 @@ use rusqlite::{
     types::{FromSql, FromSqlError, FromSqlResult, ValueRef},
 };
 
-use crate::read::{DecisionRow, PresignatureRow, TransactionRow, TransitionRow, ViolationRow, VoteRow};
+use crate::read::{
+    DecisionRow, Encodings, PresignatureRow, TransactionRow, TransitionRow, ViolationRow, VoteRow,
+};
 
 /// Columns of [`transaction`], in its order. A transaction is replaced by the last one proposed for that, but for those that
 /// were given up; one that is signed is never given up.
 macro_rules! transaction_columns {
     () => {
         "sequence, txid, state, sub_status, scheme, recipient_script, amount_sats, fee_sats, metadata, origin, \
-         digest, unsigned_tx, signed_tx, confirmations, block_height, block_hash, created_at, updated_at, expires_at, \
-         external_id, prevouts, initiator, replaces, \
+         digest, confirmations, block_height, block_hash, created_at, updated_at, expires_at, external_id, initiator, \
+         replaces, \
          (SELECT other.txid FROM transactions AS other WHERE other.replaces = transactions.txid \
              AND (other.signed_tx IS NOT NULL OR other.state NOT IN ('rejected', 'failed', 'aborted_byzantine')) \
            ORDER BY other.sequence DESC LIMIT 1)"
@@ -75,20 +77,22 @@ pub(super) fn transaction(row: &Row<'_>) -> rusqlite::Result<TransactionRow> {
         metadata: row.get(8)?,
         origin: node(row, 9)?,
         digest: row.get(10)?,
-        unsigned_tx: row.get(11)?,
-        signed_tx: row.get(12)?,
-        confirmations: row.get(13)?,
-        block_height: row.get(14)?,
-        block_hash: row.get(15)?,
-        created_at: time(row, 16)?,
-        updated_at: time(row, 17)?,
-        expires_at: time(row, 18)?,
-        external_id: row.get(19)?,
-        prevouts: row.get(20)?,
-        initiator: row.get(21)?,
-        replaces: row.get(22)?,
-        replaced_by: row.get(23)?,
+        confirmations: row.get(11)?,
+        block_height: row.get(12)?,
+        block_hash: row.get(13)?,
+        created_at: time(row, 14)?,
+        updated_at: time(row, 15)?,
+        expires_at: time(row, 16)?,
+        external_id: row.get(17)?,
+        initiator: row.get(18)?,
+        replaces: row.get(19)?,
+        replaced_by: row.get(20)?,
     })
+}
+
+/// Of `unsigned_tx, prevouts, signed_tx`.
+pub(super) fn encodings(row: &Row<'_>) -> rusqlite::Result<Encodings> {
+    Ok(Encodings { unsigned_tx: row.get(0)?, prevouts: row.get(1)?, signed_tx: row.get(2)? })
 }
 
 /// Of `node, round, approve, reason, signature, received_at`.

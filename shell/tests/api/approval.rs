@@ -223,7 +223,7 @@ async fn where_nobody_is_asked_the_transaction_says_so() {
 #[tokio::test]
 async fn who_is_to_decide_sees_what_the_transaction_spends_and_pays_before_it_is_signed() {
     let mut past = waiting();
-    let waits = &mut past.rows[0];
+    let recipient = ScriptBuf::from_bytes(past.rows[0].recipient_script.clone());
     let ours = ScriptBuf::from_bytes([&[0x51, 0x20], [3u8; 32].as_slice()].concat());
     let output = |script, sats| TxOut { value: Amount::from_sat(sats), script_pubkey: script };
     let tx = Transaction {
@@ -235,13 +235,10 @@ async fn who_is_to_decide_sees_what_the_transaction_spends_and_pays_before_it_is
             sequence: Sequence::ENABLE_RBF_NO_LOCKTIME,
             witness: Witness::new(),
         }],
-        output: vec![
-            output(ScriptBuf::from_bytes(waits.recipient_script.clone()), 50_000),
-            output(ours.clone(), 1_000),
-        ],
+        output: vec![output(recipient, 50_000), output(ours.clone(), 1_000)],
     };
-    waits.unsigned_tx = serialize(&tx);
-    waits.prevouts = serialize(&vec![output(ours, 51_154)]);
+    past.encodings.unsigned_tx = serialize(&tx);
+    past.encodings.prevouts = serialize(&vec![output(ours, 51_154)]);
     let node = scripted(asking(), past, Box::new(|_| None));
     let answer = get(&node, &path("")).await;
     let input = &answer.json["inputs"][0];

@@ -20,7 +20,7 @@ use mpc_wallet_core::{
     tx::State,
 };
 use mpc_wallet_shell::{
-    read::{PresignatureRow, TransactionRow, ViolationRow},
+    read::{Encodings, PresignatureRow, TransactionRow, ViolationRow},
     rest::serve,
 };
 use serde_json::{Value, json};
@@ -206,9 +206,10 @@ async fn a_signed_transaction_is_shown_decoded_and_raw() {
             output(ScriptBuf::from_bytes([&[0x51, 0x20], [3u8; 32].as_slice()].concat()), 1_000),
         ],
     };
-    signed.signed_tx = Some(bitcoin::consensus::serialize(&tx));
     signed.fee_sats = u64::try_from(tx.vsize()).unwrap() * 3 / 2 + 1;
-    let node = scripted(healthy(), Past { rows: vec![signed], ..Past::default() }, Box::new(|_| None));
+    let encodings = Encodings { signed_tx: Some(bitcoin::consensus::serialize(&tx)), ..Encodings::default() };
+    let past = Past { rows: vec![signed], encodings, ..Past::default() };
+    let node = scripted(healthy(), past, Box::new(|_| None));
     let answer = get(&node, &format!("/api/v1/transactions/{}", txid_of(1))).await;
     assert_eq!(answer.json["signed_tx"], bitcoin::consensus::encode::serialize_hex(&tx));
     assert_eq!(answer.json["inputs"][0]["outpoint"], format!("{}:1", txid(9)));

@@ -191,54 +191,54 @@ pub(in crate::rest) struct Output {
 }
 
 impl Summary {
-    pub(super) fn of(row: &TransactionRow, options: &ApiOptions) -> Self {
+    pub(super) fn of(row: TransactionRow, options: &ApiOptions) -> Self {
         Self {
-            txid: row.txid.clone(),
+            links: links(&row.txid),
+            txid: row.txid,
             state: StateName(row.state),
-            sub_status: row.sub_status.clone(),
-            r#type: row.scheme.clone(),
+            sub_status: row.sub_status,
+            r#type: row.scheme,
             recipient: address::show(Script::from_bytes(&row.recipient_script), options.network),
             amount_sats: row.amount_sats,
             fee_sats: row.fee_sats,
-            metadata: row.metadata.clone(),
-            external_id: row.external_id.clone(),
+            metadata: row.metadata,
+            external_id: row.external_id,
             proposed_by: row.origin.get(),
-            initiated_by: row.initiator.clone(),
-            digest: row.digest.clone(),
+            initiated_by: row.initiator,
+            digest: row.digest,
             confirmations: row.confirmations,
             confirmations_required: options.confirmations_required,
-            block: row.block_hash.clone().zip(row.block_height).map(|(hash, height)| Block { height, hash }),
-            replaces: row.replaces.clone(),
-            replaced_by: row.replaced_by.clone(),
+            block: row.block_hash.zip(row.block_height).map(|(hash, height)| Block { height, hash }),
+            replaces: row.replaces,
+            replaced_by: row.replaced_by,
             created_at: rfc3339(row.created_at),
             updated_at: rfc3339(row.updated_at),
             expires_at: rfc3339(row.expires_at),
-            links: links(&row.txid),
         }
     }
 }
 
 impl Detail {
     pub(super) fn of(detail: &TransactionDetail, overview: &Overview, options: &ApiOptions) -> Self {
-        let row = &detail.row;
-        let signed = row.signed_tx.as_deref().and_then(decode);
+        let TransactionDetail { row, encodings, .. } = detail;
+        let signed = encodings.signed_tx.as_deref().and_then(decode);
         let measured = signed.as_ref().map(|tx| u64::try_from(tx.vsize()).unwrap_or(u64::MAX));
         // Read from its own bytes, not from what was said about it.
-        let decoded = signed.or_else(|| decode(&row.unsigned_tx));
+        let decoded = signed.or_else(|| decode(&encodings.unsigned_tx));
         let vsize = measured.or_else(|| size_to_be(row, decoded.as_ref()?));
         let fee_rate_sat_vb = vsize.and_then(|vsize| fee_rate(row.fee_sats, vsize));
         Self {
-            summary: Summary::of(row, options),
+            summary: Summary::of(row.clone(), options),
             votes: detail.votes.iter().map(vote).collect(),
             vote_count: vote_count(&detail.votes, overview),
             approval: Approval::of(detail, overview.approval.as_ref()),
             timeline: detail.timeline.iter().map(transition).collect(),
             presignatures: detail.presignatures.iter().map(presignature).collect(),
-            unsigned_tx: row.unsigned_tx.to_lower_hex_string(),
-            signed_tx: row.signed_tx.as_ref().map(|bytes| bytes.to_lower_hex_string()),
+            unsigned_tx: encodings.unsigned_tx.to_lower_hex_string(),
+            signed_tx: encodings.signed_tx.as_ref().map(|bytes| bytes.to_lower_hex_string()),
             vsize,
             fee_rate_sat_vb,
-            inputs: decoded.as_ref().map(|tx| inputs(tx, row, options)),
+            inputs: decoded.as_ref().map(|tx| inputs(tx, &encodings.prevouts, options)),
             outputs: decoded.as_ref().map(|tx| outputs(tx, row, options)),
         }
     }
@@ -268,8 +268,8 @@ fn size_to_be(row: &TransactionRow, tx: &Transaction) -> Option<u64> {
 }
 
 /// The inputs with what each spends: the outputs that every voter has checked against their transactions.
-fn inputs(tx: &Transaction, row: &TransactionRow, options: &ApiOptions) -> Vec<Input> {
-    let spent: Vec<TxOut> = consensus::deserialize(&row.prevouts).unwrap_or_default();
+fn inputs(tx: &Transaction, prevouts: &[u8], options: &ApiOptions) -> Vec<Input> {
+    let spent: Vec<TxOut> = consensus::deserialize(prevouts).unwrap_or_default();
     let input = |(index, input): (usize, &bitcoin::TxIn)| {
         let output = spent.get(index);
         Input {

@@ -146,7 +146,7 @@ fn created(state: &ApiState, txid: Txid, replayed: bool, payment: &PaymentReques
     // The payment stands whether or not its row can be read: a client must not think that it failed.
     let row = state.read(|queries| queries.transaction(&id)).ok().flatten();
     let document = match row {
-        Some(detail) => Created::Proposed(Box::new(Summary::of(&detail.row, state.options()))),
+        Some(detail) => Created::Proposed(Box::new(Summary::of(detail.row, state.options()))),
         None => Created::Unread(unread(state, &id, payment)),
     };
     let mut response = (StatusCode::CREATED, Json(document)).into_response();
@@ -214,7 +214,7 @@ pub(super) async fn list(
         Filter { states, scheme, external_id, awaiting_approval, before: page.before, limit: page.probe() };
     let mut rows = state.read(|queries| queries.transactions(&filter))?;
     let next_cursor = page.cut(&mut rows, |row| row.sequence);
-    let items = rows.iter().map(|row| Summary::of(row, state.options())).collect();
+    let items = rows.into_iter().map(|row| Summary::of(row, state.options())).collect();
     Ok(Json(Page { items, next_cursor }))
 }
 

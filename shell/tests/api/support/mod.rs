@@ -32,7 +32,7 @@ use mpc_wallet_shell::{
     handle::{NodeHandle, Request},
     metrics::{RequestMetrics, Sources},
     read::{
-        AuditRow, DecisionRow, Filter, PresignatureRow, Queries, ReadError, TransactionDetail,
+        AuditRow, DecisionRow, Encodings, Filter, PresignatureRow, Queries, ReadError, TransactionDetail,
         TransactionRow, TransitionRow, ViolationRow, VoteRow,
     },
     rest::{ApiOptions, ApiState},
@@ -196,9 +196,6 @@ pub fn row(number: u8, state: State) -> TransactionRow {
         external_id: None,
         origin: NodeId::new(1),
         digest: "00".repeat(32),
-        unsigned_tx: Vec::new(),
-        prevouts: Vec::new(),
-        signed_tx: None,
         confirmations: 0,
         block_height: None,
         block_hash: None,
@@ -216,6 +213,8 @@ pub fn row(number: u8, state: State) -> TransactionRow {
 pub struct Past {
     pub rows: Vec<TransactionRow>,
     pub violations: Vec<ViolationRow>,
+    /// Of every transaction.
+    pub encodings: Encodings,
     /// Of every transaction.
     pub presignatures: Vec<PresignatureRow>,
     /// On every transaction.
@@ -254,6 +253,7 @@ impl Queries for Memory {
             }],
             presignatures: past.presignatures.clone(),
             decisions: past.decisions.clone(),
+            encodings: past.encodings.clone(),
             row,
         }))
     }
