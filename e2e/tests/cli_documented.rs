@@ -70,7 +70,10 @@ impl Desk {
                 node.kill9().unwrap();
                 fs::remove_dir_all(node.config().with_file_name("data")).unwrap();
             }
-            "node 5 is started" => self.cluster.start_all().unwrap(),
+            "node 5 is started" => {
+                self.cluster.start_all().unwrap();
+                self.cluster.wait_until_connected().unwrap();
+            }
             "an export of the audit log and a proof are there" => self.write_papers(),
             "node 4 asks for API keys" => self.guard_node_4(),
             "nodes 3, 4 and 5 are stopped" => {

@@ -192,7 +192,7 @@ fn first_found(searches: Vec<PrimeSearch>) -> Option<Primes> {
     let enough = AtomicBool::new(false);
     let (finder, finds) = mpsc::channel();
     let found: Vec<Prime> = thread::scope(|scope| {
-        for mut search in searches {
+        let look = |mut search: PrimeSearch| {
             let (finder, enough) = (finder.clone(), &enough);
             scope.spawn(move || {
                 while !enough.load(Ordering::Relaxed) {
@@ -200,11 +200,14 @@ fn first_found(searches: Vec<PrimeSearch>) -> Option<Primes> {
                         break;
                     }
                 }
-            });
-        }
+            })
+        };
+        let searchers: Vec<_> = searches.into_iter().map(look).collect();
         drop(finder);
         let found = finds.iter().take(Primes::COUNT).collect();
         enough.store(true, Ordering::Relaxed);
+        // One that panicked has said so; the others have found what is wanted, or too little.
+        searchers.into_iter().for_each(|searcher| drop(searcher.join()));
         found
     });
     found.try_into().ok().map(Primes::of)

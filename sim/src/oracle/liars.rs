@@ -1,15 +1,14 @@
 //! I5, the other half: whoever contradicts himself before honest nodes is shut out by all of them.
 //!
 //! What counts is what honest nodes have in hand, because nobody can prove what he never saw: two different ballots of
-//! one member for one place, each in the journal of an honest node; or two different words for one place of one
+//! one member in one round about one proposal, each in the journal of an honest node; or two different words for one place of one
 //! session, both heard by one honest node while it took part. Two commitments told to two signers are no proof in this
 //! protocol: the session breaks off and both look suspect for a while.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use bitcoin::Txid;
 use mpc_wallet_core::{
-    BootId, Cluster, NodeId, SessionId,
+    BootId, Cluster, NodeId, ProposalDigest, SessionId,
     identity::Signed,
     message::{Message, MpcMessage},
     record::Fact,
@@ -21,6 +20,9 @@ use super::{
     statements::{self, Signatures},
 };
 
+/// A place where a member has one vote: voter, proposal, round. A transaction that is made again is another proposal.
+type Booth = (NodeId, ProposalDigest, u32);
+
 /// A place where a member may say one thing: run, boot, listener, sequence.
 type Place = (NodeId, BootId, Option<NodeId>, u32);
 
@@ -29,9 +31,9 @@ pub struct LiarsAccused {
     honest: Honest,
     signatures: Signatures,
     /// The first ballot recorded by any honest node for each place.
-    recorded: BTreeMap<(NodeId, Txid, u32), Ballot>,
+    recorded: BTreeMap<Booth, Ballot>,
     /// What each honest node has recorded, for comparison with what it hears.
-    books: BTreeMap<(NodeId, NodeId, Txid, u32), Ballot>,
+    books: BTreeMap<(NodeId, Booth), Ballot>,
     /// What each honest node heard in each session.
     words: BTreeMap<(NodeId, SessionId), BTreeMap<Place, MpcMessage>>,
     /// Who contradicted himself in a session, by listener.
@@ -42,6 +44,10 @@ pub struct LiarsAccused {
     convicted: BTreeSet<NodeId>,
     /// Who has shut out whom.
     shut: BTreeSet<(NodeId, NodeId)>,
+}
+
+const fn booth(ballot: &Ballot) -> Booth {
+    (ballot.voter, ballot.digest, ballot.round)
 }
 
 impl LiarsAccused {
@@ -67,20 +73,18 @@ impl LiarsAccused {
 
     fn record(&mut self, node: NodeId, vote: &Vote) {
         let ballot = &vote.body;
-        let place = (ballot.voter, ballot.txid, ballot.round);
+        let place = booth(ballot);
         if self.is_traitor(ballot.voter) && self.signatures.verify(ballot.voter, vote) {
             if self.recorded.entry(place).or_insert_with(|| ballot.clone()) != ballot {
                 self.convicted.insert(ballot.voter);
             }
-            self.books
-                .entry((node, ballot.voter, ballot.txid, ballot.round))
-                .or_insert_with(|| ballot.clone());
+            self.books.entry((node, place)).or_insert_with(|| ballot.clone());
         }
     }
 
     fn hear_vote(&mut self, node: NodeId, vote: &Vote) {
         let ballot = &vote.body;
-        let known = self.books.get(&(node, ballot.voter, ballot.txid, ballot.round));
+        let known = self.books.get(&(node, booth(ballot)));
         let contradicts = known.is_some_and(|known| known != ballot && known.cluster == ballot.cluster);
         if contradicts && self.signatures.verify(ballot.voter, vote) {
             self.pending.insert((node, ballot.voter));

@@ -73,6 +73,19 @@ fn liars_accused_wants_two_ballots_in_two_journals_to_be_proof_for_everybody() {
 }
 
 #[test]
+fn liars_accused_lets_a_member_vote_on_a_transaction_that_is_made_again() {
+    let first = proposal(1, 1).body;
+    let again = Proposal { metadata: Some(String::from("made again")), ..first.clone() };
+    assert_eq!(first.txid(), again.txid());
+    let mut exam = Exam(LiarsAccused::new(&cluster(), all_but_one()));
+    exam.durable(1, Fact::Voted(approval(2, &first))).unwrap();
+    exam.durable(3, Fact::Voted(approval(2, &again))).unwrap();
+    let message = Message::Vote(approval(2, &again));
+    exam.0.observe(&Observed::Heard { node: node(1), from: node(3), message: &message }).unwrap();
+    assert_eq!(exam.0.owed(), None, "who was restored from a backup may not know that he voted");
+}
+
+#[test]
 fn liars_accused_wants_whoever_hears_a_contradiction_to_act_on_it() {
     let proposal = proposal(1, 1);
     let hears = |exam: &mut Exam<LiarsAccused>, from: u16, message: &Message| {
