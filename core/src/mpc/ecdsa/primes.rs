@@ -124,12 +124,14 @@ impl Primes {
         match suite {
             Suite::Cggmp24 => {
                 let mut search = PrimeSearch::of_seed(&seed);
-                let mut find = || std::iter::repeat_with(|| search.step()).flatten().next();
-                let found = [(); Self::COUNT].map(|()| find());
-                let [Some(p), Some(q), Some(ring_p), Some(ring_q)] = found else {
-                    return Err(RefusedParams::Primes);
+                let mut find = || {
+                    loop {
+                        if let Some(prime) = search.step() {
+                            return prime;
+                        }
+                    }
                 };
-                Ok(Self::of([p, q, ring_p, ring_q]))
+                Ok(Self::of([(); Self::COUNT].map(|()| find())))
             }
             #[cfg(any(test, feature = "testing"))]
             Suite::MockEcdsa => {
@@ -324,6 +326,15 @@ mod tests {
         for pair in found.windows(2) {
             assert!(pair[1].wrapping_sub(&pair[0]).bits() > 100, "{pair:?}");
         }
+    }
+
+    #[test]
+    fn a_set_is_its_primes_in_their_order_and_wide_enough_for_coins() {
+        let numbers = [3u64, 5, 7, 9].map(|low| (U1536::ONE << 1_535) | U1536::from(low));
+        let set = Primes::of(numbers.map(Prime));
+        let read = Primes::from_secret_bytes(&set.to_secret_bytes()).unwrap();
+        let expected = numbers.map(|number| Integer::from_bytes_msf(&number.to_be_bytes()));
+        assert_eq!(read.numbers::<super::super::Full>().unwrap(), expected);
     }
 
     #[test]

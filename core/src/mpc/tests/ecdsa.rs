@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::mpc::ecdsa::{
-    OnlineParams, Presignature, PresignatureError, PresigningParams, Primes, PrimesError,
+    OnlineParams, Presignature, PresignatureError, PresigningParams, PrimeSearch, Primes, PrimesError,
 };
 
 mod keygen;

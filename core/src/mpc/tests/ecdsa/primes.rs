@@ -46,6 +46,7 @@ fn debug_output_of_primes_is_public() {
 fn suites_without_use_for_primes_refuse_them_and_the_others_demand_theirs() {
     for suite in [Suite::Givre, Suite::Mock] {
         assert!(matches!(Primes::generate(suite, [1; 32]), Err(RefusedParams::Primes)));
+        assert!(matches!(PrimeSearch::new(suite, [1; 32]), Err(RefusedParams::Primes)));
         let started = suite.keygen_with_primes(keygen_params(0, 3, 2), primes(Suite::MockEcdsa, 0), [1; 32]);
         assert_eq!(started.err(), Some(RefusedParams::Primes));
     }
